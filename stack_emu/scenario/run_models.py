@@ -1,0 +1,163 @@
+"""What happens while a world runs, and what is expected of it afterwards."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from stack_emu.scenario.upstream_models import Method, Path
+from stack_emu.scenario.values import Count, Duration, Headers, Host, Identifier, Instant, Int, Json, Model, Offset
+
+DEFAULT_START = 1_767_225_600_000
+"""Where a virtual clock starts when the scenario does not say: 2026-01-01T00:00:00Z."""
+
+Times = Annotated[Int, Field(ge=0)]
+
+
+class ClockSettings(Model):
+    """The world's clock."""
+
+    mode: Literal["real", "virtual"] = Field(
+        "real", description="real follows the wall clock; virtual moves only when told."
+    )
+    start: Instant | None = Field(None, description="Where a virtual clock starts; 2026-01-01T00:00:00Z when left out.")
+    tick: Duration = Field(
+        0, description="Spaces the time stamps of one lane under a virtual clock; moves no deadline."
+    )
+
+    @property
+    def start_ms(self) -> int:
+        """Where a virtual clock starts, in milliseconds since 1970."""
+        return DEFAULT_START if self.start is None else self.start
+
+    @model_validator(mode="after")
+    def _only_virtual_starts(self) -> ClockSettings:
+        if self.mode == "real" and (self.start is not None or self.tick):
+            raise ValueError("start and tick belong to a virtual clock; add mode: virtual or remove them")
+        return self
+
+
+class ApprovalMatch(Model):
+    """Which requests for approval a rule decides."""
+
+    operation: str | None = Field(None, description="Name of the operation that asks, such as proxy.request.")
+    agent: str | None = Field(None, description="Id or name of the agent.")
+    service: str | None = Field(None, description="Id or provider of the service.")
+    nth: Count | None = Field(None, description="Only the nth matching request in its lane, counted from 1.")
+
+
+class ApprovalRule(Model):
+    """A human's decision, made by the scenario."""
+
+    when: ApprovalMatch = Field(
+        ApprovalMatch.model_construct(), description="Which requests it decides; all when left out."
+    )
+    decide: Literal["approve", "reject", "expire", "never"] = Field(
+        description="approve, reject, let it expire, or never answer."
+    )
+    after: Duration = Field(0, description="How long the decision takes.")
+    notes: str | None = Field(None, description="What the human writes.")
+
+
+class DetectorMatch(Model):
+    """Which calls raise a signal."""
+
+    operation: str | None = Field(None, description="Name of the operation, such as proxy.request.")
+    agent: str | None = Field(None, description="Id or name of the agent.")
+    service: str | None = Field(None, description="Id or provider of the service.")
+    nth: Count | None = Field(None, description="Only the nth matching call in its lane, counted from 1.")
+
+
+class DetectorRule(Model):
+    """A detector's signal, raised on demand."""
+
+    when: DetectorMatch = Field(DetectorMatch.model_construct(), description="Which calls raise it; all when left out.")
+    signal: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] = Field(
+        description="The signal type, such as scope_drift."
+    )
+    severity: Literal["info", "warning", "critical"] = Field("warning", description="info, warning or critical.")
+    message: str | None = Field(None, description="The event's message.")
+    metadata: dict[str, Json] = Field(default_factory=dict, description="The event's metadata.")
+
+
+class OAuthClient(Model):
+    """A client that is already registered."""
+
+    id: Identifier = Field(description="The client_id.")
+    name: str | None = Field(None, description="The client_name.")
+    redirect_uris: tuple[str, ...] = Field((), description="Where codes may be sent; on loopback any port matches.")
+    scopes: tuple[str, ...] | None = Field(None, description="Scopes the client may ask for; all when left out.")
+
+
+class OAuthSettings(Model):
+    """How sign-in over OAuth goes."""
+
+    consent: Literal["auto", "page", "deny"] = Field(
+        "auto", description="auto agrees at once, page shows the consent screen, deny refuses."
+    )
+    clients: tuple[OAuthClient, ...] = Field((), description="Clients that are already registered.")
+
+
+class Revocation(Model):
+    """How revocation spreads."""
+
+    propagation: Duration = Field(
+        0, description="How long a revoked passport still passes the proxy, at most 60s at STACK."
+    )
+
+
+class TimelineStep(Model):
+    """An operation the scenario runs by itself at a given moment."""
+
+    at: Offset = Field(description="When, as an offset from the world's start, such as +10m.")
+    as_: str | None = Field(
+        None, alias="as", description="The API key it is done with; the first operator's key when left out."
+    )
+    operation: str = Field(description="Name of the operation, such as passports.revoke_agent.")
+    input: dict[str, Json] = Field(default_factory=dict, description="The operation's fields.")
+
+
+class GatewaySettings(Model):
+    """What the gateway lets through."""
+
+    allow: tuple[Host, ...] = Field(
+        (), description="Hosts tunnelled untouched to the real network; never an emulated one."
+    )
+
+
+class ExpectedCall(Model):
+    """A call some upstream must have received."""
+
+    to: str = Field(description="Name of the upstream.")
+    method: Method | None = Field(None, description="HTTP method.")
+    path: Path | None = Field(
+        None, description="Path, exact, or with {name} for one segment and a final * for the rest."
+    )
+    times: Times | None = Field(None, description="Exactly how often; at least once when left out, 0 for never.")
+    query: dict[str, Json] | None = Field(None, description="Query parameters that must be there with these values.")
+    headers: Headers | None = Field(None, description="Headers that must be there with these values.")
+    body: Json = Field(
+        None, description="What the body must contain: for an object, at least these fields; otherwise the whole value."
+    )
+
+
+class ExpectedRow(Model):
+    """A row the audit log must contain."""
+
+    action: str = Field(description="The row's action, such as credential.proxy.")
+    outcome: Literal["success", "failure", "pending", "blocked"] | None = Field(None, description="The row's outcome.")
+    agent: str | None = Field(None, description="Id or name of the agent.")
+    passport: str | None = Field(None, description="Id of the passport.")
+    mission: str | None = Field(None, description="Id of the mission.")
+    service: str | None = Field(None, description="Id or provider of the service.")
+    code: str | None = Field(None, description="The error code of a refusal, such as PASSPORT_REVOKED.")
+    times: Times | None = Field(None, description="Exactly how often; at least once when left out, 0 for never.")
+
+
+class Expectation(Model):
+    """What must hold when the run ends."""
+
+    upstream: tuple[ExpectedCall, ...] = Field((), description="Calls upstreams must have received.")
+    audit: tuple[ExpectedRow, ...] = Field((), description="Rows the audit log must contain.")
+    leaks: Literal["none"] | None = Field(None, description="none: no credential may have travelled towards an agent.")
