@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from stack_emu.scenario.values import Json, Model, Names
+from stack_emu.scenario.values import Json, Model, Names, accept_singular
 
 StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "pause_turn", "refusal"]
 
 
 class ModelMatch(Model):
-    """Which conversation a script answers. Every part that is given must match; the first script that matches is used."""
+    """Which conversation a script answers. Every part that is given must match; the first such script is used."""
 
     user: str | None = Field(
         None, description="Text contained in the anchor: the last user message with text and no tool result."
@@ -38,6 +38,8 @@ class Call(Model):
 class Turn(Model):
     """One turn of the model: text, then tool calls, either of which may be missing."""
 
+    short_forms: ClassVar[dict[str, str]] = {"call": "calls"}
+
     say: str | None = Field(None, description="What the model says; text containing {{ is rendered.")
     calls: tuple[Call, ...] = Field(
         (), description="Tool calls made after saying it, in parallel where the client allows."
@@ -50,12 +52,7 @@ class Turn(Model):
     @classmethod
     def _accept_call(cls, value: object) -> object:
         """`call` is short for `calls` with one entry."""
-        if not isinstance(value, dict) or "call" not in value:
-            return value
-        if "calls" in value:
-            raise ValueError("a turn has either call or calls; put every call into calls")
-        rest = {name: part for name, part in value.items() if name != "call"}
-        return {**rest, "calls": [value["call"]]}
+        return accept_singular(value, "call", "calls")
 
     @model_validator(mode="after")
     def _says_something(self) -> Turn:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -35,7 +35,17 @@ from stack_emu.scenario.upstream_models import (
     Route,
     Upstream,
 )
-from stack_emu.scenario.values import Duration, Flag, Identifier, Instant, Int, Model, Offset
+from stack_emu.scenario.values import (
+    MAX_INTEGER,
+    Duration,
+    Flag,
+    Identifier,
+    Instant,
+    Int,
+    Model,
+    Offset,
+    accept_singular,
+)
 from stack_emu.scenario.world_models import (
     DEFAULT_OPERATOR_ID,
     DEFAULT_OPERATOR_KEY,
@@ -103,12 +113,16 @@ __all__ = [
 class Scenario(Model):
     """One world, described: what exists, how it behaves, and what is expected of a run in it."""
 
+    short_forms: ClassVar[dict[str, str]] = {"operator": "operators"}
+
     stack_emu: Annotated[Literal[1], Field(description="The version of the format: 1.")]
     name: str | None = Field(
         None, description="What the scenario is called; the file's or folder's name when left out."
     )
     description: str | None = Field(None, description="What the scenario shows.")
-    seed: Annotated[Int, Field(ge=0)] = Field(0, description="Every id, key and canary is derived from it.")
+    seed: Annotated[Int, Field(ge=0, le=MAX_INTEGER)] = Field(
+        0, description="Every id, key and canary is derived from it."
+    )
     clock: ClockSettings = Field(ClockSettings.model_construct(), description="The world's clock.")
     strict: Flag | None = Field(
         None, description="Whether surprises fail the run; true in pytest and exec, false in up, when left out."
@@ -145,12 +159,7 @@ class Scenario(Model):
     @classmethod
     def _accept_operator(cls, value: object) -> object:
         """`operator` is short for `operators` with one entry."""
-        if not isinstance(value, dict) or "operator" not in value:
-            return value
-        if "operators" in value:
-            raise ValueError("a scenario has either operator or operators; put every operator into operators")
-        rest = {name: part for name, part in value.items() if name != "operator"}
-        return {**rest, "operators": [value["operator"]]}
+        return accept_singular(value, "operator", "operators")
 
     def find_agent(self, reference: str) -> Agent | None:
         """The agent with that id or name, if there is one."""

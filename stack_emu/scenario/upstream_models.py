@@ -78,16 +78,16 @@ class FaultTarget(Model):
     agent: str | None = Field(None, description="Id or name of the agent the call is made for.")
     service: str | None = Field(None, description="Id or provider of the service whose credential the call uses.")
     method: Method | None = Field(None, description="HTTP method.")
-    path: Path | None = Field(
-        None, description="Path, exact, or with {name} for one segment and a final * for the rest."
-    )
+    path: Path | None = Field(None, description="Path, exact or with a final * for the rest.")
+    tool: str | None = Field(None, description="Name of the MCP tool, when the call came as one.")
     nth: Count | None = Field(None, description="Only the nth matching call, counted from 1.")
     every: Count | None = Field(None, description="Every nth matching call.")
     times: Count | None = Field(None, description="At most this many times; without limit when left out.")
     after: Duration | None = Field(None, description="Only calls made at least this long after the world's start.")
+    until: Duration | None = Field(None, description="Only calls made before this long after the world's start.")
     per: Literal["lane", "world"] = Field(
         "lane",
-        description="Where nth, every and times count: in each lane (repeatable) or in the whole world (depends on order).",
+        description="Where nth, every and times count: per lane (repeatable) or in the whole world (order-dependent).",
     )
 
 
@@ -97,10 +97,10 @@ class FaultInjection(Model):
     status: Status | None = Field(None, description="HTTP status to answer with.")
     headers: Headers = Field(default_factory=dict, description="Response headers.")
     json_: Json = Field(None, alias="json", description="The body as JSON.")
-    text: str | None = Field(None, description="The body as text.")
+    body: str | None = Field(None, description="The body as text.")
     error: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")] | None = Field(
         None,
-        description="A STACK error code, such as TIER_LIMIT_EXCEEDED, answered in STACK's envelope with its own status.",
+        description="A STACK error code, such as TIER_LIMIT_EXCEEDED, answered as STACK answers it.",
     )
     message: str | None = Field(None, description="The message that goes with error; the code's own when left out.")
     delay: Duration | None = Field(None, description="How long to wait first; alone, the call then goes on as usual.")

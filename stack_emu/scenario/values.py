@@ -1,7 +1,7 @@
 """The value types of the scenario format: durations, offsets, instants, names and hosts.
 
-In YAML a duration is written `15m`; in the loaded scenario it is an `int` of milliseconds. Every type here validates with one
-sentence that says what would have worked, and describes itself in the JSON Schema.
+In YAML a duration is written `15m`; in the loaded scenario it is an `int` of milliseconds. Every type here validates
+with one sentence that says what would have worked, and describes itself in the JSON Schema.
 """
 
 from __future__ import annotations
@@ -9,9 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, Strict, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+MAX_INTEGER = 2**53 - 1
+"""The largest integer every JSON reader holds exactly."""
 
 MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 DURATION_PATTERN = r"^[0-9]{1,12}(ms|s|m|h|d)$"
@@ -28,7 +32,25 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 class Model(BaseModel):
     """The base of every scenario model: immutable, unknown keys refused, schema built on first use."""
 
+    short_forms: ClassVar[dict[str, str]] = {}
+    """Keys that stand for a list of one: the singular and the list it is short for."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+def accept_singular(value: object, singular: str, plural: str) -> object:
+    """Turn `operator: {...}` into `operators: [{...}]`, leaving every other value as it is.
+
+    Raises:
+        PydanticCustomError: when both keys are there; its context names the key to blame.
+    """
+    if not isinstance(value, dict) or singular not in value:
+        return value
+    if plural in value:
+        sentence = f"{singular} is short for {plural} with one entry; put everything into {plural}"
+        raise PydanticCustomError("both_forms", sentence, {"key": singular})
+    rest = {name: part for name, part in value.items() if name != singular}
+    return {**rest, plural: [value[singular]]}
 
 
 def parse_duration(text: str) -> int:

@@ -1,8 +1,8 @@
 """What exists when a world starts: operators, agents, services with their grants, missions and passports.
 
-Names, limits and allowed values are STACK's own: the agent name rule and the modes of `docs/api/agents`, the key roles of
-`docs/api/team`, the constraint operators and limits of `docs/concepts/constraints`, the `ms_` prefix the SDK 4.0.0 looks for
-in mission errors (`errors.py`).
+Names, limits and allowed values are STACK's own: the agent name rule and the modes of `docs/api/agents`, the key roles
+of `docs/api/team`, the constraint operators and limits of `docs/concepts/constraints`, the `ms_` prefix the SDK 4.0.0
+looks for in mission errors (`errors.py`).
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Agent(Model):
 
 
 class Credential(Model):
-    """The secret of a service connection. Without `text` and `fields` it is a canary: unique and derived from the seed."""
+    """The secret of a service connection; without `text` and `fields` a canary, unique and derived from the seed."""
 
     text: str | None = Field(None, description="The secret as one text.")
     fields: Annotated[dict[str, str], Field(min_length=1)] | None = Field(
@@ -145,7 +145,8 @@ class Constraint(Model):
     """A condition that every proxied call under a grant must meet."""
 
     path: Annotated[str, Field(min_length=1)] = Field(
-        description="Which part of the call: method, url.pathname, url.host, url.origin, headers.<name>, query.<key> or body.<dotted.path>."
+        description="Which part of the call: method, url.pathname, url.host, url.origin, headers.<name>, query.<key> or "
+        "body.<dotted.path>."
     )
     op: ConstraintOp = Field(description="How to compare: eq, not_eq, in, not_in, matches (RE2) or starts_with.")
     value: Json = Field(
