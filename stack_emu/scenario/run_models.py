@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from stack_emu.scenario.upstream_models import Method, Path
+from stack_emu.scenario.upstream_models import SIGNAL_PATTERN, Method, Path
 from stack_emu.scenario.values import Count, Duration, Headers, Host, Identifier, Instant, Int, Json, Model, Offset
 
 DEFAULT_START = 1_767_225_600_000
@@ -73,9 +73,7 @@ class DetectorRule(Model):
     """A detector's signal, raised on demand."""
 
     when: DetectorMatch = Field(DetectorMatch.model_construct(), description="Which calls raise it; all when left out.")
-    signal: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] = Field(
-        description="The signal type, such as scope_drift."
-    )
+    signal: Annotated[str, Field(pattern=SIGNAL_PATTERN)] = Field(description="The signal type, such as scope_drift.")
     severity: Literal["info", "warning", "critical"] = Field("warning", description="info, warning or critical.")
     message: str | None = Field(None, description="The event's message.")
     metadata: dict[str, Json] = Field(default_factory=dict, description="The event's metadata.")

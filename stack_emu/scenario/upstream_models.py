@@ -9,7 +9,12 @@ from pydantic import Field
 from stack_emu.scenario.values import Count, Duration, Flag, Headers, Host, Identifier, Json, Model, Status
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-Path = Annotated[str, Field(pattern=r"^/", max_length=2048)]
+PATH_PATTERN = r"^/"
+CODE_PATTERN = r"^[A-Z][A-Z0-9_]*$"
+BASE64_PATTERN = r"^[A-Za-z0-9+/]*={0,2}$"
+SIGNAL_PATTERN = r"^[a-z][a-z0-9_]*$"
+
+Path = Annotated[str, Field(pattern=PATH_PATTERN, max_length=2048)]
 
 
 class RequestMatch(Model):
@@ -35,7 +40,7 @@ class Reply(Model):
     headers: Headers = Field(default_factory=dict, description="Response headers.")
     json_: Json = Field(None, alias="json", description="The body as JSON.")
     text: str | None = Field(None, description="The body as text.")
-    base64: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*={0,2}$")] | None = Field(
+    base64: Annotated[str, Field(pattern=BASE64_PATTERN)] | None = Field(
         None, description="The body as base64-encoded bytes."
     )
     template: Flag = Field(True, description="Whether {{ ... }} in the reply is rendered; false sends it as written.")
@@ -98,7 +103,7 @@ class FaultInjection(Model):
     headers: Headers = Field(default_factory=dict, description="Response headers.")
     json_: Json = Field(None, alias="json", description="The body as JSON.")
     body: str | None = Field(None, description="The body as text.")
-    error: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")] | None = Field(
+    error: Annotated[str, Field(pattern=CODE_PATTERN)] | None = Field(
         None,
         description="A STACK error code, such as TIER_LIMIT_EXCEEDED, answered as STACK answers it.",
     )

@@ -21,6 +21,7 @@ DEFAULT_OPERATOR_KEY = "sk_live_emu_operator"
 
 AGENT_NAME_PATTERN = r"^[a-z0-9][a-z0-9-]*[a-z0-9]$"
 KEY_PATTERN = r"^sk_live_[A-Za-z0-9_-]+$"
+MISSION_ID_PATTERN = r"^ms_[A-Za-z0-9_-]+$"
 ENV_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 Tier = Literal["free", "developer", "studio", "enterprise", "partner"]
@@ -145,7 +146,7 @@ class Constraint(Model):
     """A condition that every proxied call under a grant must meet."""
 
     path: Annotated[str, Field(min_length=1)] = Field(
-        description="Which part of the call: method, url.pathname, url.host, url.origin, headers.<name>, query.<key> or "
+        description="Part of the call: method, url.pathname, url.host, url.origin, headers.<name>, query.<key> or "
         "body.<dotted.path>."
     )
     op: ConstraintOp = Field(description="How to compare: eq, not_eq, in, not_in, matches (RE2) or starts_with.")
@@ -218,7 +219,7 @@ class Service(Model):
 class Mission(Model):
     """An open mission at the world's start."""
 
-    id: Annotated[str, Field(pattern=r"^ms_[A-Za-z0-9_-]+$", max_length=128)] | None = Field(
+    id: Annotated[str, Field(pattern=MISSION_ID_PATTERN, max_length=128)] | None = Field(
         None, description="The mission's id, starting with ms_; derived from the seed when left out."
     )
     agent: str = Field(description="Id or name of the agent the mission is for.")

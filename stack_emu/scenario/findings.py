@@ -1,0 +1,111 @@
+"""What the checks across a whole scenario work on: plain data with its locations, and a list to report to.
+
+The checks run on the data as written rather than on the models, so that they also report when something else in the
+file keeps the models from being built. They therefore skip whatever has the wrong type; the models report that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from stack_emu.scenario.problems import Location, suggestion
+
+
+@dataclass(frozen=True)
+class Place:
+    """A value and where it stands."""
+
+    value: Any
+    location: Location = ()
+
+    def at(self, *keys: str) -> Place:
+        """The value under a key, and so on inwards; its value is None where there is none."""
+        place = self
+        for key in keys:
+            inner = place.value.get(key) if isinstance(place.value, dict) else None
+            place = Place(inner, (*place.location, key))
+        return place
+
+    def each(self, key: str) -> list[Place]:
+        """The entries of the list under a key, or the one entry of its singular short form."""
+        values = self.at(key).value
+        if values is None and isinstance(self.value, dict) and key[:-1] in self.value:
+            return [Place(self.value[key[:-1]], (*self.location, key, 0))]
+        if isinstance(values, str):
+            return [Place(values, (*self.location, key))]
+        if not isinstance(values, (list, tuple)):
+            return []
+        return [Place(value, (*self.location, key, index)) for index, value in enumerate(values)]
+
+    def entries(self, key: str) -> list[tuple[str, Place]]:
+        """The keys and values of the mapping under a key."""
+        values = self.at(key).value
+        if not isinstance(values, dict):
+            return []
+        return [(name, Place(value, (*self.location, key, name))) for name, value in values.items()]
+
+    def text(self, key: str) -> str | None:
+        """The text under a key, if there is text."""
+        value = self.at(key).value
+        return value if isinstance(value, str) else None
+
+    def strings(self) -> Iterator[Place]:
+        """Every string inside the value, itself included."""
+        if isinstance(self.value, str):
+            yield self
+        elif isinstance(self.value, dict):
+            for key, value in self.value.items():
+                yield from Place(value, (*self.location, key)).strings()
+        elif isinstance(self.value, (list, tuple)):
+            for index, value in enumerate(self.value):
+                yield from Place(value, (*self.location, index)).strings()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing a check found."""
+
+    location: Location
+    sentence: str
+    severity: Literal["error", "warning"] = "error"
+
+
+@dataclass
+class Findings:
+    """Collects what the checks find."""
+
+    found: list[Finding] = field(default_factory=list)
+
+    def error(self, place: Place, sentence: str) -> None:
+        """Report something that keeps the scenario from loading."""
+        self.found.append(Finding(place.location, sentence))
+
+    def warn(self, place: Place, sentence: str) -> None:
+        """Report something that is allowed and probably not meant."""
+        self.found.append(Finding(place.location, sentence, "warning"))
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Names that exist outside the scenario. Where one is None, names of that kind are not checked.
+
+    Args:
+        operations: the operations that are served, such as `passports.issue`.
+        packs: the bundled upstream packs.
+        codes: STACK's error codes.
+        detectors: the signal types there are.
+    """
+
+    operations: Collection[str] | None = None
+    packs: Collection[str] | None = None
+    codes: Collection[str] | None = None
+    detectors: Collection[str] | None = None
+
+
+def check_word(findings: Findings, place: Place, known: Collection[str] | None, kind: str) -> None:
+    """Report a word that is not among the known ones."""
+    if known is None or not isinstance(place.value, str) or place.value in known:
+        return
+    findings.error(place, f"there is no {kind} {place.value}; {suggestion(place.value, known, f'{kind}s there are')}")

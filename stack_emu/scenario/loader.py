@@ -1,0 +1,210 @@
+"""Reading a scenario: every mistake at once, each with its file, line and column.
+
+`load` reads a file or a folder, `loads` a text, `from_data` data that is already parsed. `inspect_text` gives the
+warnings as well and never raises; `stack-emu check` is built on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from stack_emu.scenario.explain import explain
+from stack_emu.scenario.findings import Finding, Findings, Place, Vocabulary
+from stack_emu.scenario.models import Scenario
+from stack_emu.scenario.positions import Node, find
+from stack_emu.scenario.positions import from_data as nodes_from_data
+from stack_emu.scenario.problems import Problem, ScenarioError, nearest, path_text
+from stack_emu.scenario.references import check_references
+from stack_emu.scenario.rules import check_rules
+from stack_emu.scenario.upstream_rules import check_faults, check_upstreams
+from stack_emu.scenario.yaml_reader import compose
+
+FILE_NAME = "scenario.yaml"
+"""The file that makes a folder a scenario."""
+
+MAX_BYTES = 2 * 1024 * 1024
+"""The size above which a file cannot be a scenario."""
+
+__all__ = [
+    "FILE_NAME",
+    "Inspection",
+    "ScenarioError",
+    "Vocabulary",
+    "from_data",
+    "inspect_path",
+    "inspect_text",
+    "load",
+    "loads",
+]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What became of reading a scenario.
+
+    Args:
+        scenario: the scenario, or None when there are errors.
+        problems: errors and warnings in the order of the file.
+    """
+
+    scenario: Scenario | None
+    problems: tuple[Problem, ...]
+
+    def require(self) -> Scenario:
+        """The scenario.
+
+        Raises:
+            ScenarioError: when there are errors.
+        """
+        if self.scenario is None:
+            raise ScenarioError([problem for problem in self.problems if problem.severity == "error"])
+        return self.scenario
+
+
+def load(path: Path | str, vocabulary: Vocabulary | None = None) -> Scenario:
+    """Read a scenario from a file, or from a folder with `scenario.yaml` in it.
+
+    A scenario without a name is called like its folder, or like its file where the file has a name of its own.
+
+    Args:
+        path: the file or folder.
+        vocabulary: names outside the scenario to check against, such as the operations that are served.
+
+    Raises:
+        ScenarioError: with every mistake found, also when the file is missing or cannot be read.
+    """
+    return inspect_path(path, vocabulary).require()
+
+
+def loads(text: str, source: str = "<string>", vocabulary: Vocabulary | None = None) -> Scenario:
+    """Read a scenario from a text; `source` stands for the file in messages.
+
+    Raises:
+        ScenarioError: with every mistake found.
+    """
+    return inspect_text(text, source, vocabulary).require()
+
+
+def from_data(data: Any, source: str = "<data>", vocabulary: Vocabulary | None = None) -> Scenario:
+    """Make a scenario from data as YAML would give it, with the same checks.
+
+    Raises:
+        ScenarioError: with every mistake found; lines and columns are 0.
+    """
+    return _inspect_nodes(nodes_from_data(data), source, vocabulary).require()
+
+
+def inspect_path(path: Path | str, vocabulary: Vocabulary | None = None) -> Inspection:
+    """Read a file or folder as `load` does, and report warnings too instead of raising."""
+    file = Path(path)
+    if file.is_dir():
+        file = file / FILE_NAME
+    try:
+        content = _read(file)
+    except OSError as error:
+        return _failed(Problem(str(path), 0, 0, "", _unreadable(Path(path), file, error)))
+    if len(content) > MAX_BYTES:
+        sentence = f"the file is larger than {MAX_BYTES // 1024 // 1024} MB, which no scenario needs; split it up"
+        return _failed(Problem(str(file), 0, 0, "", sentence))
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return _failed(_not_utf8(str(file), content, error))
+    inspection = inspect_text(text, str(file), vocabulary)
+    scenario = inspection.scenario
+    if scenario is None or scenario.name is not None:
+        return inspection
+    name = file.resolve().parent.name if file.name == FILE_NAME else file.stem
+    return Inspection(scenario.model_copy(update={"name": name or "scenario"}), inspection.problems)
+
+
+def inspect_text(text: str, source: str = "<string>", vocabulary: Vocabulary | None = None) -> Inspection:
+    """Read a text as `loads` does, and report warnings too instead of raising."""
+    composed = compose(text.removeprefix("\ufeff"))
+    problems = [
+        Problem(source, found.mark.line, found.mark.column, path_text(found.location), found.sentence)
+        for found in composed.problems
+    ]
+    if composed.root is None or composed.root.value is None:
+        if not problems:
+            problems.append(Problem(source, 1, 1, "", "the scenario is empty; begin with stack_emu: 1"))
+        return Inspection(None, tuple(problems))
+    return _inspect_nodes(composed.root, source, vocabulary, problems)
+
+
+def _inspect_nodes(
+    root: Node, source: str, vocabulary: Vocabulary | None, known: list[Problem] | None = None
+) -> Inspection:
+    problems = list(known or ())
+    if not isinstance(root.value, dict):
+        sentence = "a scenario is a mapping; begin with stack_emu: 1"
+        return Inspection(None, (*problems, Problem(source, root.mark.line, root.mark.column, "", sentence)))
+    data = root.plain()
+    scenario: Scenario | None = None
+    try:
+        scenario = Scenario.model_validate(data)
+    except ValidationError as error:
+        problems += [_from_pydantic(dict(detail), root, source) for detail in error.errors(include_url=False)]
+    problems += [_from_finding(finding, root, source) for finding in _check_whole(data, vocabulary or Vocabulary())]
+    problems.sort(key=lambda problem: (problem.line, problem.column))
+    failed = any(problem.severity == "error" for problem in problems)
+    return Inspection(None if failed else scenario, tuple(problems))
+
+
+def _check_whole(data: Any, vocabulary: Vocabulary) -> list[Finding]:
+    findings, root = Findings(), Place(data)
+    check_references(root, findings)
+    check_rules(root, vocabulary, findings)
+    check_upstreams(root, findings)
+    check_faults(root, findings)
+    return findings.found
+
+
+def _from_pydantic(error: dict[str, Any], root: Node, source: str) -> Problem:
+    location, sentence, on_key = explain(error)
+    found = find(root, location)
+    mark = found.key_mark if on_key else found.value_mark
+    shown = found.location[:-1] if error["type"] == "extra_forbidden" else found.location
+    return Problem(source, mark.line, mark.column, path_text(shown), sentence)
+
+
+def _from_finding(finding: Finding, root: Node, source: str) -> Problem:
+    found = find(root, finding.location)
+    mark = found.value_mark
+    return Problem(source, mark.line, mark.column, path_text(found.location), finding.sentence, finding.severity)
+
+
+def _failed(problem: Problem) -> Inspection:
+    return Inspection(None, (problem,))
+
+
+def _read(file: Path) -> bytes:
+    """At most one byte more than is allowed, so that no file is too big to refuse."""
+    with file.open("rb") as stream:
+        return stream.read(MAX_BYTES + 1)
+
+
+def _unreadable(named: Path, file: Path, error: OSError) -> str:
+    if not isinstance(error, FileNotFoundError):
+        return f"it cannot be read ({error.strerror or error}); check the path and its permissions"
+    if named.is_dir():
+        others = sorted(path.name for path in named.glob("*.y*ml"))
+        there = f"; rename {others[0]} to {FILE_NAME}, or name that file" if others else f"; add {FILE_NAME} to it"
+        return f"the folder has no {FILE_NAME}{there}"
+    folder = named.parent
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    close = nearest(named.name, names)
+    hint = f"did you mean {folder / close}?" if close else f"name a file, or a folder with {FILE_NAME} in it"
+    return f"there is no such file or folder; {hint}"
+
+
+def _not_utf8(source: str, content: bytes, error: UnicodeDecodeError) -> Problem:
+    before = content[: error.start]
+    line = before.count(b"\n") + 1
+    column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8")) + 1
+    sentence = f"the byte 0x{content[error.start]:02X} is not UTF-8; save the file as UTF-8"
+    return Problem(source, line, column, "", sentence)

@@ -1,0 +1,202 @@
+"""Checks that the parts of a scenario make sense together: keys, grants, passports, the scripted model."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from stack_emu.scenario.findings import Findings, Place, Vocabulary, check_word
+from stack_emu.scenario.problems import suggestion
+from stack_emu.scenario.templates import Templates
+from stack_emu.scenario.values import format_duration, parse_duration
+
+MAX_CONSTRAINTS = 32
+"""Constraints in one grant (`docs/concepts/constraints`)."""
+
+MAX_PATTERN = 256
+"""Characters in the pattern of `matches` (`docs/concepts/constraints`)."""
+
+_CONSTRAINT_PATH = re.compile(r"method|url\.(pathname|host|origin)|headers\..+|query\..+|body(\..+)?")
+_CONSTRAINT_PATHS = ["method", "url.pathname", "url.host", "url.origin", "headers.<name>", "query.<key>", "body.<path>"]
+
+
+def check_rules(root: Place, vocabulary: Vocabulary, findings: Findings) -> None:
+    """Report what cannot work although every part of it is well formed."""
+    _check_keys(root, findings)
+    for service in root.each("services"):
+        _check_service(service, findings)
+    _check_passports(root, findings)
+    _check_model(root, findings)
+    _check_templates(root, findings)
+    _check_operations(root, vocabulary, findings)
+
+
+def _check_keys(root: Place, findings: Findings) -> None:
+    for operator in root.each("operators"):
+        for key in operator.each("keys"):
+            if not isinstance(key.value, dict) or key.value.get("role", "operator") != "operator":
+                continue
+            for name in ("member", "allowed_connections"):
+                if key.value.get(name) is not None:
+                    sentence = f"{name} is for member keys; give the key a role of standard, readonly or admin"
+                    findings.error(key.at(name), sentence)
+
+
+def _check_service(service: Place, findings: Findings) -> None:
+    scopes = {scope.value for scope in service.each("scopes")}
+    intents = {name: intent for intent in service.each("intents") if (name := intent.text("name"))}
+    for intent in service.each("intents"):
+        for constraint in intent.each("constraints"):
+            _check_constraint(constraint, findings)
+    for grant in service.each("grants"):
+        total = 0
+        for scope in grant.each("scopes"):
+            if scopes and isinstance(scope.value, str) and scope.value not in scopes:
+                hint = suggestion(scope.value, [str(known) for known in scopes], "its scopes are")
+                findings.error(scope, f"the service does not have the scope {scope.value}; {hint}")
+        for constraint in grant.each("constraints"):
+            total += 1
+            _check_constraint(constraint, findings)
+        for use in grant.each("intents"):
+            total += _check_intent(use, intents, findings)
+        if total > MAX_CONSTRAINTS and len(grant.each("constraints")) <= MAX_CONSTRAINTS:
+            sentence = f"constraints and intents come to {total} constraints; at most {MAX_CONSTRAINTS} are allowed"
+            findings.error(grant, sentence)
+
+
+def _check_intent(use: Place, intents: dict[str, Place], findings: Findings) -> int:
+    """Check the use of a named intent; returns how many constraints it expands to."""
+    name = use.text("name")
+    if name is None or not intents:
+        return 0
+    if name not in intents:
+        hint = suggestion(name, intents, "its intents are")
+        findings.error(use.at("name"), f"the service declares no intent {name}; {hint}")
+        return 0
+    wanted = [str(param.value) for param in intents[name].each("params")]
+    given = use.at("params").value if isinstance(use.at("params").value, dict) else {}
+    missing = [param for param in wanted if param not in given]
+    if missing:
+        findings.error(use, f"the intent {name} needs params: {', '.join(missing)}")
+    for param in given:
+        if param not in wanted:
+            hint = suggestion(param, wanted, "its params are")
+            findings.error(use.at("params", param), f"the intent {name} has no param {param}; {hint}")
+    return len(intents[name].each("constraints"))
+
+
+def _check_constraint(constraint: Place, findings: Findings) -> None:
+    path, op, value = constraint.text("path"), constraint.text("op"), constraint.at("value")
+    if path and not _CONSTRAINT_PATH.fullmatch(path):
+        listed = ", ".join(_CONSTRAINT_PATHS)
+        findings.error(constraint.at("path"), f"{path} is no part of a call that constraints see; use one of {listed}")
+    if not isinstance(constraint.value, dict) or "value" not in constraint.value or _is_template(value.value):
+        return
+    if op in ("in", "not_in") and not isinstance(value.value, (list, tuple)):
+        findings.error(value, f"{op} compares with a list; write [ ] around the value, or use eq")
+    if op in ("matches", "starts_with") and not isinstance(value.value, str):
+        findings.error(value, f"{op} compares with text; put the value in quotes")
+    if op == "matches" and isinstance(value.value, str):
+        _check_pattern(value, findings)
+
+
+def _check_pattern(place: Place, findings: Findings) -> None:
+    if len(place.value) > MAX_PATTERN:
+        sentence = f"the pattern has {len(place.value)} characters; at most {MAX_PATTERN} are allowed"
+        findings.error(place, sentence)
+        return
+    problem = _re2_problem(place.value)
+    if problem:
+        findings.error(place, f"RE2 refuses this pattern ({problem}); RE2 has no look-around and no back-references")
+
+
+def _re2_problem(pattern: str) -> str | None:
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        re2.compile(pattern, options=options)
+    except re2.error as error:
+        reason: Any = error.args[0] if error.args else error
+        return reason.decode() if isinstance(reason, bytes) else str(reason)
+    return None
+
+
+def _is_template(value: object) -> bool:
+    return isinstance(value, str) and "{{" in value
+
+
+def _check_passports(root: Place, findings: Findings) -> None:
+    needs_mission = root.text("compat") in (None, "sdk-4")
+    for passport in root.each("passports"):
+        if isinstance(passport.value, dict) and needs_mission and passport.value.get("mission") is None:
+            sentence = "the key mission is missing; name one of missions, or set compat: docs-2026-05"
+            findings.error(passport, sentence)
+        for key in ("ttl", "checkpoint_interval"):
+            _check_span(passport.at(key), findings)
+
+
+def _check_span(place: Place, findings: Findings) -> None:
+    """STACK accepts 60 to 3600 seconds for lifetimes and check-in intervals (`docs/api/passports`)."""
+    try:
+        length = parse_duration(place.value) if isinstance(place.value, str) else None
+    except ValueError:
+        return
+    if length is not None and not 60_000 <= length <= 3_600_000:
+        findings.error(place, f"{format_duration(length)} is outside what STACK accepts; write 60s to 3600s")
+
+
+def _check_model(root: Place, findings: Findings) -> None:
+    for rule in root.each("model"):
+        pattern = rule.at("when", "regex")
+        if isinstance(pattern.value, str):
+            try:
+                re.compile(pattern.value)
+            except re.error as error:
+                findings.error(pattern, f"this is not a regular expression: {error}")
+    _check_reach(root.each("model"), "script", findings)
+
+
+def _check_reach(entries: list[Place], kind: str, findings: Findings) -> None:
+    """Warn about entries behind one that already matches everything."""
+    catch_all = next((e for e in entries if isinstance(e.value, dict) and not e.at("when").value), None)
+    if catch_all is None:
+        return
+    behind = entries[entries.index(catch_all) + 1 :]
+    if behind:
+        sentence = f"this {kind} is never reached: one above it has no when and matches everything; move that one last"
+        findings.warn(behind[0], sentence)
+
+
+def check_routes_reach(upstream: Place, findings: Findings) -> None:
+    """Warn about routes behind one that matches every request."""
+    _check_reach(upstream.each("routes"), "route", findings)
+
+
+def _check_templates(root: Place, findings: Findings) -> None:
+    templates = Templates()
+    rendered = [turn for rule in root.each("model") for turn in rule.each("turns")]
+    rendered += [rule.at("inject") for rule in root.each("faults")]
+    rendered += [intent.at("constraints") for service in root.each("services") for intent in service.each("intents")]
+    for _, upstream in root.entries("upstreams"):
+        replies = [route.at("reply") for route in upstream.each("routes")]
+        rendered += [reply for reply in replies if reply.at("template").value is not False]
+    for part in rendered:
+        for string in part.strings():
+            problem = templates.check(string.value) if "{{" in string.value else None
+            if problem:
+                findings.error(string, problem)
+
+
+def _check_operations(root: Place, vocabulary: Vocabulary, findings: Findings) -> None:
+    conditions = [rule.at("on") for rule in root.each("faults")]
+    conditions += [rule.at("when") for kind in ("approvals", "detectors") for rule in root.each(kind)]
+    for place in (*conditions, *root.each("timeline")):
+        check_word(findings, place.at("operation"), vocabulary.operations, "operation")
+    for rule in root.each("faults"):
+        check_word(findings, rule.at("inject", "error"), vocabulary.codes, "error code")
+    for rule in root.each("detectors"):
+        check_word(findings, rule.at("signal"), vocabulary.detectors, "signal")
+    for _, upstream in root.entries("upstreams"):
+        check_word(findings, upstream.at("pack"), vocabulary.packs, "pack")

@@ -1,0 +1,123 @@
+"""Checks of the fake services, the gateway and the injected faults."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from stack_emu.scenario.findings import Findings, Place
+from stack_emu.scenario.rules import check_routes_reach
+
+EMULATED_HOSTS = ("api.getstack.run", "mcp.getstack.run", "getstack.run", "www.getstack.run", "api.anthropic.com")
+"""Hosts the emulator itself answers for."""
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+_BODIES = ("json", "text", "base64", "body")
+
+
+def check_upstreams(root: Place, findings: Findings) -> None:
+    """Report upstreams that cannot answer or claim the same host, and hosts the gateway must not let through."""
+    claimed: dict[str, str] = {}
+    for name, upstream in root.entries("upstreams"):
+        if not isinstance(upstream.value, dict):
+            continue
+        _check_upstream(upstream, findings)
+        for host in upstream.each("hosts"):
+            _claim(host, name, claimed, findings)
+        check_routes_reach(upstream, findings)
+        for route in upstream.each("routes"):
+            _one_body(route.at("reply"), findings)
+    for host in root.at("gateway").each("allow"):
+        _check_allowed(host, claimed, findings)
+
+
+def check_faults(root: Place, findings: Findings) -> None:
+    """Report faults that hit nothing, do nothing, or contradict themselves; warn about those that depend on order."""
+    for rule in root.each("faults"):
+        on, inject = rule.at("on"), rule.at("inject")
+        if isinstance(on.value, dict):
+            _check_target(on, findings)
+        if isinstance(inject.value, dict):
+            _check_injection(inject, on, findings)
+
+
+def _check_upstream(upstream: Place, findings: Findings) -> None:
+    keys = upstream.value
+    if not keys.get("hosts") and not keys.get("pack"):
+        findings.error(upstream, "the upstream answers for no host; add hosts: [name.example.com]")
+    if keys.get("pack") is not None and keys.get("forward") is not None:
+        findings.error(upstream.at("forward"), "an upstream has a pack or a forward, not both; remove one of them")
+    if keys.get("seed") and keys.get("pack") is None:
+        findings.error(upstream.at("seed"), "seed is for a pack's state; add pack: or remove seed")
+    if isinstance(keys.get("forward"), str):
+        _check_forward(upstream.at("forward"), findings)
+
+
+def _check_forward(place: Place, findings: Findings) -> None:
+    try:
+        url = urlsplit(place.value)
+        usable = url.scheme in ("http", "https") and url.hostname is not None and url.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        findings.error(place, "this is not a URL; write one like http://127.0.0.1:9000")
+    elif url.hostname not in LOOPBACK and not str(url.hostname).startswith("127."):
+        findings.error(place, f"{url.hostname} is not this machine; forward to a server on http://127.0.0.1:<port>")
+
+
+def _claim(host: Place, name: str, claimed: dict[str, str], findings: Findings) -> None:
+    if not isinstance(host.value, str):
+        return
+    if host.value in EMULATED_HOSTS:
+        findings.error(host, f"{host.value} is answered by the emulator itself; remove it from the upstream")
+    elif claimed.setdefault(host.value, name) != name:
+        other = claimed[host.value]
+        findings.error(host, f"{host.value} already belongs to the upstream {other}; a host has one upstream")
+
+
+def _check_allowed(host: Place, claimed: dict[str, str], findings: Findings) -> None:
+    if not isinstance(host.value, str):
+        return
+    emulated = [*EMULATED_HOSTS, *claimed]
+    if any(_covers(host.value, known) or _covers(known, host.value) for known in emulated):
+        sentence = f"{host.value} is emulated here and is never let through; remove it, or remove its upstream"
+        findings.error(host, sentence)
+
+
+def _covers(pattern: str, host: str) -> bool:
+    return pattern == host or (pattern.startswith("*.") and host.endswith(pattern[1:]))
+
+
+def _check_target(on: Place, findings: Findings) -> None:
+    if not any(on.value.get(key) is not None for key in ("upstream", "operation", "tool")):
+        findings.error(on, "a fault needs to know what it hits; add upstream, operation or tool")
+    if on.value.get("nth") is not None and on.value.get("every") is not None:
+        findings.error(on.at("every"), "nth is one call and every is many; remove one of them")
+    if on.value.get("per") == "world":
+        sentence = "per: world counts in the order calls arrive, so concurrent runs may differ; per: lane repeats"
+        findings.warn(on.at("per"), sentence)
+
+
+def _check_injection(inject: Place, on: Place, findings: Findings) -> None:
+    given = {key for key, value in inject.value.items() if value is not None}
+    answers = given & {"status", "headers", "json", "body"}
+    if not given - {"message"}:
+        findings.error(inject, "nothing is injected; add status, error, delay or drop")
+    if "error" in given and answers:
+        findings.error(inject.at(min(answers)), f"error brings its own answer; remove {' and '.join(sorted(answers))}")
+    if "message" in given and "error" not in given:
+        findings.error(inject.at("message"), "message goes with error; add error, or use json or body")
+    if "drop" in given and given & {"status", "headers", "json", "body", "error"}:
+        findings.error(inject.at("drop"), "a dropped connection carries no answer; remove drop or the answer")
+    if "error" in given and isinstance(on.value, dict) and on.value.get("upstream") and not on.value.get("operation"):
+        sentence = "error is an answer of STACK, and this fault hits an upstream; give a status, or name an operation"
+        findings.error(inject.at("error"), sentence)
+    _one_body(inject, findings)
+
+
+def _one_body(reply: Place, findings: Findings) -> None:
+    if not isinstance(reply.value, dict):
+        return
+    bodies = [key for key in reply.value if key in _BODIES and reply.value[key] is not None]
+    if len(bodies) > 1:
+        findings.error(reply.at(bodies[1]), f"a reply has one body; keep {bodies[0]} or {bodies[1]}")
