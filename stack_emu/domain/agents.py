@@ -1,0 +1,213 @@
+"""Agents: registering, reading, changing and deleting them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from stack_emu.domain import faults
+from stack_emu.domain.authentication import ACCOUNT, ANY_BEARER
+from stack_emu.domain.state import Agent, Operator
+from stack_emu.kernel.clock import iso
+from stack_emu.kernel.dispatch import Context
+from stack_emu.kernel.errors import Fault
+from stack_emu.kernel.operations import Audit, Auth, Caller, Command, Reply, Rest, Tool, operation
+from stack_emu.kernel.world import World
+
+AgentName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*[a-z0-9]$", min_length=2, max_length=64)]
+AccountabilityMode = Literal["enforced", "logged", "standard"]
+CredentialAccess = Literal["direct", "proxy_preferred", "proxy_only"]
+KeyMode = Literal["stack_managed", "customer_managed", "co_signed"]
+Reaction = Literal["notify", "block"]
+
+PROFILES: dict[str, dict[str, Any]] = {
+    "proxied-llm-bot": {
+        "credential_access": "proxy_only",
+        "accountability_mode": "logged",
+        "key_mode": "stack_managed",
+    }
+}
+TIER_AGENTS = {"free": 5, "developer": 25, "studio": 250}
+
+
+class RegisterAgent(Command):
+    """What an agent is registered with."""
+
+    name: AgentName = Field(description="Unique name: lower-case letters, digits and hyphens, 2 to 64 characters")
+    description: str | None = Field(None, max_length=256, description="What the agent does")
+    profile: str | None = Field(None, description="Preset such as proxied-llm-bot; explicit fields win over it")
+    accountability_mode: AccountabilityMode | None = Field(None, description="enforced (default), logged or standard")
+    credential_access: CredentialAccess | None = Field(
+        None, description="direct, proxy_preferred or proxy_only (default)"
+    )
+    key_mode: KeyMode | None = Field(None, description="Who holds the signing key; cannot be changed later")
+    on_warning: Reaction = Field("notify", description="Reaction to warnings: notify or block")
+    on_critical: Reaction = Field("notify", description="Reaction to critical signals: notify or block")
+    icon_url: str | None = Field(None, max_length=100_000, description="URL or data URI of an icon")
+    llm_inject_system_prompt: bool = Field(True, description="Whether the LLM gateway adds its system prompt")
+    llm_redact_pii: bool = Field(True, description="Whether the LLM gateway redacts personal data")
+
+
+class AgentReply(Reply):
+    """An agent as the API shows it."""
+
+    id: str
+    operator_id: str
+    name: str
+    description: str | None
+    status: str
+    accountability_mode: str
+    on_warning: str
+    on_critical: str
+    credential_access: str
+    key_mode: str
+    icon_url: str | None
+    passport_blocked: bool
+    passport_blocked_reason: str | None
+    passport_blocked_at: str | None
+    llm_inject_system_prompt: bool
+    llm_redact_pii: bool
+    enrolled: bool
+    enrolled_at: str | None
+    created_at: str
+    updated_at: str
+
+
+class AgentById(Command):
+    """Names an agent."""
+
+    agent_id: str = Field(description="Agent id (agt_…)")
+
+
+def agent_reply(agent: Agent) -> AgentReply:
+    """The public form of an agent."""
+    return AgentReply(
+        id=agent.id,
+        operator_id=agent.operator_id,
+        name=agent.name,
+        description=agent.description,
+        status=agent.status,
+        accountability_mode=agent.accountability_mode,
+        on_warning=agent.on_warning,
+        on_critical=agent.on_critical,
+        credential_access=agent.credential_access,
+        key_mode=agent.key_mode,
+        icon_url=agent.icon_url,
+        passport_blocked=agent.passport_blocked,
+        passport_blocked_reason=agent.passport_blocked_reason,
+        passport_blocked_at=None if agent.passport_blocked_at is None else iso(agent.passport_blocked_at),
+        llm_inject_system_prompt=agent.llm_inject_system_prompt,
+        llm_redact_pii=agent.llm_redact_pii,
+        enrolled=agent.public_key is not None,
+        enrolled_at=None if agent.enrolled_at is None else iso(agent.enrolled_at),
+        created_at=iso(agent.created_at),
+        updated_at=iso(agent.updated_at),
+    )
+
+
+def require_agent(world: World, operator_id: str, agent_id: str) -> Agent:
+    """The operator's agent.
+
+    Raises:
+        Fault: NOT_FOUND when there is none, it was deleted, or it is another operator's.
+    """
+    agent = world.store.get(Agent, agent_id)
+    if agent is None or agent.deleted or agent.operator_id != operator_id:
+        raise Fault(faults.NOT_FOUND, what="Agent", id=agent_id)
+    return agent
+
+
+def own_agent_only(world: World, caller: Caller, command: Any) -> None:
+    """Narrow an agent's or passport's own credential to that agent.
+
+    Raises:
+        Fault: NOT_FOUND for any other agent, as for an unknown one.
+    """
+    if caller.agent_id is not None and command.agent_id != caller.agent_id:
+        raise Fault(faults.NOT_FOUND, what="Agent", id=command.agent_id)
+
+
+def subject_agent(world: World, command: Any) -> str | None:
+    """The agent a command names in ``agent_id``, for its lane."""
+    agent_id: str | None = command.agent_id
+    return agent_id
+
+
+@operation(
+    "agents.register",
+    rest=Rest("POST", "/v1/agents/register", status=201),
+    tool=Tool("stack_register_agent"),
+    auth=Auth(bearers=ACCOUNT, scope="agents:write", role="standard"),
+    audit=Audit("agent.register"),
+    creates=lambda reply: reply.id,
+    source="sdk 4.0.0 agents.register; docs/api/agents",
+    grade="documented",
+)
+def register_agent(ctx: Context, command: RegisterAgent) -> AgentReply:
+    """Register an agent. Names are unique in an account; the reply is the whole agent.
+
+    Raises:
+        Fault: INVALID_REQUEST for an unknown profile, CONFLICT for a name in use, TIER_LIMIT_EXCEEDED.
+    """
+    profile = _profile(command.profile)
+    existing = [agent for agent in ctx.world.store.find(Agent, operator_id=ctx.operator_id) if not agent.deleted]
+    if any(agent.name == command.name for agent in existing):
+        raise Fault(faults.CONFLICT, problem=f"An agent named {command.name} exists already; names are unique")
+    _check_tier(ctx, len(existing))
+    agent = Agent(
+        id=ctx.act.new_id("agent", "agt_"),
+        operator_id=ctx.operator_id,
+        name=command.name,
+        description=command.description,
+        accountability_mode=command.accountability_mode or profile.get("accountability_mode", "enforced"),
+        credential_access=command.credential_access or profile.get("credential_access", "proxy_only"),
+        key_mode=command.key_mode or profile.get("key_mode", "stack_managed"),
+        profile=command.profile,
+        on_warning=command.on_warning,
+        on_critical=command.on_critical,
+        icon_url=command.icon_url,
+        llm_inject_system_prompt=command.llm_inject_system_prompt,
+        llm_redact_pii=command.llm_redact_pii,
+        created_at=ctx.stamp_ms,
+        updated_at=ctx.stamp_ms,
+    )
+    ctx.world.store.put(agent)
+    ctx.row.set(agent_id=agent.id, name=agent.name)
+    return agent_reply(agent)
+
+
+def _profile(name: str | None) -> dict[str, Any]:
+    if name is None:
+        return {}
+    if name not in PROFILES:
+        raise Fault(
+            faults.INVALID_REQUEST,
+            details={"fields": {"profile": f"must be one of {', '.join(PROFILES)}"}},
+            problem=f"profile: {name} is not known; use one of {', '.join(PROFILES)}",
+        )
+    return PROFILES[name]
+
+
+def _check_tier(ctx: Context, used: int) -> None:
+    operator = ctx.world.store.get(Operator, ctx.operator_id)
+    limit = TIER_AGENTS.get(operator.tier) if operator is not None else None
+    if operator is not None and limit is not None and used >= limit:
+        raise Fault(faults.TIER_LIMIT_EXCEEDED, tier=operator.tier, limit=limit, what="agents", used=used)
+
+
+@operation(
+    "agents.get",
+    rest=Rest("GET", "/v1/agents/{agent_id}"),
+    tool=Tool("stack_get_agent"),
+    auth=Auth(bearers=ANY_BEARER, scope="agents:read", narrow=own_agent_only),
+    source="sdk 4.0.0 agents.get",
+    grade="documented",
+)
+def get_agent(ctx: Context, command: AgentById) -> AgentReply:
+    """Read one agent.
+
+    Raises:
+        Fault: NOT_FOUND.
+    """
+    return agent_reply(require_agent(ctx.world, ctx.operator_id, command.agent_id))

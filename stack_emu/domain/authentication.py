@@ -1,0 +1,163 @@
+"""Who is behind a bearer: operator key, member key, agent JWT or passport.
+
+Kinds of bearer are told apart by their form, as docs/api/authentication describes: ``sk_`` keys by lookup, JWTs by their
+audience.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from stack_emu.domain import faults
+from stack_emu.domain.state import Agent, AgentTokenUse, ApiKey, Passport
+from stack_emu.domain.tokens import AGENT_AUDIENCE, TokenError, decode_agent_token, signer, unverified_claims
+from stack_emu.kernel.clock import iso
+from stack_emu.kernel.errors import Fault
+from stack_emu.kernel.operations import ANONYMOUS, Auth, Caller
+from stack_emu.kernel.world import World
+
+OPERATOR, MEMBER, AGENT, PASSPORT = "operator", "member", "agent", "passport"
+OAUTH, SESSION, TICKET = "oauth", "session", "ticket"
+ACCOUNT = frozenset({OPERATOR, MEMBER, OAUTH, SESSION})
+ACCOUNT_AND_AGENT = ACCOUNT | {AGENT}
+ANY_BEARER = ACCOUNT_AND_AGENT | {PASSPORT}
+PUBLIC = Auth(bearers=frozenset())
+
+AGENT_JWT_SECONDS = 60
+_LEEWAY_SECONDS = 5
+
+
+def key_digest(key: str) -> str:
+    """How a key is stored: its SHA-256 in hex."""
+    return hashlib.sha256(key.encode("utf-8")).hexdigest()
+
+
+def authenticate(world: World, bearer: str | None) -> Caller:
+    """Resolve a bearer to its caller.
+
+    Args:
+        world: the world asked.
+        bearer: the text after ``Bearer``, or None.
+
+    Returns:
+        The caller; ``ANONYMOUS`` when there is no bearer.
+
+    Raises:
+        Fault: INVALID_API_KEY, UNAUTHORIZED, PASSPORT_EXPIRED or PASSPORT_REVOKED, with what would have worked.
+    """
+    if not bearer:
+        return ANONYMOUS
+    if bearer.count(".") == 2 and not bearer.startswith("sk_"):
+        return _token_caller(world, bearer)
+    # The lookup is by digest: how long it takes says nothing about the characters of a key.
+    key = world.store.get(ApiKey, key_digest(bearer))
+    if key is None or key.revoked:
+        raise Fault(faults.INVALID_API_KEY, hint="Use a key of the scenario's operator, as `stack-emu env` prints it.")
+    return Caller(
+        kind=OPERATOR if key.role == "operator" else MEMBER,
+        operator_id=key.operator_id,
+        lane=f"key:{key.position}",
+        member_id=key.member_id,
+        role=key.role,
+        allowed_connections=None if key.allowed_connections is None else frozenset(key.allowed_connections),
+    )
+
+
+def _token_caller(world: World, token: str) -> Caller:
+    try:
+        claims = unverified_claims(token)
+    except TokenError as error:
+        raise Fault(faults.UNAUTHORIZED, hint=f"The bearer looks like a JWT but is not one: {error}.") from None
+    audience = claims.get("aud")
+    if audience == AGENT_AUDIENCE or (isinstance(audience, list) and AGENT_AUDIENCE in audience):
+        return _agent_caller(world, token, claims)
+    passport = live_passport(world, token)
+    return Caller(
+        kind=PASSPORT,
+        operator_id=passport.operator_id,
+        lane=f"agent:{passport.agent_id}/passport:{passport.id}",
+        agent_id=passport.agent_id,
+        passport_jti=passport.id,
+        role="standard",
+        allowed_connections=frozenset(scope.connection_id for scope in passport.services),
+    )
+
+
+def _agent_caller(world: World, token: str, claims: Any) -> Caller:
+    agent = world.store.get(Agent, str(claims.get("sub")))
+    if agent is None or agent.deleted or agent.public_key is None:
+        raise Fault(faults.UNAUTHORIZED, hint=f"Agent {claims.get('sub')} has no enrolled key; enroll it first.")
+    try:
+        verified = decode_agent_token(token, agent.public_key)
+    except TokenError as error:
+        raise Fault(faults.UNAUTHORIZED, hint=f"The agent JWT was refused: {error}.") from None
+    _check_agent_times(world, verified)
+    if agent.status != "active":
+        raise Fault(faults.FORBIDDEN, reason=f"Agent {agent.id} is {agent.status}; activate it first")
+    use = AgentTokenUse(f"{agent.id}/{verified['jti']}", int(verified["exp"]) * 1000)
+    if world.store.get(AgentTokenUse, use.id) is not None:
+        raise Fault(faults.UNAUTHORIZED, hint="This agent JWT was used before; sign a fresh one for each request.")
+    world.store.put(use)
+    return Caller(AGENT, agent.operator_id, f"agent:{agent.id}", agent_id=agent.id, role="standard")
+
+
+def _check_agent_times(world: World, claims: Any) -> None:
+    issued, expires = int(claims["iat"]), int(claims["exp"])
+    if expires - issued > AGENT_JWT_SECONDS + _LEEWAY_SECONDS:
+        raise Fault(faults.UNAUTHORIZED, hint=f"An agent JWT lives {AGENT_JWT_SECONDS} s; this one has {expires - issued}.")
+    if world.clock.virtual:
+        return  # the client signs with its own wall clock, which a virtual clock says nothing about
+    now = world.now_ms() / 1000
+    offset = getattr(world.clock, "offset_ms", 0) / 1000
+    if now - offset > expires + _LEEWAY_SECONDS or issued > now - offset + _LEEWAY_SECONDS:
+        raise Fault(faults.UNAUTHORIZED, hint="The agent JWT is outside its 60 s; check the client's clock.")
+
+
+def passport_record(world: World, token: str) -> Passport:
+    """The passport a token names, its signature checked; it may be expired or revoked.
+
+    Raises:
+        Fault: UNAUTHORIZED when the token is not one of this world.
+    """
+    try:
+        claims = signer(world).verify(token)
+    except TokenError as error:
+        raise Fault(faults.PASSPORT_INVALID, problem=str(error)) from None
+    passport = world.store.get(Passport, str(claims["jti"]))
+    if passport is None:
+        raise Fault(faults.PASSPORT_INVALID, problem=f"{claims['jti']} was never issued in this world")
+    return passport
+
+
+def live_passport(world: World, token: str) -> Passport:
+    """The passport a token names, when it may be used now.
+
+    Raises:
+        Fault: UNAUTHORIZED, PASSPORT_REVOKED or PASSPORT_EXPIRED.
+    """
+    return require_live(world, passport_record(world, token))
+
+
+def require_live(world: World, passport: Passport, *, propagation_ms: int = 0) -> Passport:
+    """Return ``passport`` when it is neither revoked nor expired.
+
+    Args:
+        world: the world.
+        passport: the record.
+        propagation_ms: how long a revocation takes to be seen here.
+
+    Raises:
+        Fault: PASSPORT_REVOKED or PASSPORT_EXPIRED.
+    """
+    now = world.now_ms()
+    if passport.revoked_at is not None and passport.revoked_at + propagation_ms <= now:
+        raise Fault(faults.PASSPORT_REVOKED, jti=passport.id, reason=passport.revoked_reason or passport.revocation)
+    if passport.expires_at <= now:
+        raise Fault(
+            faults.PASSPORT_EXPIRED,
+            jti=passport.id,
+            expired_at=iso(passport.expires_at),
+            hint="Refresh it within 24 h, or issue a new one.",
+        )
+    return passport

@@ -1,0 +1,12 @@
+"""The list of families: every module whose operations and timers this emulator serves."""
+
+from __future__ import annotations
+
+from stack_emu.kernel.operations import Registry
+
+
+def registry() -> Registry:
+    """All operations, collected from the family modules."""
+    from stack_emu.domain import agents
+
+    return Registry((agents,))

@@ -1,0 +1,73 @@
+"""STACK's catalogue of refusals: code, HTTP status and message, one row each.
+
+Codes and statuses are those of docs/reference/errors as far as it is stored; the wording of ended missions is what SDK
+3.0.0 and later parse (errors.py), so tests pin it.
+"""
+
+from __future__ import annotations
+
+from stack_emu.kernel import dispatch
+from stack_emu.kernel.errors import FaultSpec
+
+INVALID_REQUEST = dispatch.INVALID_REQUEST
+UNAUTHORIZED = dispatch.UNAUTHORIZED
+FORBIDDEN = dispatch.FORBIDDEN
+INTERNAL_ERROR = dispatch.INTERNAL_ERROR
+
+INVALID_API_KEY = FaultSpec("INVALID_API_KEY", 401, "This API key belongs to no operator or member of this world. {hint}")
+PASSPORT_EXPIRED = FaultSpec("PASSPORT_EXPIRED", 401, "Passport {jti} expired at {expired_at}. {hint}")
+PASSPORT_REVOKED = FaultSpec("PASSPORT_REVOKED", 401, "Passport {jti} has been revoked: {reason}")
+PASSPORT_INVALID = FaultSpec("UNAUTHORIZED", 401, "The passport token is not valid: {problem}")
+PASSPORT_BLOCKED = FaultSpec(
+    "PASSPORT_BLOCKED", 403, "Agent {agent_id} may hold no passports: {reason}. Unblock the agent after reviewing it."
+)
+TIER_LIMIT_EXCEEDED = FaultSpec("TIER_LIMIT_EXCEEDED", 403, "The {tier} tier allows {limit} {what}; {used} are used")
+IDENTITY_REQUIREMENTS_NOT_MET = FaultSpec(
+    "IDENTITY_REQUIREMENTS_NOT_MET", 403, "The passport does not meet the identity requirement of {service}: {missing}"
+)
+GOVERNANCE_APPROVAL_REQUIRED = FaultSpec(
+    "GOVERNANCE_APPROVAL_REQUIRED",
+    403,
+    "{change} loosens a control: approve {approval_id} and repeat the call with X-Governance-Approval: {approval_id}",
+)
+DELEGATION_DEPTH_EXCEEDED = FaultSpec(
+    "DELEGATION_DEPTH_EXCEEDED", 400, "A passport can be delegated over 4 hops; {jti} is at depth {depth} already"
+)
+SCOPE_ESCALATION = FaultSpec("SCOPE_ESCALATION", 400, "{what} is more than {parent} has: {allowed}")
+ACCOUNTABILITY_REQUIRED = FaultSpec(
+    "ACCOUNTABILITY_REQUIRED",
+    400,
+    "Agent {agent_id} is in {mode} mode: its passports need an intent with summary and services",
+)
+DELEGATION_ACCOUNTABILITY_VIOLATION = FaultSpec(
+    "DELEGATION_ACCOUNTABILITY_VIOLATION",
+    400,
+    "Agent {child} is in {child_mode} mode, which is weaker than {parent_mode}, the mode of the passport delegated from",
+)
+NOT_FOUND = FaultSpec("NOT_FOUND", 404, "{what} {id} was not found in this account")
+CHECKPOINT_NOT_AVAILABLE = FaultSpec(
+    "CHECKPOINT_NOT_AVAILABLE", 404, "Passport {jti} is in standard mode, which has no checkpoints"
+)
+CONFLICT = FaultSpec("CONFLICT", 409, "{problem}")
+UPSTREAM_TIMEOUT = FaultSpec("UPSTREAM_TIMEOUT", 504, "{host} did not answer within {seconds} s", "failure")
+UPSTREAM_UNREACHABLE = FaultSpec("UPSTREAM_UNREACHABLE", 502, "{host} could not be reached: {reason}", "failure")
+RESPONSE_TOO_LARGE = FaultSpec("RESPONSE_TOO_LARGE", 502, "{host} answered with more than {limit} bytes", "failure")
+NOT_EMULATED = FaultSpec("NOT_EMULATED", 501, "{what} is not emulated. {hint}", "failure")
+
+MISSION_COMPLETED = FaultSpec("MISSION_ENDED", 403, "Mission {mission_id} is completed; open or start another one")
+MISSION_REVOKED = FaultSpec("MISSION_ENDED", 403, "Mission {mission_id} is revoked; open or start another one")
+MISSION_EXPIRED = FaultSpec("MISSION_ENDED", 403, "Mission {mission_id} has expired; renew or start another one")
+MISSION_NOT_FOUND = FaultSpec("NOT_FOUND", 404, "Mission {mission_id} not found in this account")
+MISSION_MISSING = FaultSpec(
+    "MISSION_REQUIRED", 403, "A passport is bound to exactly one Mission: send mission_ids with one ms_ id"
+)
+
+CATALOGUE: tuple[FaultSpec, ...] = tuple(value for value in tuple(globals().values()) if isinstance(value, FaultSpec))
+
+
+def by_code() -> dict[str, FaultSpec]:
+    """The catalogue by code; where a code has several wordings, the first one."""
+    table: dict[str, FaultSpec] = {}
+    for spec in CATALOGUE:
+        table.setdefault(spec.code, spec)
+    return table

@@ -1,0 +1,129 @@
+"""Hosted worlds: a world together with the scenario it came from and what is needed to bring it back to its seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from stack_emu.domain import faults
+from stack_emu.domain.audit_hash import row_hash
+from stack_emu.domain.families import registry
+from stack_emu.domain.provision import provision
+from stack_emu.kernel.clock import Clock, RealClock, VirtualClock
+from stack_emu.kernel.faults import FaultRule
+from stack_emu.kernel.operations import Registry
+from stack_emu.kernel.world import World, WorldImage
+from stack_emu.scenario.models import Scenario
+
+DEFAULT_WORLD = "default"
+
+
+@dataclass
+class HostedWorld:
+    """A world being served.
+
+    Args:
+        world: the world.
+        scenario: what it was made from.
+        seed_image: its state right after provisioning.
+        strict: whether violations fail a run.
+        extras: what surfaces keep for this world (upstreams, model scripts), by name.
+    """
+
+    world: World
+    scenario: Scenario
+    seed_image: WorldImage
+    strict: bool
+    extras: dict[str, Any] = field(default_factory=dict)
+
+    def reset(self) -> None:
+        """Return to the scenario's seed: state, rows, ids, journal and the scenario's fault rules."""
+        self.world.restore(self.seed_image)
+        self.world.faults.clear()
+        add_fault_rules(self.world, self.scenario)
+
+
+def add_fault_rules(world: World, scenario: Scenario) -> None:
+    """Give a world the fault rules of its scenario."""
+    for rule in scenario.faults:
+        target = rule.on.model_dump(exclude_none=True, exclude={"nth", "every", "times", "after", "until", "per"})
+        world.faults.add(
+            FaultRule(
+                on=target,
+                inject=rule.inject.model_dump(exclude_none=True, by_alias=True, exclude_defaults=True),
+                nth=rule.on.nth,
+                every=rule.on.every,
+                times=rule.on.times,
+                after_ms=rule.on.after,
+                until_ms=rule.on.until,
+                per=rule.on.per,
+            )
+        )
+
+
+class Hosting:
+    """All worlds of one emulator, by name.
+
+    Args:
+        operations: what the worlds can do; every family when left out.
+    """
+
+    def __init__(self, operations: Registry | None = None) -> None:
+        self.registry = operations if operations is not None else registry()
+        self._worlds: dict[str, HostedWorld] = {}
+        self.on_create: list[Callable[[HostedWorld], None]] = []
+
+    def create(
+        self,
+        name: str,
+        scenario: Scenario,
+        *,
+        seed: int | None = None,
+        clock: str | None = None,
+        strict: bool | None = None,
+    ) -> HostedWorld:
+        """Make a world, or replace the one of that name.
+
+        Args:
+            name: its name in ``/w/<name>``; ``default`` answers at the root.
+            scenario: what exists in it.
+            seed: instead of the scenario's.
+            clock: ``real`` or ``virtual`` instead of the scenario's.
+            strict: instead of the scenario's; False when neither says.
+        """
+        world = World(
+            name,
+            scenario.seed if seed is None else seed,
+            _clock(scenario, clock),
+            row_hash,
+            tick_ms=scenario.clock.tick,
+        )
+        world.timer_handlers.update(self.registry.timers)
+        world.settings["fault_catalogue"] = faults.by_code()
+        provision(world, scenario)
+        add_fault_rules(world, scenario)
+        chosen = strict if strict is not None else bool(scenario.strict)
+        hosted = HostedWorld(world, scenario, world.image(), chosen)
+        for listener in self.on_create:
+            listener(hosted)
+        hosted.seed_image = world.image()
+        self._worlds[name] = hosted
+        return hosted
+
+    def get(self, name: str) -> HostedWorld | None:
+        """The world of that name, or None."""
+        return self._worlds.get(name)
+
+    def remove(self, name: str) -> None:
+        """Drop a world; dropping what is not there is no error."""
+        self._worlds.pop(name, None)
+
+    def __iter__(self) -> Iterator[HostedWorld]:
+        return iter(list(self._worlds.values()))
+
+
+def _clock(scenario: Scenario, mode: str | None) -> Clock:
+    if (mode or scenario.clock.mode) == "virtual":
+        return VirtualClock(scenario.clock.start_ms)
+    return RealClock()

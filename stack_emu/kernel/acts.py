@@ -1,0 +1,193 @@
+"""Acts and lanes: the unit of state change, and the sequence it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stack_emu.kernel.audit import Row
+from stack_emu.kernel.ids import Derivation, text_id
+
+
+@dataclass
+class RowDraft:
+    """A row under construction; what is None is filled from the act's caller and declaration at commit."""
+
+    action: str
+    layer: str
+    outcome: str = "success"
+    agent_id: str | None = None
+    passport_jti: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    payload_hash: str | None = None
+    duration_ms: int | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def set(self, *, agent_id: str | None = None, passport_jti: str | None = None, **metadata: Any) -> RowDraft:
+        """Fill in who and what; keyword arguments other than the two columns go to ``metadata``. Returns itself."""
+        if agent_id is not None:
+            self.agent_id = agent_id
+        if passport_jti is not None:
+            self.passport_jti = passport_jti
+        self.metadata.update({key: value for key, value in metadata.items() if value is not None})
+        return self
+
+
+@dataclass
+class Act:
+    """One request that changes state or uses a credential, one timer that fired, or one control step.
+
+    Args:
+        operation: its name.
+        operator_id: whose chain the rows go on.
+        lane: label of the lane it is recorded in (may be changed by the operation that creates an agent).
+        key: hex SHA-256 of {operation, derivation lane, logical input}.
+        ordinal: how many acts with this key came before.
+        depth: causal depth.
+        now_ms: the instant deadlines are counted from.
+        stamp_ms: the instant written as a time stamp (``now_ms`` plus the lane's ticks under a virtual clock).
+        derivation: source of ids.
+        row: the principal row, kept on success and on refusal.
+    """
+
+    operation: str
+    operator_id: str
+    lane: str
+    key: str
+    ordinal: int
+    depth: int
+    now_ms: int
+    stamp_ms: int
+    derivation: Derivation
+    row: RowDraft
+    lane_suffix: str = ""
+    more: list[RowDraft] = field(default_factory=list)
+    minted: list[str] = field(default_factory=list)
+    counters: dict[str, int] = field(default_factory=dict)
+
+    def new_id(self, kind: str, prefix: str, length: int = 20) -> str:
+        """A new id: ``prefix`` followed by ``length`` derived base32 characters."""
+        value = prefix + text_id(self.derivation.take(kind), length)
+        self.minted.append(value)
+        return value
+
+    def new_bytes(self, kind: str) -> bytes:
+        """32 derived bytes, for keys and secrets."""
+        return self.derivation.take(kind)
+
+    def new_number(self, kind: str, below: int) -> int:
+        """A derived integer in ``range(below)``."""
+        return int.from_bytes(self.derivation.take(kind), "big") % below
+
+    def also(self, action: str, layer: str | None = None, **fields: Any) -> RowDraft:
+        """Add a row about something else this act causes; it is dropped when the act is refused.
+
+        Keyword arguments ``outcome``, ``agent_id``, ``passport_jti``, ``error_code`` and ``error_message`` fill columns, the
+        rest goes to ``metadata``.
+        """
+        columns = {name: fields.pop(name) for name in _COLUMNS if name in fields}
+        draft = RowDraft(action=action, layer=layer or self.row.layer, **columns)
+        draft.metadata.update({key: value for key, value in fields.items() if value is not None})
+        self.more.append(draft)
+        return draft
+
+    def rows(self, refused: bool) -> tuple[Row, ...]:
+        """The finished rows, unchained: the principal one, then (unless refused) the others."""
+        drafts = [self.row] if refused else [self.row, *self.more]
+        trace = "req_" + text_id(self.derivation.take("trace"))
+        return tuple(self._finish(draft, trace, number) for number, draft in enumerate(drafts))
+
+    def _finish(self, draft: RowDraft, trace: str, number: int) -> Row:
+        raw = self.derivation.take("row")
+        root = self.key[:15] + "0"
+        return Row(
+            entry_id="aud_" + text_id(raw),
+            timestamp=self.stamp_ms,
+            trace_id=trace,
+            span_id=root if number == 0 else raw[16:24].hex(),
+            parent_span_id=None if number == 0 else root,
+            operator_id=self.operator_id,
+            agent_id=draft.agent_id,
+            passport_jti=draft.passport_jti,
+            layer=draft.layer,
+            action=draft.action,
+            outcome=draft.outcome,
+            duration_ms=draft.duration_ms,
+            payload_hash=draft.payload_hash,
+            error_code=draft.error_code,
+            error_message=draft.error_message,
+            metadata=dict(draft.metadata),
+        )
+
+
+_COLUMNS = ("outcome", "agent_id", "passport_jti", "error_code", "error_message", "payload_hash")
+
+
+@dataclass
+class _Lane:
+    open: dict[int, str] = field(default_factory=dict)
+    last_closed: int = 0
+    last_operation: str = ""
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Two acts of one lane that were in flight together: their order is not the program's to rely on."""
+
+    lane: str
+    first: str
+    second: str
+
+
+class LaneWatch:
+    """Notices acts that overlap inside a lane.
+
+    Every request takes a ticket when it arrives; it enters its lane once that is known and leaves when it is answered.
+    """
+
+    def __init__(self) -> None:
+        self._sequence = 0
+        self._lanes: dict[str, _Lane] = {}
+        self.overlaps: list[Overlap] = []
+
+    def ticket(self) -> int:
+        """A number that orders arrivals and departures."""
+        self._sequence += 1
+        return self._sequence
+
+    def enter(self, lane: str, ticket: int, operation: str) -> None:
+        """Say that the request with this ticket is an act of ``lane``."""
+        state = self._lanes.setdefault(lane, _Lane())
+        if state.open:
+            self.overlaps.append(Overlap(lane, next(iter(state.open.values())), operation))
+        elif state.last_closed > ticket:
+            self.overlaps.append(Overlap(lane, state.last_operation, operation))
+        state.open[ticket] = operation
+
+    def leave(self, lane: str, ticket: int) -> None:
+        """Say that the request has been answered."""
+        state = self._lanes.get(lane)
+        if state is None:
+            return
+        operation = state.open.pop(ticket, None)
+        if operation is not None:
+            state.last_closed = self.ticket()
+            state.last_operation = operation
+
+    def clear(self) -> None:
+        """Forget lanes and overlaps."""
+        self._lanes.clear()
+        self.overlaps.clear()
+
+
+def scan_names(value: Any, known: Mapping[str, int]) -> int:
+    """The largest depth among the ids in ``value`` (JSON data) that ``known`` has; 0 when there is none."""
+    if isinstance(value, str):
+        return known.get(value, 0)
+    if isinstance(value, Mapping):
+        return max((scan_names(item, known) for pair in value.items() for item in pair), default=0)
+    if isinstance(value, (list, tuple)):
+        return max((scan_names(item, known) for item in value), default=0)
+    return 0

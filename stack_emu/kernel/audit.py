@@ -1,0 +1,190 @@
+"""Audit rows in two forms: a raw hash chain per operator in arrival order, and a canonical log with a chain per lane."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from stack_emu.kernel.canonical import canonical_json
+
+GENESIS = "0" * 64
+
+
+@dataclass(frozen=True)
+class Row:
+    """One audit row. Times are epoch milliseconds; ``metadata`` holds what has no column of its own."""
+
+    entry_id: str
+    timestamp: int
+    trace_id: str
+    span_id: str
+    parent_span_id: str | None
+    operator_id: str
+    agent_id: str | None
+    passport_jti: str | None
+    layer: str
+    action: str
+    outcome: str
+    duration_ms: int | None = None
+    payload_hash: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    prev_entry_hash: str = GENESIS
+    entry_hash: str = ""
+
+
+@dataclass(frozen=True)
+class ActEntry:
+    """The rows of one act, with what the canonical log needs to order them.
+
+    Args:
+        lane: label of the lane the act is recorded in.
+        sequence: commit order in the world.
+        key: hex act key.
+        ordinal: number among acts of the same key.
+        depth: causal depth, 1 + the largest depth of the acts whose ids this one names.
+        operation: name of the operation, timer or control step.
+        rows: the rows in the order the operation defines.
+    """
+
+    lane: str
+    sequence: int
+    key: str
+    ordinal: int
+    depth: int
+    operation: str
+    rows: tuple[Row, ...]
+
+
+RowHash = Callable[[Row], str]
+
+
+@dataclass(frozen=True)
+class AuditImage:
+    """A picture of an audit log."""
+
+    chains: dict[str, list[Row]]
+    acts: list[ActEntry]
+
+
+class AuditLog:
+    """The raw chains and the acts of one world.
+
+    Args:
+        row_hash: computes ``entry_hash`` from a row whose ``prev_entry_hash`` is set.
+    """
+
+    def __init__(self, row_hash: RowHash) -> None:
+        self._row_hash = row_hash
+        self._chains: dict[str, list[Row]] = {}
+        self._acts: list[ActEntry] = []
+
+    def append(self, act: ActEntry) -> ActEntry:
+        """Chain the rows of an act onto their operators' chains and keep the act; returns it with hashes filled in."""
+        chained = tuple(self._chain(row) for row in act.rows)
+        entry = replace(act, rows=chained, sequence=len(self._acts))
+        self._acts.append(entry)
+        return entry
+
+    def _chain(self, row: Row) -> Row:
+        chain = self._chains.setdefault(row.operator_id, [])
+        linked = replace(row, prev_entry_hash=chain[-1].entry_hash if chain else GENESIS)
+        linked = replace(linked, entry_hash=self._row_hash(linked))
+        chain.append(linked)
+        return linked
+
+    def rows(self, operator_id: str) -> list[Row]:
+        """The raw chain of an operator, oldest first. The list is the log's own: do not change it."""
+        return self._chains.get(operator_id, [])
+
+    def acts(self) -> list[ActEntry]:
+        """Every act in commit order. The list is the log's own: do not change it."""
+        return self._acts
+
+    def tamper(self, operator_id: str, index: int, **changes: Any) -> Row:
+        """Change a row in place without rehashing, to show that verification notices.
+
+        Raises:
+            IndexError: when the chain has no such row.
+        """
+        chain = self._chains.get(operator_id, [])
+        chain[index] = replace(chain[index], **changes)
+        return chain[index]
+
+    def image(self) -> AuditImage:
+        """A picture that later rows do not change."""
+        return AuditImage({tenant: list(rows) for tenant, rows in self._chains.items()}, list(self._acts))
+
+    def restore(self, image: AuditImage) -> None:
+        """Return to a picture; the picture can be used again."""
+        self._chains = {tenant: list(rows) for tenant, rows in image.chains.items()}
+        self._acts = list(image.acts)
+
+
+@dataclass(frozen=True)
+class Break:
+    """Where a chain stops holding: the row's index, its id and what is wrong."""
+
+    index: int
+    entry_id: str
+    problem: str
+
+
+def verify_chain(rows: Iterable[Row], row_hash: RowHash, start: str = GENESIS) -> Break | None:
+    """Walk a chain and return its first break, or None.
+
+    Args:
+        rows: oldest first.
+        row_hash: the formula the chain was made with.
+        start: the hash the first row must link to.
+    """
+    previous = start
+    for index, row in enumerate(rows):
+        if row.prev_entry_hash != previous:
+            return Break(index, row.entry_id, "prev_entry_hash does not equal the hash of the row before")
+        if row_hash(row) != row.entry_hash:
+            return Break(index, row.entry_id, "entry_hash does not equal the hash of the row's own content")
+        previous = row.entry_hash
+    return None
+
+
+RowRender = Callable[[ActEntry, Row], Mapping[str, Any]]
+
+
+def canonical_lines(acts: Iterable[ActEntry], render: RowRender, *, order: str = "commit") -> Iterator[bytes]:
+    """The canonical log as JSON lines without newlines: lanes by label bytes, a hash chain in each, then the head.
+
+    Each line is ``{"hash", "lane", "n", "prev", …the rendered row}``, where ``hash`` is the SHA-256 of the canonical JSON
+    of the line without ``hash``. The last line is ``{"head", "lanes": {label: hash}, "rows"}``, where ``head`` is the
+    SHA-256 of the canonical JSON of ``lanes``.
+
+    Args:
+        acts: in commit order.
+        render: what a row looks like in this log.
+        order: ``commit`` keeps commit order inside a lane, ``content`` sorts by (depth, key, ordinal).
+    """
+    lanes: dict[str, list[ActEntry]] = {}
+    for act in acts:
+        if act.rows:
+            lanes.setdefault(act.lane, []).append(act)
+    heads: dict[str, str] = {}
+    total = 0
+    for lane in sorted(lanes, key=lambda label: label.encode("utf-8")):
+        entries = lanes[lane]
+        if order == "content":
+            entries = sorted(entries, key=lambda act: (act.depth, act.key, act.ordinal))
+        previous = GENESIS
+        number = 0
+        for act in entries:
+            for row in act.rows:
+                line = {**render(act, row), "lane": lane, "n": number, "prev": previous}
+                previous = hashlib.sha256(canonical_json(line)).hexdigest()
+                yield canonical_json({**line, "hash": previous})
+                number += 1
+                total += 1
+        heads[lane] = previous
+    head = hashlib.sha256(canonical_json(heads)).hexdigest()
+    yield canonical_json({"head": head, "lanes": heads, "rows": total})

@@ -1,0 +1,354 @@
+"""Running an operation: validate, authorise, find the lane, run the handler in its act, settle its I/O."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from stack_emu.kernel.acts import Act, RowDraft
+from stack_emu.kernel.canonical import digest
+from stack_emu.kernel.errors import Fault, FaultSpec
+from stack_emu.kernel.operations import ROLE_RANK, Caller, Command, Operation
+from stack_emu.kernel.world import World
+
+INVALID_REQUEST = FaultSpec("INVALID_REQUEST", 400, "The request is not valid: {problem}")
+UNAUTHORIZED = FaultSpec("UNAUTHORIZED", 401, "No valid credential was presented. {hint}")
+FORBIDDEN = FaultSpec("FORBIDDEN", 403, "{reason}")
+INTERNAL_ERROR = FaultSpec("INTERNAL_ERROR", 500, "The emulator failed inside {operation}; nothing was changed", "failure")
+
+T = TypeVar("T")
+
+
+@dataclass
+class Context:
+    """What a handler works with.
+
+    Args:
+        world: the world.
+        caller: who calls.
+        operation: what is called.
+        lane: lane label of this call.
+        act: the act; reads have none.
+        origin: scheme and authority the client used, for URLs in replies.
+    """
+
+    world: World
+    caller: Caller
+    operation: Operation
+    lane: str
+    maybe_act: Act | None = None
+    origin: str = ""
+    delays: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def act(self) -> Act:
+        """The act.
+
+        Raises:
+            RuntimeError: in a read, which is no act.
+        """
+        if self.maybe_act is None:
+            raise RuntimeError(f"{self.operation.name} is a read: it declares no audit action")
+        return self.maybe_act
+
+    @property
+    def row(self) -> RowDraft:
+        """The act's principal row, to be filled in before anything can be refused."""
+        return self.act.row
+
+    @property
+    def now_ms(self) -> int:
+        """The instant deadlines are counted from."""
+        return self.maybe_act.now_ms if self.maybe_act is not None else self.world.now_ms()
+
+    @property
+    def stamp_ms(self) -> int:
+        """The instant to write into ``created_at`` and the like."""
+        return self.maybe_act.stamp_ms if self.maybe_act is not None else self.world.now_ms()
+
+    @property
+    def operator_id(self) -> str:
+        """The account the call belongs to."""
+        return self.caller.operator_id
+
+
+@dataclass
+class Pending(Generic[T]):
+    """I/O between planning and settling.
+
+    Args:
+        io: does it; runs outside any transaction.
+        settle: called with (context, the I/O's result or the exception it raised) in a transaction; returns the reply.
+    """
+
+    io: Callable[[], Awaitable[T]]
+    settle: Callable[[Context, T | Exception], Any]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A refusal whose state changes are kept (a security event was noted, a passport was revoked)."""
+
+    fault: Fault
+
+
+@dataclass
+class Call:
+    """A request for an operation, however it came in.
+
+    Args:
+        operation: what.
+        caller: who.
+        raw: unvalidated input: path, query, headers and body fields merged.
+        origin: scheme and authority the client used.
+        lane_suffix: text the client asked to be appended to its lane.
+        ticket: arrival ticket of ``World.lanes``; 0 when overlaps are not watched.
+        on_lane: told the lane once it is known.
+    """
+
+    operation: Operation
+    caller: Caller
+    raw: Mapping[str, Any]
+    origin: str = ""
+    lane_suffix: str = ""
+    ticket: int = 0
+    lane: str | None = None
+
+
+async def perform(world: World, call: Call, spawn: Callable[[Awaitable[Any]], asyncio.Task[Any]]) -> Any:
+    """Run a call to its end and return the handler's reply.
+
+    The I/O of a pending call and its settling run in a task of their own: a client that hangs up loses only the reply.
+
+    Args:
+        world: the world.
+        call: what is asked.
+        spawn: starts a task and keeps a reference to it.
+
+    Raises:
+        Fault: the refusal.
+    """
+    command = validate(call.operation, call.raw)
+    authorise(world, call, command)
+    context = open_context(world, call, command)
+    watched = bool(call.ticket and context.maybe_act is not None)
+    if watched:
+        world.lanes.enter(context.lane, call.ticket, call.operation.name)
+    try:
+        outcome = await _inject_then_run(world, context, command, call)
+        if isinstance(outcome, Pending):
+            outcome = await asyncio.shield(spawn(_finish(world, context, outcome)))
+        return outcome
+    finally:
+        if watched:
+            world.lanes.leave(context.lane, call.ticket)
+
+
+async def _inject_then_run(world: World, context: Context, command: Command, call: Call) -> Any:
+    if len(world.faults):
+        injected = world.faults.take(
+            context.lane,
+            world.clock.now_ms() - world.clock.start_ms,
+            operation=call.operation.name,
+            **({"agent": context.maybe_act.row.agent_id} if context.maybe_act and context.maybe_act.row.agent_id else {}),
+        )
+        if injected is not None:
+            if delay := injected.get("delay"):
+                await asyncio.sleep(delay / 1000)
+            if (fault := _injected_fault(world, injected)) is not None:
+                if context.maybe_act is not None:
+                    with world.transaction(context.maybe_act):
+                        raise fault
+                raise fault
+    return run(world, context, command)
+
+
+def _injected_fault(world: World, injected: Mapping[str, Any]) -> Fault | None:
+    catalogue: Mapping[str, FaultSpec] = world.settings.get("fault_catalogue", {})
+    code, status = injected.get("error"), injected.get("status")
+    if code is None and status is None:
+        return None
+    known = catalogue.get(str(code)) if code is not None else None
+    spec = FaultSpec(str(code or f"HTTP_{status}"), status or (known.status if known else 500), "", "failure")
+    return Fault(spec, injected.get("message") or f"Injected by a fault rule of the scenario: {spec.code}", details={"injected": True})
+
+
+async def _finish(world: World, context: Context, pending: Pending[Any]) -> Any:
+    result: Any
+    try:
+        result = await pending.io()
+    except Exception as error:  # settling decides what a failed exchange means
+        result = error
+    act = context.act
+    with world.transaction(act, last=False):
+        outcome = pending.settle(context, result)
+    return _conclude(world, context, outcome)
+
+
+def validate(declared: Operation, raw: Mapping[str, Any]) -> Command:
+    """Build the command.
+
+    Raises:
+        Fault: INVALID_REQUEST with ``details.fields`` = {field path: problem}.
+    """
+    try:
+        return declared.command.model_validate(raw)
+    except ValidationError as error:
+        fields = {".".join(map(str, issue["loc"])) or "body": _sentence(issue) for issue in error.errors(include_url=False)}
+        problem = "; ".join(f"{name}: {text}" for name, text in fields.items())
+        raise Fault(INVALID_REQUEST, details={"fields": fields}, problem=problem) from None
+
+
+def _sentence(issue: Any) -> str:
+    text = str(issue["msg"]).removeprefix("Value error, ")
+    return text[0].lower() + text[1:] if text else "is not valid"
+
+
+def authorise(world: World, call: Call, command: Command) -> None:
+    """Refuse callers the operation does not declare, with the credential that would have worked.
+
+    Raises:
+        Fault: UNAUTHORIZED or FORBIDDEN.
+    """
+    auth, caller = call.operation.auth, call.caller
+    if not auth.bearers:
+        return
+    if caller.kind == "anonymous":
+        raise Fault(UNAUTHORIZED, hint=f"Send Authorization: Bearer with {_or(auth.bearers)}.")
+    if caller.kind not in auth.bearers:
+        raise Fault(
+            FORBIDDEN,
+            reason=f"{call.operation.name} cannot be called with {_article(caller.kind)}; use {_or(auth.bearers)}",
+            details={"needs": sorted(auth.bearers), "presented": caller.kind},
+        )
+    if caller.scopes is not None and auth.scope is not None and auth.scope not in caller.scopes:
+        raise Fault(
+            FORBIDDEN,
+            reason=f"{call.operation.name} needs the OAuth scope {auth.scope}, which this token does not have",
+            details={"missing_scope": auth.scope},
+        )
+    if ROLE_RANK[caller.role] < ROLE_RANK[auth.role]:
+        raise Fault(
+            FORBIDDEN,
+            reason=f"{call.operation.name} needs role {auth.role}; this key's role is {caller.role}",
+            details={"needs_role": auth.role, "role": caller.role},
+        )
+    if auth.narrow is not None:
+        auth.narrow(world, caller, command)
+
+
+_NOUNS = {
+    "operator": "an operator key",
+    "member": "a member key",
+    "agent": "an agent JWT",
+    "passport": "a passport",
+    "oauth": "an OAuth access token",
+    "session": "a dashboard session",
+    "ticket": "an enrollment ticket",
+}
+
+
+def _article(kind: str) -> str:
+    return _NOUNS.get(kind, kind)
+
+
+def _or(kinds: frozenset[str]) -> str:
+    names = [_NOUNS[kind] for kind in _NOUNS if kind in kinds]
+    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def open_context(world: World, call: Call, command: Command) -> Context:
+    """Find the lane of a call and, when the operation leaves a row, begin its act."""
+    declared = call.operation
+    agent_id, jti = _principal(world, call, command)
+    lane = call.caller.lane
+    if jti is not None:
+        lane = f"agent:{agent_id}/passport:{jti}"
+    elif agent_id is not None and call.caller.agent_id is None:
+        lane = f"agent:{agent_id}"
+    suffix = f"/{call.lane_suffix}" if call.lane_suffix else ""
+    context = Context(world, call.caller, declared, lane + suffix, origin=call.origin)
+    call.lane = context.lane
+    if declared.audit is None:
+        return context
+    row = RowDraft(declared.audit.action, declared.audit.layer, agent_id=agent_id, passport_jti=jti)
+    logical = logical_input(declared, command)
+    context.maybe_act = world.begin_act(declared.name, call.caller.operator_id, lane, logical, row, suffix)
+    return context
+
+
+def _principal(world: World, call: Call, command: Command) -> tuple[str | None, str | None]:
+    declared, caller = call.operation, call.caller
+    presented = declared.presents(world, command) if declared.presents is not None else None
+    if presented is not None:
+        return presented
+    if caller.passport_jti is not None or caller.agent_id is not None:
+        return caller.agent_id, caller.passport_jti
+    return (declared.subject(world, command) if declared.subject is not None else None), None
+
+
+def logical_input(declared: Operation, command: Command) -> dict[str, Any]:
+    """The command as it counts in the act key: set fields, tokens by their jti, volatile fields left out."""
+    data = command.model_dump(mode="json", exclude_unset=True, exclude=set(declared.volatile_fields))
+    for name in declared.token_fields & data.keys():
+        data[name] = token_name(data[name])
+    return data
+
+
+def token_name(token: Any) -> str:
+    """What stands for a token where its text must not: its ``jti``, or a digest when it has none."""
+    try:
+        payload = str(token).split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        jti = claims["jti"]
+    except (IndexError, ValueError, binascii.Error, KeyError, TypeError):
+        return "token:" + digest(str(token))[:16]
+    return str(jti)
+
+
+def run(world: World, context: Context, command: Command) -> Any:
+    """Run a handler: in a transaction when it is an act, directly when it is a read.
+
+    Returns:
+        The reply, or the ``Pending`` whose I/O is still to do.
+
+    Raises:
+        Fault: the refusal, its row written.
+    """
+    handler, act = context.operation.handler, context.maybe_act
+    if act is None:
+        return handler(context, command)
+    with world.transaction(act, last=False):
+        outcome = handler(context, command)
+    if isinstance(outcome, Pending):
+        return outcome
+    return _conclude(world, context, outcome)
+
+
+def _conclude(world: World, context: Context, outcome: Any) -> Any:
+    act = context.act
+    if isinstance(outcome, Refused):
+        world.close_refused(act, outcome.fault)
+        raise outcome.fault
+    if context.operation.creates is not None:
+        agent_id = context.operation.creates(outcome)
+        act.row.agent_id = act.row.agent_id or agent_id
+        act.lane = f"agent:{agent_id}{act.lane_suffix}"
+    world.close(act)
+    return outcome
+
+
+def dump(reply: Any) -> Any:
+    """A reply as JSON data."""
+    if isinstance(reply, BaseModel):
+        return reply.model_dump(mode="json")
+    if isinstance(reply, (list, tuple)):
+        return [dump(item) for item in reply]
+    return reply

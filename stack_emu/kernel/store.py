@@ -1,0 +1,172 @@
+"""The store: tables of frozen records with secondary indexes and an undo log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, TypeVar
+
+
+class Record(Protocol):
+    """A frozen, slotted dataclass with an id, a table name and the names of its indexed fields.
+
+    ``INDEXES`` names fields whose value (or each member, when the value is a tuple) finds the record again.
+    """
+
+    TABLE: ClassVar[str]
+    INDEXES: ClassVar[tuple[str, ...]]
+
+    @property
+    def id(self) -> str:
+        """The primary key, unique in its table."""
+        ...
+
+
+R = TypeVar("R", bound=Record)
+_Undo = tuple[type[Any], str, Any]
+
+
+class _Table:
+    __slots__ = ("indexes", "rows")
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.rows: dict[str, Any] = {}
+        self.indexes: dict[str, dict[Any, dict[str, None]]] = {name: {} for name in names}
+
+    def swap(self, key: str, record: Any | None) -> Any | None:
+        """Put ``record`` (or nothing) at ``key`` and return what stood there."""
+        old = self.rows.get(key)
+        if old is not None:
+            self._unindex(key, old)
+        if record is None:
+            self.rows.pop(key, None)
+        else:
+            self.rows[key] = record
+            self._index(key, record)
+        return old
+
+    def _index(self, key: str, record: Any) -> None:
+        for name, index in self.indexes.items():
+            for value in _index_values(getattr(record, name)):
+                index.setdefault(value, {})[key] = None
+
+    def _unindex(self, key: str, record: Any) -> None:
+        for name, index in self.indexes.items():
+            for value in _index_values(getattr(record, name)):
+                keys = index.get(value)
+                if keys is not None:
+                    keys.pop(key, None)
+                    if not keys:
+                        del index[value]
+
+    def copy(self) -> _Table:
+        twin = _Table(tuple(self.indexes))
+        twin.rows = dict(self.rows)
+        twin.indexes = {
+            name: {value: dict(keys) for value, keys in index.items()} for name, index in self.indexes.items()
+        }
+        return twin
+
+
+def _index_values(value: Any) -> tuple[Any, ...]:
+    if value is None:
+        return ()
+    return value if isinstance(value, tuple) else (value,)
+
+
+@dataclass(frozen=True)
+class StoreImage:
+    """An immutable picture of a store. Records are frozen, so a picture shares them."""
+
+    tables: dict[type[Any], _Table]
+
+
+class Store:
+    """All state of one world.
+
+    Every write is noted in an undo log while a transaction is open. Records are immutable: change one by putting a
+    ``dataclasses.replace`` of it.
+    """
+
+    def __init__(self) -> None:
+        self._tables: dict[type[Any], _Table] = {}
+        self._undo: list[_Undo] | None = None
+        self.on_write: Callable[[], None] | None = None
+
+    def _table(self, kind: type[Any]) -> _Table:
+        table = self._tables.get(kind)
+        if table is None:
+            table = self._tables[kind] = _Table(kind.INDEXES)
+        return table
+
+    def get(self, kind: type[R], key: str) -> R | None:
+        """The record of ``kind`` with id ``key``, or None."""
+        record: R | None = self._table(kind).rows.get(key)
+        return record
+
+    def put(self, record: R) -> R:
+        """Insert or replace a record and return it."""
+        self._write(type(record), record.id, record)
+        return record
+
+    def delete(self, kind: type[R], key: str) -> None:
+        """Remove a record; removing what is not there is no error."""
+        self._write(kind, key, None)
+
+    def all(self, kind: type[R]) -> Iterator[R]:
+        """Every record of ``kind`` in the order it was first put."""
+        return iter(tuple(self._table(kind).rows.values()))
+
+    def find(self, kind: type[R], **equals: Any) -> Iterator[R]:
+        """Records whose fields equal the given values; the first indexed field named narrows the search.
+
+        The order is the order in which the records came under that index value.
+        """
+        table = self._table(kind)
+        indexed = next((name for name in equals if name in table.indexes), None)
+        if indexed is None:
+            candidates = tuple(table.rows.values())
+        else:
+            candidates = tuple(table.rows[key] for key in table.indexes[indexed].get(equals[indexed], ()))
+        rest = [(name, value) for name, value in equals.items() if name != indexed]
+        return (row for row in candidates if all(getattr(row, name) == value for name, value in rest))
+
+    def count(self, kind: type[R]) -> int:
+        """How many records of ``kind`` there are."""
+        return len(self._table(kind).rows)
+
+    def _write(self, kind: type[Any], key: str, record: Any | None) -> None:
+        old = self._table(kind).swap(key, record)
+        if self._undo is not None:
+            self._undo.append((kind, key, old))
+        if self.on_write is not None:
+            self.on_write()
+
+    def begin(self) -> None:
+        """Open a transaction.
+
+        Raises:
+            RuntimeError: when one is open already; transactions do not nest.
+        """
+        if self._undo is not None:
+            raise RuntimeError("a transaction is open already")
+        self._undo = []
+
+    def commit(self) -> None:
+        """Keep what was written since ``begin``."""
+        self._undo = None
+
+    def rollback(self) -> None:
+        """Undo what was written since ``begin``, newest first."""
+        undo, self._undo = self._undo, None
+        for kind, key, old in reversed(undo or ()):
+            self._table(kind).swap(key, old)
+
+    def image(self) -> StoreImage:
+        """A picture of the state that later writes do not change."""
+        return StoreImage({kind: table.copy() for kind, table in self._tables.items()})
+
+    def restore(self, image: StoreImage) -> None:
+        """Return to a picture; the picture can be used again."""
+        self._tables = {kind: table.copy() for kind, table in image.tables.items()}
+        self._undo = None

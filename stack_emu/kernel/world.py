@@ -1,0 +1,286 @@
+"""A world: one isolated universe of state, time, ids, audit rows and journal."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from stack_emu.kernel.acts import Act, LaneWatch, RowDraft, scan_names
+from stack_emu.kernel.audit import ActEntry, AuditImage, AuditLog, RowHash
+from stack_emu.kernel.canonical import digest
+from stack_emu.kernel.clock import Clock
+from stack_emu.kernel.errors import Fault
+from stack_emu.kernel.faults import FaultRules
+from stack_emu.kernel.ids import Derivation, derive, seed_bytes
+from stack_emu.kernel.journal import Journal, Redactor
+from stack_emu.kernel.store import Store, StoreImage
+
+
+@dataclass(frozen=True)
+class Timer:
+    """Something that happens at an instant, in the lane of the act that armed it.
+
+    Args:
+        id: unique; arming again with the same id moves the timer.
+        at_ms: epoch milliseconds.
+        kind: names the handler.
+        lane: lane of the arming act.
+        operator_id: whose chain its rows go on.
+        payload: what the handler needs, JSON data.
+    """
+
+    TABLE: ClassVar[str] = "timers"
+    INDEXES: ClassVar[tuple[str, ...]] = ()
+    id: str
+    at_ms: int
+    kind: str
+    lane: str
+    operator_id: str
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WorldImage:
+    """A picture of a world that ``World.restore`` returns to."""
+
+    store: StoreImage
+    audit: AuditImage
+    act_counts: dict[str, int]
+    lane_counts: dict[str, int]
+    minted: dict[str, int]
+    offset_from_start_ms: int
+
+
+TimerHandler = Callable[["World", Act, Timer], None]
+
+
+class World:
+    """State, clock, seed, audit, journal and fault rules of one universe. Worlds share nothing.
+
+    Args:
+        name: its name in ``/w/<name>`` URLs; ``default`` answers at the root.
+        seed: everything derived starts here.
+        clock: real or virtual.
+        row_hash: formula of the raw audit chain.
+        tick_ms: spacing of time stamps inside a lane under a virtual clock.
+    """
+
+    def __init__(
+        self, name: str, seed: int | str | bytes, clock: Clock, row_hash: RowHash, *, tick_ms: int = 0
+    ) -> None:
+        self.name = name
+        self.seed = seed_bytes(seed)
+        self.clock = clock
+        self.tick_ms = tick_ms if clock.virtual else 0
+        self.store = Store()
+        self.audit = AuditLog(row_hash)
+        self.redactor = Redactor()
+        self.journal = Journal(self.redactor)
+        self.faults = FaultRules()
+        self.lanes = LaneWatch()
+        self.timer_handlers: dict[str, TimerHandler] = {}
+        self.settings: dict[str, Any] = {}
+        self.on_act: list[Callable[[ActEntry], None]] = []
+        self._act_counts: dict[str, int] = {}
+        self._lane_counts: dict[str, int] = {}
+        self._minted: dict[str, int] = {}
+        self._heap: list[tuple[int, str]] = []
+        self._timer_now: int | None = None
+
+    # --- time -------------------------------------------------------------------------------------------------------
+
+    def now_ms(self) -> int:
+        """The world's instant in epoch milliseconds; while a timer fires, the instant it was due."""
+        return self._timer_now if self._timer_now is not None else self.clock.now_ms()
+
+    def arm(self, timer: Timer) -> None:
+        """Set a timer, or move it when its id is armed already."""
+        self.store.put(timer)
+        heapq.heappush(self._heap, (timer.at_ms, timer.id))
+
+    def disarm(self, timer_id: str) -> None:
+        """Drop a timer; dropping what is not armed is no error."""
+        if self.store.get(Timer, timer_id) is not None:
+            self.store.delete(Timer, timer_id)
+
+    def next_due_ms(self) -> int | None:
+        """The instant of the next timer, or None."""
+        while self._heap:
+            at_ms, timer_id = self._heap[0]
+            timer = self.store.get(Timer, timer_id)
+            if timer is not None and timer.at_ms == at_ms:
+                return at_ms
+            heapq.heappop(self._heap)
+        return None
+
+    def fire_due(self) -> int:
+        """Fire every timer that is due, in order of (instant, id); returns how many fired."""
+        fired = 0
+        while (due := self.next_due_ms()) is not None and due <= self.clock.now_ms():
+            _, timer_id = heapq.heappop(self._heap)
+            timer = self.store.get(Timer, timer_id)
+            if timer is not None:
+                self._fire(timer)
+                fired += 1
+        return fired
+
+    def _fire(self, timer: Timer) -> None:
+        self._timer_now = timer.at_ms
+        try:
+            act = self.begin_act(
+                f"timer.{timer.kind}", timer.operator_id, timer.lane, {"timer": timer.id}, RowDraft(timer.kind, "system")
+            )
+            with self.transaction(act):
+                self.store.delete(Timer, timer.id)
+                self.timer_handlers[timer.kind](self, act, timer)
+        finally:
+            self._timer_now = None
+
+    def advance(self, delta_ms: int) -> int:
+        """Move the clock forward, stopping at every timer on the way; returns how many fired.
+
+        Raises:
+            ValueError: when ``delta_ms`` is negative.
+        """
+        if delta_ms < 0:
+            raise ValueError(f"the clock only moves forward; {delta_ms} ms is negative")
+        target = self.clock.now_ms() + delta_ms
+        fired = self.fire_due()
+        while (due := self.next_due_ms()) is not None and due <= target:
+            self.clock.move(max(0, due - self.clock.now_ms()))
+            fired += self.fire_due()
+        self.clock.move(max(0, target - self.clock.now_ms()))
+        return fired
+
+    # --- acts -------------------------------------------------------------------------------------------------------
+
+    def begin_act(
+        self,
+        operation: str,
+        operator_id: str,
+        lane: str,
+        logical_input: Mapping[str, Any],
+        row: RowDraft,
+        lane_suffix: str = "",
+    ) -> Act:
+        """Start an act: derive its key and take its ordinal.
+
+        Args:
+            operation: name of the operation, timer or control step.
+            operator_id: whose chain the rows go on.
+            lane: derivation lane without the suffix.
+            logical_input: validated input, tokens replaced by their jti, volatile fields left out.
+            row: the principal row.
+            lane_suffix: text a client asked to be appended to the lane label.
+        """
+        label = lane + lane_suffix
+        key = digest({"operation": operation, "lane": label, "input": logical_input})
+        ordinal = self._act_counts.get(key, 0)
+        self._act_counts[key] = ordinal + 1
+        now_ms = self.now_ms()
+        ticks = self._lane_counts.get(label, 0) * self.tick_ms
+        depth = 1 + max(scan_names(logical_input, self._minted), scan_names(_lane_names(lane), self._minted))
+        return Act(
+            operation=operation,
+            operator_id=operator_id,
+            lane=label,
+            key=key,
+            ordinal=ordinal,
+            depth=depth,
+            now_ms=now_ms,
+            stamp_ms=now_ms + ticks,
+            derivation=Derivation(self.seed, key, ordinal),
+            row=row,
+            lane_suffix=lane_suffix,
+        )
+
+    def abandon(self, act: Act) -> None:
+        """Give an act's ordinal back: nothing of it is kept."""
+        if self._act_counts.get(act.key) == act.ordinal + 1:
+            self._act_counts[act.key] = act.ordinal
+
+    @contextmanager
+    def transaction(self, act: Act, *, last: bool = True) -> Iterator[Act]:
+        """Run a step of an act against the undo log.
+
+        Leaving normally commits state, ids and (when ``last``) rows together. A ``Fault`` undoes the state, keeps the act's
+        principal row with the fault's code and goes on up. Any other exception undoes everything and goes on up.
+
+        Args:
+            act: the act.
+            last: False for the planning step of an act whose rows are written when it settles.
+        """
+        self.store.begin()
+        try:
+            yield act
+        except Fault as fault:
+            self.store.rollback()
+            act.row.outcome = fault.spec.outcome
+            act.row.error_code = fault.code
+            act.row.error_message = self.redactor.text(fault.message)
+            self._close(act, refused=True)
+            raise
+        except BaseException:
+            self.store.rollback()
+            self.abandon(act)
+            raise
+        self.store.commit()
+        if last:
+            self._close(act, refused=False)
+
+    def close(self, act: Act) -> None:
+        """Write the rows of an act whose steps are all committed."""
+        self._close(act, refused=False)
+
+    def close_refused(self, act: Act, fault: Fault) -> None:
+        """Write the row of an act that was refused but whose state is kept; call inside no transaction."""
+        act.row.outcome = fault.spec.outcome
+        act.row.error_code = fault.code
+        act.row.error_message = self.redactor.text(fault.message)
+        self._close(act, refused=False)
+
+    def _close(self, act: Act, *, refused: bool) -> None:
+        for name in act.minted:
+            self._minted.setdefault(name, act.depth)
+        rows = act.rows(refused)
+        self._lane_counts[act.lane] = self._lane_counts.get(act.lane, 0) + 1
+        entry = self.audit.append(ActEntry(act.lane, 0, act.key, act.ordinal, act.depth, act.operation, rows))
+        for listener in self.on_act:
+            listener(entry)
+
+    def key_bytes(self, kind: str, subject: str = "") -> bytes:
+        """32 bytes derived from the seed alone: signing keys, scenario canaries."""
+        return derive(self.seed, kind, subject, 0, 0)
+
+    # --- pictures ---------------------------------------------------------------------------------------------------
+
+    def image(self) -> WorldImage:
+        """A picture of state, rows, ids and time (not of the journal)."""
+        return WorldImage(
+            self.store.image(),
+            self.audit.image(),
+            dict(self._act_counts),
+            dict(self._lane_counts),
+            dict(self._minted),
+            self.clock.now_ms() - self.clock.start_ms,
+        )
+
+    def restore(self, image: WorldImage) -> None:
+        """Return to a picture. The journal, the overlaps and the counts of fault rules start again."""
+        self.store.restore(image.store)
+        self.audit.restore(image.audit)
+        self._act_counts = dict(image.act_counts)
+        self._lane_counts = dict(image.lane_counts)
+        self._minted = dict(image.minted)
+        self.journal.clear()
+        self.lanes.clear()
+        self.faults.rewind()
+        self._heap = [(timer.at_ms, timer.id) for timer in self.store.all(Timer)]
+        heapq.heapify(self._heap)
+
+
+def _lane_names(lane: str) -> list[str]:
+    return [part.partition(":")[2] for part in lane.split("/")]

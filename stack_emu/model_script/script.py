@@ -1,0 +1,103 @@
+"""The turns one reply runs: found, counted and checked before the first of them is said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stack_emu.model_script.conversation import Conversation
+from stack_emu.model_script.matching import Facts, Unscripted, describe_when, find_rule, quote
+from stack_emu.model_script.routing import Offer, Route, route_call
+
+if TYPE_CHECKING:
+    from stack_emu.scenario.model_rules import Call, ModelRule, Turn
+
+
+@dataclass(frozen=True)
+class PlannedTurn:
+    """A turn that is about to be taken, with the way of each of its calls."""
+
+    where: str
+    turn: Turn
+    calls: tuple[tuple[Call, Route], ...]
+
+    @property
+    def ends_reply(self) -> bool:
+        """Whether the reply ends here: the client has to act, the script says so, or nothing was called."""
+        if self.turn.stop is not None or not self.calls:
+            return True
+        return any(route.server is None for _, route in self.calls)
+
+    @property
+    def stop_reason(self) -> str:
+        """Why the model stops after this turn."""
+        if self.turn.stop is not None:
+            return self.turn.stop
+        return "tool_use" if self.calls else "end_turn"
+
+
+def plan_reply(
+    rules: Sequence[ModelRule], facts: Facts, conversation: Conversation, offer: Offer
+) -> tuple[PlannedTurn, ...]:
+    """The turns one reply runs, up to the first that ends without a connector call.
+
+    Args:
+        rules: the scenario's `model`.
+        facts: what `when` is compared with.
+        conversation: where the conversation stands.
+        offer: the tools on offer.
+
+    Raises:
+        Unscripted: when no rule matches, the rule has no turn left, or a call goes nowhere.
+    """
+    number = find_rule(rules, facts)
+    return tuple(_walk(rules[number], number, conversation, offer))
+
+
+def template_variables(results: Sequence[Any], facts: Facts) -> dict[str, Any]:
+    """What templates of a turn can name: `results`, `result` (the last one, when there is one), `user` and `model`."""
+    variables: dict[str, Any] = {"results": list(results), "user": facts.user, "model": facts.model}
+    if results:
+        variables["result"] = results[-1]
+    return variables
+
+
+def render_part(value: Any, variables: dict[str, Any], where: str) -> Any:
+    """Render the templates in a part of a turn.
+
+    Raises:
+        Unscripted: when a template names something that is not there, showing what the last call returned.
+    """
+    from stack_emu.scenario.templates import TemplateError, render
+
+    try:
+        return render(value, variables)
+    except TemplateError as error:
+        seen = f"result is {quote(str(variables['result']))}" if "result" in variables else "no call has been made yet"
+        raise Unscripted(f"{where} cannot be rendered: {error} ({seen}).") from None
+
+
+def _walk(rule: ModelRule, number: int, conversation: Conversation, offer: Offer) -> Iterator[PlannedTurn]:
+    for index in range(conversation.turns_done, len(rule.turns)):
+        where = f"model[{number}].turns[{index}]"
+        turn = rule.turns[index]
+        planned = PlannedTurn(where, turn, tuple((call, route_call(call, offer, where)) for call in turn.calls))
+        yield planned
+        if planned.ends_reply:
+            return
+    raise Unscripted(_exhausted(rule, number, conversation))
+
+
+def _exhausted(rule: ModelRule, number: int, conversation: Conversation) -> str:
+    count = len(rule.turns)
+    script = f"model[{number}] ({describe_when(rule.when)}) has {count} turn{'s' if count > 1 else ''}"
+    if conversation.turns_done < count:
+        return (
+            f"{script} and the last one makes an MCP call, after which the model speaks again; "
+            f"add a turn after model[{number}].turns[{count - 1}], for example with say:."
+        )
+    return (
+        f"{script} and all of them stand in this conversation after {quote(conversation.anchor)}; "
+        f"add model[{number}].turns[{conversation.turns_done}], or end the loop one turn earlier."
+    )

@@ -1,0 +1,182 @@
+"""REST: an HTTP request becomes a call of an operation, its reply or fault becomes an HTTP response."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from stack_emu.domain import faults
+from stack_emu.domain.authentication import authenticate
+from stack_emu.kernel.dispatch import Call, dump, perform
+from stack_emu.kernel.errors import Fault
+from stack_emu.kernel.operations import ANONYMOUS, Caller, Download, Operation, Registry
+from stack_emu.kernel.world import World
+from stack_emu.surfaces.routing import Match, Router
+
+if TYPE_CHECKING:
+    import asyncio
+
+LANE_HEADER = "X-Stack-Emu-Lane"
+_log = logging.getLogger("stack_emu")
+
+Spawn = Callable[[Awaitable[Any]], "asyncio.Task[Any]"]
+
+
+class RestSurface:
+    """Serves the operations of a registry under ``/v1`` and wherever else their routes say.
+
+    Args:
+        registry: what to serve.
+        spawn: starts a background task and keeps a reference to it.
+    """
+
+    def __init__(self, registry: Registry, spawn: Spawn) -> None:
+        self.router = Router(registry)
+        self._spawn = spawn
+
+    async def handle(self, world: World, request: web.BaseRequest, path: str, origin: str) -> web.Response:
+        """Answer one request.
+
+        Args:
+            world: the world asked.
+            request: the HTTP request.
+            path: raw path inside the world, starting with ``/``.
+            origin: scheme and authority (and world prefix) the client used.
+        """
+        ticket = world.lanes.ticket()
+        match = self.router.match(request.method, path)
+        entry = world.journal.add(world.now_ms(), "rest", request.method, path)
+        caller, call, raw_body = ANONYMOUS, None, {}
+        try:
+            if match is None:
+                raise self._unmatched(request.method, path)
+            entry.operation = match.operation.name
+            entry.route = match.operation.rest.path if match.operation.rest else None
+            raw_body = await read_object(request)
+            caller = authenticate(world, bearer_of(request)) if match.operation.auth.bearers else ANONYMOUS
+            entry.caller = caller.kind
+            call = self._call(match, request, raw_body, caller, origin)
+            call.ticket = ticket
+            reply = await perform(world, call, self._spawn)
+            response = _success(match.operation, reply)
+        except Fault as fault:
+            entry.code = fault.code
+            if fault.code == faults.NOT_EMULATED.code:
+                entry.problem, entry.hint = "unmatched", fault.message
+            response = fault_response(world, fault)
+        except Exception:
+            _log.exception("%s %s failed inside the emulator", request.method, path)
+            name = match.operation.name if match is not None else "the REST surface"
+            entry.code = faults.INTERNAL_ERROR.code
+            response = fault_response(world, Fault(faults.INTERNAL_ERROR, operation=name))
+        entry.lane = call.lane if call is not None else None
+        entry.status = response.status
+        if match is not None and raw_body:
+            entry.unread = unread_fields(match.operation, raw_body)
+            entry.request = world.redactor.value(raw_body)
+        return response
+
+    def _call(
+        self, match: Match, request: web.BaseRequest, body: Mapping[str, Any], caller: Caller, origin: str
+    ) -> Call:
+        raw: dict[str, Any] = {**request.rel_url.query, **body, **match.params}
+        rest = match.operation.rest
+        for header, name in (rest.headers if rest is not None else {}).items():
+            value = request.headers.get(header)
+            if value is not None:
+                raw[name] = value
+        return Call(match.operation, caller, raw, origin, lane_suffix=request.headers.get(LANE_HEADER, ""))
+
+    def _unmatched(self, method: str, path: str) -> Fault:
+        served = self.router.methods_at(path)
+        if served:
+            hint = f"This path is served for {', '.join(served)}."
+        else:
+            hint = f"The nearest operation is {self.router.nearest(method, path)}."
+        return Fault(faults.NOT_EMULATED, what=f"{method} {path}", hint=hint)
+
+
+def bearer_of(request: web.BaseRequest) -> str | None:
+    """The bearer of a request, or None.
+
+    Raises:
+        Fault: UNAUTHORIZED when the header has another scheme.
+    """
+    value = request.headers.get("Authorization", "").strip()
+    if not value:
+        return None
+    scheme, _, token = value.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Fault(faults.UNAUTHORIZED, hint="The Authorization header must be: Bearer <key or token>.")
+    return token.strip()
+
+
+async def read_object(request: web.BaseRequest) -> dict[str, Any]:
+    """The JSON object in a request's body; an empty body (the SDK sends those with a JSON content type) is ``{}``.
+
+    Raises:
+        Fault: INVALID_REQUEST when the body is no JSON object.
+    """
+    raw = await request.read() if request.can_read_body else b""
+    if not raw.strip():
+        return {}
+    if request.content_type == "application/x-www-form-urlencoded":
+        from urllib.parse import parse_qsl
+
+        return dict(parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True))
+    try:
+        value = json.loads(raw, parse_constant=_refuse_constant)
+        if b"\\ud" in raw or b"\\uD" in raw:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        problem = f"the body is not JSON ({type(error).__name__}: {str(error)[:120]})"
+        raise Fault(faults.INVALID_REQUEST, problem=problem, details={"fields": {"body": problem}}) from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        problem = f"the body must be a JSON object, not {type(value).__name__}"
+        raise Fault(faults.INVALID_REQUEST, problem=problem, details={"fields": {"body": problem}})
+    return value
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _success(declared: Operation, reply: Any) -> web.Response:
+    status = declared.rest.status if declared.rest is not None else 200
+    if isinstance(reply, Download):
+        headers = {"Content-Disposition": f'attachment; filename="{reply.filename}"'} if reply.filename else {}
+        return web.Response(body=reply.body, status=status, headers={"Content-Type": reply.media, **headers})
+    if status == 204:
+        return web.Response(status=204)
+    return json_response(dump(reply), status)
+
+
+def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """A JSON response."""
+    body = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    return web.Response(body=body, status=status, headers=headers, content_type="application/json", charset="utf-8")
+
+
+def fault_body(world: World, fault: Fault) -> dict[str, Any]:
+    """STACK's error envelope, secrets masked. Details are always an object: the SDK drops anything else."""
+    details = world.redactor.value(fault.details)
+    return {"error": {"message": world.redactor.text(fault.message), "code": fault.code, "details": details}}
+
+
+def fault_response(world: World, fault: Fault) -> web.Response:
+    """A fault as an HTTP response."""
+    headers = {"WWW-Authenticate": "Bearer"} if fault.status == 401 else None
+    return json_response(fault_body(world, fault), fault.status, headers)
+
+
+def unread_fields(declared: Operation, body: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of body fields that no handler looked at."""
+    known = set(declared.command.model_fields)
+    known.update(info.alias for info in declared.command.model_fields.values() if info.alias)
+    return tuple(sorted(name for name in body if name not in known))
