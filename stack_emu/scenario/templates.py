@@ -25,6 +25,9 @@ PLACEHOLDERS = ("instance_url", "account_id")
 MAX_REPEAT = 100_000
 
 _PLACEHOLDER = re.compile(r"\{\{\s*(?:instance_url|account_id)\s*\}\}")
+_PLAIN_NAME = r"(?!(?:if|else|in|is|not|and|or)\b)[A-Za-z_]\w*"
+_PLAIN_EXPRESSION = rf"\{{\{{ *{_PLAIN_NAME}(?:\.{_PLAIN_NAME}|\[[0-9]+\])*(?:\('[\w-]*'\))? *\}}\}}"
+_PLAIN_TEMPLATE = re.compile(rf"(?:[^{{}}%#]|{_PLAIN_EXPRESSION}|[{{}}%#](?![{{}}%#]))*")
 _Render = Callable[[Mapping[str, Any]], Any]
 
 
@@ -59,8 +62,8 @@ class Templates:
 
     def check(self, template: str) -> str | None:
         """What is wrong with the syntax of a template, as one sentence, or None."""
-        if not has_expression(template):
-            return None
+        if not has_expression(template) or _PLAIN_TEMPLATE.fullmatch(template):
+            return None  # what is plainly right does not cost the import of Jinja2
         try:
             self._compile(template)
         except TemplateError as error:
