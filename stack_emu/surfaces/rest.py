@@ -15,7 +15,7 @@ from stack_emu.kernel.dispatch import Call, dump, perform
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.operations import ANONYMOUS, Caller, Download, Operation, Registry
 from stack_emu.kernel.world import World
-from stack_emu.surfaces.routing import Match, Router
+from stack_emu.surfaces.routing import operation_routes
 
 if TYPE_CHECKING:
     import asyncio
@@ -35,7 +35,7 @@ class RestSurface:
     """
 
     def __init__(self, registry: Registry, spawn: Spawn) -> None:
-        self.router = Router(registry)
+        self.routes = operation_routes(registry)
         self._spawn = spawn
 
     async def handle(self, world: World, request: web.BaseRequest, path: str, origin: str) -> web.Response:
@@ -48,21 +48,22 @@ class RestSurface:
             origin: scheme and authority (and world prefix) the client used.
         """
         ticket = world.lanes.ticket()
-        match = self.router.match(request.method, path)
+        found = self.routes.match(request.method, path)
+        declared, params = found if found is not None else (None, {})
         entry = world.journal.add(world.now_ms(), "rest", request.method, path)
         caller, call, raw_body = ANONYMOUS, None, {}
         try:
-            if match is None:
+            if declared is None:
                 raise self._unmatched(request.method, path)
-            entry.operation = match.operation.name
-            entry.route = match.operation.rest.path if match.operation.rest else None
+            entry.operation = declared.name
+            entry.route = declared.rest.path if declared.rest else None
             raw_body = await read_object(request)
-            caller = authenticate(world, bearer_of(request)) if match.operation.auth.bearers else ANONYMOUS
+            caller = authenticate(world, bearer_of(request)) if declared.auth.bearers else ANONYMOUS
             entry.caller = caller.kind
-            call = self._call(match, request, raw_body, caller, origin)
+            call = _call(declared, params, request, raw_body, caller, origin)
             call.ticket = ticket
             reply = await perform(world, call, self._spawn)
-            response = _success(match.operation, reply)
+            response = _success(declared, reply)
         except Fault as fault:
             entry.code = fault.code
             if fault.code == faults.NOT_EMULATED.code:
@@ -70,34 +71,39 @@ class RestSurface:
             response = fault_response(world, fault)
         except Exception:
             _log.exception("%s %s failed inside the emulator", request.method, path)
-            name = match.operation.name if match is not None else "the REST surface"
+            name = declared.name if declared is not None else "the REST surface"
             entry.code = faults.INTERNAL_ERROR.code
             response = fault_response(world, Fault(faults.INTERNAL_ERROR, operation=name))
         entry.lane = call.lane if call is not None else None
         entry.status = response.status
-        if match is not None and raw_body:
-            entry.unread = unread_fields(match.operation, raw_body)
+        if declared is not None and raw_body:
+            entry.unread = unread_fields(declared, raw_body)
             entry.request = world.redactor.value(raw_body)
         return response
 
-    def _call(
-        self, match: Match, request: web.BaseRequest, body: Mapping[str, Any], caller: Caller, origin: str
-    ) -> Call:
-        raw: dict[str, Any] = {**request.rel_url.query, **body, **match.params}
-        rest = match.operation.rest
-        for header, name in (rest.headers if rest is not None else {}).items():
-            value = request.headers.get(header)
-            if value is not None:
-                raw[name] = value
-        return Call(match.operation, caller, raw, origin, lane_suffix=request.headers.get(LANE_HEADER, ""))
-
     def _unmatched(self, method: str, path: str) -> Fault:
-        served = self.router.methods_at(path)
+        served = self.routes.methods_at(path)
         if served:
             hint = f"This path is served for {', '.join(served)}."
         else:
-            hint = f"The nearest operation is {self.router.nearest(method, path)}."
+            hint = f"The nearest operation is {self.routes.nearest(method, path)}."
         return Fault(faults.NOT_EMULATED, what=f"{method} {path}", hint=hint)
+
+
+def _call(
+    declared: Operation,
+    params: Mapping[str, str],
+    request: web.BaseRequest,
+    body: Mapping[str, Any],
+    caller: Caller,
+    origin: str,
+) -> Call:
+    raw: dict[str, Any] = {**request.rel_url.query, **body, **params}
+    for header, name in (declared.rest.headers if declared.rest is not None else {}).items():
+        value = request.headers.get(header)
+        if value is not None:
+            raw[name] = value
+    return Call(declared, caller, raw, origin, lane_suffix=request.headers.get(LANE_HEADER, ""))
 
 
 def bearer_of(request: web.BaseRequest) -> str | None:

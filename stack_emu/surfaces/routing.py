@@ -1,51 +1,40 @@
-"""Finding the operation a method and a raw path name, segment by segment, so that an encoded slash stays in its segment."""
+"""Finding what a method and a raw path name, segment by segment, so that an encoded slash stays in its segment."""
 
 from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 from urllib.parse import unquote
 
 from stack_emu.kernel.operations import Operation, Registry
 
+T = TypeVar("T")
+
 
 @dataclass
-class _Node:
-    fixed: dict[str, _Node] = field(default_factory=dict)
-    param: _Node | None = None
-    tails: dict[str, tuple[Operation, tuple[str, ...]]] = field(default_factory=dict)
-    methods: dict[str, tuple[Operation, tuple[str, ...]]] = field(default_factory=dict)
+class _Node(Generic[T]):
+    fixed: dict[str, _Node[T]] = field(default_factory=dict)
+    param: _Node[T] | None = None
+    tails: dict[str, tuple[T, tuple[str, ...]]] = field(default_factory=dict)
+    methods: dict[str, tuple[T, tuple[str, ...]]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Match:
-    """An operation and the path parameters, decoded."""
+class PathTable(Generic[T]):
+    """Targets by method and path template. A fixed segment wins over a parameter, a parameter over a tail ``{name+}``."""
 
-    operation: Operation
-    params: dict[str, str]
+    def __init__(self) -> None:
+        self._root: _Node[T] = _Node()
+        self.templates: list[tuple[str, str, T]] = []
 
-
-class Router:
-    """Routes of a registry. A fixed segment wins over a parameter, a parameter over a tail.
-
-    Args:
-        registry: whose operations to route.
-    """
-
-    def __init__(self, registry: Registry) -> None:
-        self._root = _Node()
-        self._templates: list[tuple[str, str, Operation]] = []
-        for declared in registry:
-            if declared.rest is not None:
-                for path in (declared.rest.path, *declared.rest.aliases):
-                    self._add(declared.rest.method, path, declared)
-
-    def _add(self, method: str, path: str, declared: Operation) -> None:
-        node, names = self._root, []
-        self._templates.append((method, path, declared))
+    def add(self, method: str, path: str, target: T) -> None:
+        """Route ``method path`` to ``target``."""
+        node: _Node[T] = self._root
+        names: list[str] = []
+        self.templates.append((method, path, target))
         for segment in path.strip("/").split("/"):
             if segment.endswith("+}"):
-                node.tails[method] = (declared, (*names, segment[1:-2]))
+                node.tails[method] = (target, (*names, segment[1:-2]))
                 return
             if segment.startswith("{"):
                 names.append(segment[1:-1])
@@ -53,19 +42,20 @@ class Router:
                 node = node.param
             else:
                 node = node.fixed.setdefault(segment, _Node())
-        node.methods[method] = (declared, tuple(names))
+        node.methods[method] = (target, tuple(names))
 
-    def match(self, method: str, raw_path: str) -> Match | None:
-        """The operation at a raw (still percent-encoded) path, or None."""
-        segments = raw_path.strip("/").split("/")
-        return self._walk(self._root, method, segments, 0, ())
+    def match(self, method: str, raw_path: str) -> tuple[T, dict[str, str]] | None:
+        """The target at a raw (still percent-encoded) path with its parameters decoded, or None."""
+        if raw_path.endswith("/") and raw_path != "/":
+            return None
+        return self._walk(self._root, method, raw_path.strip("/").split("/"), 0, ())
 
     def _walk(
-        self, node: _Node, method: str, segments: list[str], position: int, values: tuple[str, ...]
-    ) -> Match | None:
+        self, node: _Node[T], method: str, segments: list[str], position: int, values: tuple[str, ...]
+    ) -> tuple[T, dict[str, str]] | None:
         if position == len(segments):
             found = node.methods.get(method)
-            return Match(found[0], dict(zip(found[1], values, strict=True))) if found else None
+            return (found[0], dict(zip(found[1], values, strict=True))) if found else None
         segment = segments[position]
         child = node.fixed.get(segment)
         if child is not None and (match := self._walk(child, method, segments, position + 1, values)):
@@ -77,17 +67,27 @@ class Router:
         found = node.tails.get(method)
         if found is not None and segment:
             rest = unquote("/".join(segments[position:]))
-            return Match(found[0], dict(zip(found[1], (*values, rest), strict=True)))
+            return found[0], dict(zip(found[1], (*values, rest), strict=True))
         return None
 
     def methods_at(self, raw_path: str) -> list[str]:
         """Methods that would be served at a path."""
-        methods = {method for method, _, _ in self._templates}
+        methods = {method for method, _, _ in self.templates}
         return sorted(method for method in methods if self.match(method, raw_path) is not None)
 
     def nearest(self, method: str, raw_path: str) -> str:
         """The served method and template most like a request that matched nothing."""
         wanted = f"{method} {raw_path}"
-        candidates = [f"{verb} {template}" for verb, template, _ in self._templates]
+        candidates = [f"{verb} {template}" for verb, template, _ in self.templates]
         close = difflib.get_close_matches(wanted, candidates, n=1, cutoff=0.0)
         return close[0] if close else "none"
+
+
+def operation_routes(registry: Registry) -> PathTable[Operation]:
+    """The REST routes of a registry, aliases too."""
+    table: PathTable[Operation] = PathTable()
+    for declared in registry:
+        if declared.rest is not None:
+            for path in (declared.rest.path, *declared.rest.aliases):
+                table.add(declared.rest.method, path, declared)
+    return table
