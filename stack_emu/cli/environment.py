@@ -1,4 +1,4 @@
-"""The environment in which ``stack-emu exec`` runs a command: where the emulator is, and how real host names reach it."""
+"""The environment ``stack-emu exec`` runs a command in: where the emulator is, and how real host names reach it."""
 
 from __future__ import annotations
 
@@ -43,10 +43,9 @@ _LEADS_AWAY = frozenset(
         "global_agent_https_proxy",
         "global_agent_no_proxy",
         "global_agent_environment_variable_namespace",
-        "aws_use_fips_endpoint",
         # urllib and Go take its presence for CGI and then distrust HTTP_PROXY.
         "request_method",
-        # A folder of roots next to the bundle: httpx prefers none, but OpenSSL would search it on every handshake.
+        # The bundle holds the roots; a folder that is not there any more makes OpenSSL's clients warn or fail.
         "ssl_cert_dir",
         # Anthropic's SDK sends it beside the API key, and the Claude CLI instead of it.
         "anthropic_auth_token",
