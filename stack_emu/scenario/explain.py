@@ -51,7 +51,7 @@ def known_keys(location: Location) -> list[str]:
     if model is None:
         return []
     own = [field.alias or name for name, field in model.model_fields.items()]
-    return sorted([*own, *model.short_forms])
+    return [*own, *model.short_forms]
 
 
 def show(value: object, location: Location) -> str:
@@ -111,7 +111,7 @@ def _missing(error: _Error, location: Location) -> str:
         return "the version of the format is missing; begin with stack_emu: 1"
     description = _description(location).rstrip(".")
     about = f" ({description[:1].lower()}{description[1:]})" if description else ""
-    return f"the key {location[-1]} is missing; add it{about}"
+    return f"{location[-1]} is missing; add it{about}"
 
 
 def _unknown(error: _Error, location: Location) -> str:
@@ -123,18 +123,17 @@ def _text(error: _Error, location: Location) -> str:
     if value is None:
         return "there is no text here; write one, or remove the key"
     if isinstance(value, (bool, int, float)):
-        quoted = f'; write "{json.dumps(value)}" in quotes' if not set(location) & SECRET_KEYS else "; put it in quotes"
-        return f"{show(value, location)} is {_kind(value)}, not text{quoted}"
+        how = "put it in quotes" if set(location) & SECRET_KEYS else f'write "{json.dumps(value)}" in quotes'
+        return f"{show(value, location)} is not text; {how}"
     return f"text is needed here, not {_kind(value)}"
 
 
 def _whole_number(error: _Error, location: Location) -> str:
-    return f"a whole number is needed here, not {_kind(error['input'])}"
+    return f"a whole number is needed here, not {_seen(error['input'], location)}"
 
 
 def _true_or_false(error: _Error, location: Location) -> str:
-    value = error["input"]
-    return f"true or false is needed here, not {show(value, location) if isinstance(value, str) else _kind(value)}"
+    return f"true or false is needed here, not {_seen(error['input'], location)}"
 
 
 def _choice(error: _Error, location: Location) -> str:
@@ -145,6 +144,8 @@ def _choice(error: _Error, location: Location) -> str:
     if isinstance(value, str) and value in expected:
         close = None
     listed = ", ".join(expected)
+    if len(expected) == 1:
+        return f"{show(value, location)} cannot stand here; write {listed}"
     return f"{show(value, location)} is not one of {listed}" + (f"; did you mean {close}?" if close else "")
 
 
@@ -187,6 +188,8 @@ def _too_big(error: _Error, location: Location) -> str:
 
 
 def _mapping(error: _Error, location: Location) -> str:
+    if _model_at(location) is world_models.Credential:
+        return "a credential is canary, a text in quotes, or a mapping with text, fields or expires"
     keys: Iterable[str] = known_keys(location)
     listed = f" with keys such as {', '.join(list(keys)[:4])}" if keys else ""
     if error["input"] is None:
@@ -206,6 +209,10 @@ def _own_sentence(error: _Error, location: Location) -> str:
 
 def _other(error: _Error, location: Location) -> str:
     return str(error["msg"])
+
+
+def _seen(value: object, location: Location) -> str:
+    return show(value, location) if isinstance(value, (str, bool, int, float)) else _kind(value)
 
 
 def _kind(value: object) -> str:

@@ -65,11 +65,19 @@ class Place:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing a check found."""
+    """One thing a check found.
+
+    Args:
+        location: where it is.
+        sentence: what is wrong and what would have worked; `{other}` in it stands for another place.
+        severity: a warning does not stop the scenario from loading.
+        other: the other place.
+    """
 
     location: Location
     sentence: str
     severity: Literal["error", "warning"] = "error"
+    other: Location | None = None
 
 
 @dataclass
@@ -78,9 +86,9 @@ class Findings:
 
     found: list[Finding] = field(default_factory=list)
 
-    def error(self, place: Place, sentence: str) -> None:
+    def error(self, place: Place, sentence: str, other: Place | None = None) -> None:
         """Report something that keeps the scenario from loading."""
-        self.found.append(Finding(place.location, sentence))
+        self.found.append(Finding(place.location, sentence, other=other.location if other else None))
 
     def warn(self, place: Place, sentence: str) -> None:
         """Report something that is allowed and probably not meant."""

@@ -62,6 +62,8 @@ def _finish(definition: dict[str, Any], model: type[Model]) -> None:
     """Add the keys that are short for a list of one, and drop the generated title."""
     definition.pop("title", None)
     properties = definition["properties"]
+    for name, field in model.model_fields.items():
+        properties[field.alias or name].setdefault("description", field.description)
     for described in properties.values():
         if "patternProperties" in described:
             described["additionalProperties"] = False

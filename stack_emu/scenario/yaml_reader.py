@@ -254,7 +254,7 @@ def resolve(text: str) -> tuple[Any, str | None]:
     return text, None
 
 
-_BIG_SENTENCE = "the number is too big for JSON to hold exactly; put it in quotes"
+_BIG_SENTENCE = "JSON readers cannot hold this number exactly; use a smaller one, or put it in quotes if it is text"
 
 
 def _checked_int(number: int) -> tuple[int, str | None]:
