@@ -148,7 +148,8 @@ def _inspect_nodes(
     try:
         scenario = Scenario.model_validate(data)
     except ValidationError as error:
-        problems += [_from_pydantic(dict(detail), root, source) for detail in error.errors(include_url=False)]
+        details = [dict(detail) for detail in error.errors(include_url=False)]
+        problems += [_from_pydantic(detail, root, source) for detail in details if not _is_echo(detail)]
     problems += [_from_finding(finding, root, source) for finding in _check_whole(data, vocabulary or Vocabulary())]
     problems.sort(key=lambda problem: (problem.line, problem.column))
     failed = any(problem.severity == "error" for problem in problems)
@@ -172,10 +173,17 @@ def _from_pydantic(error: dict[str, Any], root: Node, source: str) -> Problem:
     return Problem(source, mark.line, mark.column, path_text(shown), sentence)
 
 
+def _is_echo(error: dict[str, Any]) -> bool:
+    """Pydantic also calls a list too short when it has enough entries and they have mistakes of their own."""
+    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
+
+
 def _from_finding(finding: Finding, root: Node, source: str) -> Problem:
     found = find(root, finding.location)
-    mark = found.value_mark
-    return Problem(source, mark.line, mark.column, path_text(found.location), finding.sentence, finding.severity)
+    mark, sentence = found.value_mark, finding.sentence
+    if finding.other is not None:
+        sentence = sentence.replace("{other}", path_text(find(root, finding.other).location))
+    return Problem(source, mark.line, mark.column, path_text(found.location), sentence, finding.severity)
 
 
 def _failed(problem: Problem) -> Inspection:

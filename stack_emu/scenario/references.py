@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from stack_emu.scenario.findings import Findings, Place
-from stack_emu.scenario.problems import path_text, suggestion
+from stack_emu.scenario.problems import suggestion
 from stack_emu.scenario.world_models import DEFAULT_OPERATOR_ID, DEFAULT_OPERATOR_KEY
 
 
@@ -82,8 +82,8 @@ def _unique(findings: Findings, named: list[tuple[str, Place]], kind: str, what:
             first[name] = place
             continue
         shown = "" if secret else f" {name}"
-        where = path_text(first[name].location)
-        findings.error(place, f"two {kind} have the same {what}{shown} (the other is {where}); give each its own")
+        sentence = f"two {kind} have the same {what}{shown} (the other is {{other}}); give each its own"
+        findings.error(place, sentence, first[name])
 
 
 def _known(findings: Findings, place: Place, known: Collection[str], kind: str, kinds: str) -> bool:
@@ -163,10 +163,8 @@ def _passports_known(root: Place, names: _Names, findings: Findings) -> None:
 def _check_granted(root: Place, service: Place, holder: set[str], findings: Findings) -> None:
     named = [place for place in root.each("services") if service.value in (place.text("id"), place.text("provider"))]
     if not any(granted_to(place, holder) for place in named):
-        agent = min(holder)
-        findings.error(
-            service, f"{service.value} has no grant for {agent}; add a grant to the service, or leave it out"
-        )
+        names = " or ".join(sorted(holder))
+        findings.error(service, f"{service.value} has no grant for {names}; add one to the service, or leave it out")
 
 
 def _rules_known(root: Place, names: _Names, findings: Findings) -> None:
@@ -182,8 +180,7 @@ def _rules_known(root: Place, names: _Names, findings: Findings) -> None:
 def _upstreams_known(root: Place, names: _Names, findings: Findings) -> None:
     for step in root.each("timeline"):
         if step.at("as").value is not None and step.text("as") not in names.keys:
-            listed = ", ".join(sorted(names.keys))
-            findings.error(step.at("as"), f"as names an API key of this scenario; the keys there are: {listed}")
+            findings.error(step.at("as"), "this is no API key of the scenario; use one that an operator has under keys")
     for call in root.at("expect").each("upstream"):
         _known(findings, call.at("to"), names.upstreams, "upstream", "upstreams")
 

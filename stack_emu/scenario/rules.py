@@ -131,7 +131,7 @@ def _check_passports(root: Place, findings: Findings) -> None:
     needs_mission = root.text("compat") in (None, "sdk-4")
     for passport in root.each("passports"):
         if isinstance(passport.value, dict) and needs_mission and passport.value.get("mission") is None:
-            sentence = "the key mission is missing; name one of missions, or set compat: docs-2026-05"
+            sentence = "mission is missing; name one of missions, or set compat: docs-2026-05"
             findings.error(passport, sentence)
         for key in ("ttl", "checkpoint_interval"):
             _check_span(passport.at(key), findings)
