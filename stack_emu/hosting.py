@@ -14,7 +14,9 @@ from stack_emu.kernel.clock import Clock, RealClock, VirtualClock
 from stack_emu.kernel.faults import FaultRule
 from stack_emu.kernel.operations import Registry
 from stack_emu.kernel.world import World, WorldImage
-from stack_emu.scenario.models import Scenario
+from stack_emu.scenario import models
+from stack_emu.scenario.models import ModelRule, Scenario
+from stack_emu.timeline import arm_timeline
 
 DEFAULT_WORLD = "default"
 
@@ -28,38 +30,47 @@ class HostedWorld:
         scenario: what it was made from.
         seed_image: its state right after provisioning.
         strict: whether violations fail a run.
-        extras: what surfaces keep for this world (upstreams, model scripts), by name.
+        model_rules: what the Messages API answers; rules added later come first.
+        model_function: answers instead of the rules when set (in-process tests only).
+        snapshots: pictures taken by name.
     """
 
     world: World
     scenario: Scenario
     seed_image: WorldImage
     strict: bool
-    extras: dict[str, Any] = field(default_factory=dict)
+    model_rules: list[ModelRule] = field(default_factory=list)
+    model_function: Callable[..., Any] | None = None
+    snapshots: dict[str, WorldImage] = field(default_factory=dict)
 
     def reset(self) -> None:
         """Return to the scenario's seed: state, rows, ids, journal and the scenario's fault rules."""
         self.world.restore(self.seed_image)
         self.world.faults.clear()
         add_fault_rules(self.world, self.scenario)
+        self.model_rules[:] = self.scenario.model
+        self.model_function = None
 
 
 def add_fault_rules(world: World, scenario: Scenario) -> None:
     """Give a world the fault rules of its scenario."""
     for rule in scenario.faults:
-        target = rule.on.model_dump(exclude_none=True, exclude={"nth", "every", "times", "after", "until", "per"})
-        world.faults.add(
-            FaultRule(
-                on=target,
-                inject=rule.inject.model_dump(exclude_none=True, by_alias=True, exclude_defaults=True),
-                nth=rule.on.nth,
-                every=rule.on.every,
-                times=rule.on.times,
-                after_ms=rule.on.after,
-                until_ms=rule.on.until,
-                per=rule.on.per,
-            )
-        )
+        world.faults.add(fault_rule(rule))
+
+
+def fault_rule(declared: models.FaultRule) -> FaultRule:
+    """The kernel's form of a fault rule written in the scenario format."""
+    target = declared.on.model_dump(exclude_none=True, exclude={"nth", "every", "times", "after", "until", "per"})
+    return FaultRule(
+        on=target,
+        inject=declared.inject.model_dump(exclude_none=True, by_alias=True, exclude_defaults=True),
+        nth=declared.on.nth,
+        every=declared.on.every,
+        times=declared.on.times,
+        after_ms=declared.on.after,
+        until_ms=declared.on.until,
+        per=declared.on.per,
+    )
 
 
 class Hosting:
@@ -104,7 +115,8 @@ class Hosting:
         provision(world, scenario)
         add_fault_rules(world, scenario)
         chosen = strict if strict is not None else bool(scenario.strict)
-        hosted = HostedWorld(world, scenario, world.image(), chosen)
+        hosted = HostedWorld(world, scenario, world.image(), chosen, list(scenario.model))
+        arm_timeline(world, scenario, self.registry)
         for listener in self.on_create:
             listener(hosted)
         hosted.seed_image = world.image()

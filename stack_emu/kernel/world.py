@@ -54,6 +54,7 @@ class WorldImage:
     offset_from_start_ms: int
 
 
+# A handler works inside the timer's own act; a runner makes acts of its own.
 TimerHandler = Callable[["World", Act, Timer], None]
 
 
@@ -82,6 +83,7 @@ class World:
         self.faults = FaultRules()
         self.lanes = LaneWatch()
         self.timer_handlers: dict[str, TimerHandler] = {}
+        self.timer_runners: dict[str, Callable[[World, Timer], None]] = {}
         self.settings: dict[str, Any] = {}
         self.on_act: list[Callable[[ActEntry], None]] = []
         self._act_counts: dict[str, int] = {}
@@ -130,6 +132,10 @@ class World:
     def _fire(self, timer: Timer) -> None:
         self._timer_now = timer.at_ms
         try:
+            if (runner := self.timer_runners.get(timer.kind)) is not None:
+                self.store.delete(Timer, timer.id)
+                runner(self, timer)
+                return
             act = self.begin_act(
                 f"timer.{timer.kind}", timer.operator_id, timer.lane, {"timer": timer.id}, RowDraft(timer.kind, "system")
             )

@@ -13,13 +13,44 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from stack_emu.hosting import HostedWorld, Hosting
+    from stack_emu.scenario.models import Scenario
+    from stack_emu.surfaces.control import ControlSurface
+    from stack_emu.surfaces.mcp import McpSurface
+    from stack_emu.surfaces.messages import MessagesSurface
     from stack_emu.surfaces.rest import RestSurface
 
 MAX_BODY = 32 * 1024 * 1024
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-_WORLD = re.compile(r"^/w/([A-Za-z0-9][A-Za-z0-9_.-]{0,63})(/.*)?$")
+LANE_KEY = "stack_emu.lane"
+MODEL_KEY = "sk-ant-emu"
+_WORLD = re.compile(r"^/w/([A-Za-z0-9][A-Za-z0-9_.-]{0,63})(?:/~([A-Za-z0-9_.:-]{1,64}))?(/.*)?$")
+_TIMER_PAUSE_SECONDS = 0.1
 _log = logging.getLogger("stack_emu")
+
+
+class ScenarioFiles:
+    """Scenarios by path, read again only when the file changed."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[int, Scenario]] = {}
+
+    def load(self, path: Path) -> Scenario:
+        """The scenario in a file or folder.
+
+        Raises:
+            ScenarioError: when it has mistakes.
+        """
+        from stack_emu.scenario.loader import load
+
+        file = path / "scenario.yaml" if path.is_dir() else path
+        stamp = file.stat().st_mtime_ns if file.exists() else 0
+        known = self._known.get(str(file))
+        if known is None or known[0] != stamp:
+            known = self._known[str(file)] = (stamp, load(path))
+        return known[1]
 
 
 class Server:
@@ -35,9 +66,14 @@ class Server:
         self._load = load
         self._tasks: set[asyncio.Task[Any]] = set()
         self._runner: web.AppRunner | None = None
-        self._rest: RestSurface | None = None
         self._hosting: Hosting | None = None
         self._loading: asyncio.Task[None] | None = None
+        self._rest: RestSurface
+        self._mcp: McpSurface
+        self._messages: MessagesSurface
+        self._control: ControlSurface
+        self.scenarios = ScenarioFiles()
+        self.gateway_url: Callable[[str], str] | None = None
         self.host = "127.0.0.1"
         self.port = 0
         self.allowed_hosts: set[str] = set(LOOPBACK)
@@ -45,7 +81,8 @@ class Server:
     @property
     def base_url(self) -> str:
         """Where the default world answers."""
-        return f"http://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{'127.0.0.1' if self.host in ('0.0.0.0', '::') else host}:{self.port}"  # noqa: S104
 
     @property
     def hosting(self) -> Hosting:
@@ -60,6 +97,8 @@ class Server:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    # --- life -------------------------------------------------------------------------------------------------------
+
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Bind the port and begin loading.
 
@@ -70,19 +109,58 @@ class Server:
         application.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.3)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
-        await site.start()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError:
+            await self._runner.cleanup()
+            raise
         self.host = host
         self.allowed_hosts.add(host.lower())
         self.port = self._runner.addresses[0][1]
         self._loading = asyncio.get_running_loop().create_task(self._finish_loading())
 
     async def _finish_loading(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._hosting = await loop.run_in_executor(None, self._load)
+        hosting = await asyncio.get_running_loop().run_in_executor(None, self._load_all)
+        self._hosting = hosting
+        self._make_surfaces(hosting)
+        self.spawn(self._keep_time())
+
+    def _load_all(self) -> Hosting:
+        import stack_emu.surfaces.rest  # noqa: F401  loaded here, off the event loop
+
+        return self._load()
+
+    def _make_surfaces(self, hosting: Hosting) -> None:
         from stack_emu.surfaces.rest import RestSurface
 
-        self._rest = RestSurface(self._hosting.registry, self.spawn)
+        self._rest = RestSurface(hosting.registry, self.spawn)
+        try:  # TEMPORARY while modules land
+            from stack_emu.surfaces.control import ControlSurface
+
+            self._control = ControlSurface(self)
+        except ImportError as error:
+            print("control missing", error)
+        try:
+            from stack_emu.surfaces.mcp import McpSurface
+
+            self._mcp = McpSurface(hosting.registry, self.spawn)
+            self.spawn(self._mcp.start_loading())
+        except ImportError as error:
+            self._mcp = None
+        try:
+            from stack_emu.surfaces.wiring import messages_surface
+
+            self._messages = messages_surface(self)
+        except ImportError as error:
+            self._messages = None
+
+    async def _keep_time(self) -> None:
+        """Fire the timers of worlds on real clocks also while no request comes."""
+        while True:
+            await asyncio.sleep(_TIMER_PAUSE_SECONDS)
+            for hosted in self.hosting:
+                if not hosted.world.clock.virtual:
+                    hosted.world.fire_due()
 
     async def ready(self) -> None:
         """Wait until every world can answer.
@@ -91,54 +169,137 @@ class Server:
             Exception: what building the worlds raised.
         """
         assert self._loading is not None, "the server was not started"
-        await asyncio.shield(self._loading)
+        if not self._loading.done():
+            await asyncio.shield(self._loading)
+        self._loading.result()
 
     async def stop(self) -> None:
         """Close the port and end what is still running."""
+        if self._loading is not None:
+            await asyncio.wait([self._loading], timeout=5)
+        if self._hosting is not None:
+            if self._mcp:
+                await self._mcp.aclose()
+            if self._messages:
+                await self._messages.aclose()
+            for hosted in self._hosting:
+                if "upstreams" in hosted.world.settings:
+                    await hosted.world.settings["upstreams"].aclose()
         if self._runner is not None:
             await self._runner.cleanup()
-        for task in tuple(self._tasks):
+        tasks = tuple(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- requests ---------------------------------------------------------------------------------------------------
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        await self.ready()
         refusal = self.check_authority(request)
         if refusal is not None:
             return refusal
-        raw_path = request.rel_url.raw_path
-        name, path, prefix = split_world(raw_path)
+        await self.ready()
+        name, lane, path, prefix = split_world(request.rel_url.raw_path)
         hosted = self.hosting.get(name)
         if hosted is None:
             return _plain(404, "WORLD_NOT_FOUND", f"There is no world named {name}; create it with POST /_emu/worlds.")
-        origin = f"{request.scheme}://{request.host}{prefix}"
-        return await self.answer(hosted, request, path, origin)
+        if lane:
+            request[LANE_KEY] = lane
+        return await self.answer(hosted, request, path, f"{request.scheme}://{request.host}{prefix}")
 
-    async def answer(
-        self, hosted: HostedWorld, request: web.BaseRequest, path: str, origin: str
-    ) -> web.StreamResponse:
-        """Answer a request for a path of a world, on whichever surface owns the path."""
-        assert self._rest is not None
+    async def answer(self, hosted: HostedWorld, request: web.BaseRequest, path: str, origin: str) -> web.StreamResponse:
+        """Answer a request for a path of a world, on whichever surface owns the path.
+
+        Args:
+            hosted: the world.
+            request: the HTTP request.
+            path: raw path inside the world.
+            origin: scheme, authority and world prefix the client used.
+        """
         hosted.world.fire_due()
+        if path == "/mcp":
+            return await self._mcp.handle(hosted, request, origin)
+        if path == "/anthropic" or path.startswith("/anthropic/"):
+            return await self._messages.handle(hosted.world, request, path.removeprefix("/anthropic"))
+        if path == "/_emu" or path.startswith("/_emu/"):
+            return await self._control.handle(hosted, request, path)
+        if path in ("", "/"):
+            return self._index(hosted, origin)
         return await self._rest.handle(hosted.world, request, path, origin)
+
+    async def answer_upstream(self, hosted: HostedWorld, request: web.BaseRequest, url: str) -> web.StreamResponse:
+        """Answer a request that reached an upstream's host without going through STACK."""
+        from stack_emu.surfaces.wiring import direct_call
+
+        return await direct_call(hosted, request, url)
+
+    def _index(self, hosted: HostedWorld, origin: str) -> web.Response:
+        from stack_emu import __version__
+        from stack_emu.surfaces.rest import json_response
+
+        return json_response(
+            {
+                "name": "stack-emu",
+                "version": __version__,
+                "about": "A local emulator of STACK for tests; independent of STACK and not affiliated with it.",
+                "world": hosted.world.name,
+                "scenario": hosted.scenario.name,
+                "rest": f"{origin}/v1",
+                "mcp": f"{origin}/mcp",
+                "anthropic": f"{origin}/anthropic",
+                "control": f"{origin}/_emu/health",
+            }
+        )
 
     def check_authority(self, request: web.BaseRequest) -> web.Response | None:
         """Refuse a Host or Origin that is not this server's own, against DNS rebinding."""
-        host = (urlsplit(f"//{request.host}").hostname or "").lower()
+        host = _hostname(f"//{request.host}")
         if host not in self.allowed_hosts:
             return _plain(421, "HOST_REFUSED", f"Host {host} is not served here; use {self.base_url} or the gateway.")
         origin = request.headers.get("Origin")
-        if origin and origin != "null" and (urlsplit(origin).hostname or "").lower() not in self.allowed_hosts:
+        if origin and _hostname(origin) not in self.allowed_hosts:
             return _plain(403, "ORIGIN_REFUSED", f"Pages of {origin} may not call this emulator; use a loopback origin.")
         return None
 
+    def world_url(self, name: str) -> str:
+        """Base URL of a world."""
+        return self.base_url if name == "default" else f"{self.base_url}/w/{name}"
 
-def split_world(raw_path: str) -> tuple[str, str, str]:
-    """(world name, path inside the world, URL prefix) of a raw path."""
+    def describe(self, hosted: HostedWorld) -> dict[str, Any]:
+        """Everything a client needs to use a world."""
+        from stack_emu.domain.passports import scenario_tokens
+
+        base = self.world_url(hosted.world.name)
+        return {
+            "name": hosted.world.name,
+            "scenario": hosted.scenario.name,
+            "base_url": base,
+            "mcp_url": f"{base}/mcp",
+            "anthropic_base_url": f"{base}/anthropic",
+            "anthropic_api_key": MODEL_KEY,
+            "gateway_url": self.gateway_url(hosted.world.name) if self.gateway_url is not None else None,
+            "api_key": hosted.scenario.operators[0].keys[0].key,
+            "passports": scenario_tokens(hosted.world, hosted.scenario),
+            "upstreams": sorted(hosted.scenario.upstreams),
+            "clock": "virtual" if hosted.world.clock.virtual else "real",
+            "strict": hosted.strict,
+        }
+
+
+def split_world(raw_path: str) -> tuple[str, str, str, str]:
+    """(world name, lane, path inside the world, URL prefix) of a raw path; ``/w/<name>/~<lane>/…`` names a lane."""
     found = _WORLD.match(raw_path)
     if found is None:
-        return "default", raw_path, ""
-    return found[1], found[2] or "/", f"/w/{found[1]}"
+        return "default", "", raw_path, ""
+    lane = found[2] or ""
+    return found[1], lane, found[3] or "/", f"/w/{found[1]}" + (f"/~{lane}" if lane else "")
+
+
+def _hostname(url: str) -> str:
+    try:
+        return (urlsplit(url).hostname or "").lower()
+    except ValueError:
+        return ""
 
 
 def _plain(status: int, code: str, message: str) -> web.Response:

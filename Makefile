@@ -1,0 +1,43 @@
+# Everything runs in .venv, which the first target makes. Needs Python 3.10 or newer; nothing else for the demo.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint bench coverage clean
+
+demo: $(VENV)/.demo
+	@$(BIN)/stack-emu demo
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered $(ARGS)
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+coverage: $(STAMP)
+	$(BIN)/stack-emu coverage
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.demo: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet -e . "getstack==4.0.0" "anthropic>=2.10" "slack-sdk>=3.34"
+	@touch $@
+
+$(STAMP): $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet -e . --group test
+	@touch $@
+
+$(VENV)/.lint: $(STAMP) pyproject.toml
+	$(BIN)/python -m pip install --quiet --group lint
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .cache

@@ -1,0 +1,311 @@
+"""The control API under ``/_emu``: what a test or a developer does to a world from outside.
+
+Paths without a world act on ``default``; ``/w/<name>/_emu/…`` on the world of that name. Only loopback peers are answered.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from stack_emu.hosting import DEFAULT_WORLD, HostedWorld, fault_rule
+from stack_emu.kernel.clock import iso
+from stack_emu.kernel.errors import Fault
+from stack_emu.kernel.operations import Caller
+from stack_emu.scenario.models import FaultRule, ModelRule, Scenario
+from stack_emu.scenario.problems import ScenarioError
+from stack_emu.scenario.values import parse_duration
+from stack_emu.surfaces.rest import json_response, read_object
+from stack_emu.surfaces.routing import PathTable
+from stack_emu.verdict import verdict
+
+if TYPE_CHECKING:
+    from stack_emu.surfaces.server import Server
+
+Handler = Callable[[HostedWorld, Mapping[str, Any], Mapping[str, str]], "Any | Awaitable[Any]"]
+
+
+class ControlError(Exception):
+    """A control request that cannot be carried out; the message says what would have worked."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ControlSurface:
+    """Answers ``/_emu`` requests.
+
+    Args:
+        server: whose worlds to control.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._routes: PathTable[Handler] = PathTable()
+        for method, path, handler in self._table():
+            self._routes.add(method, path, handler)
+
+    def _table(self) -> list[tuple[str, str, Handler]]:
+        return [
+            ("GET", "/_emu/health", self._health),
+            ("GET", "/_emu/worlds", self._worlds),
+            ("POST", "/_emu/worlds", self._create_world),
+            ("DELETE", "/_emu/worlds/{name}", self._remove_world),
+            ("GET", "/_emu/world", self._world),
+            ("POST", "/_emu/reset", _reset),
+            ("GET", "/_emu/clock", _clock),
+            ("POST", "/_emu/clock/advance", _advance),
+            ("GET", "/_emu/journal", _journal),
+            ("DELETE", "/_emu/journal", _clear_journal),
+            ("GET", "/_emu/audit", _audit),
+            ("GET", "/_emu/audit/canonical", _canonical),
+            ("GET", "/_emu/faults", _faults),
+            ("POST", "/_emu/faults", _add_fault),
+            ("DELETE", "/_emu/faults", _clear_faults),
+            ("POST", "/_emu/model", _add_model_rules),
+            ("GET", "/_emu/upstreams/{name}/requests", _upstream_requests),
+            ("PUT", "/_emu/upstreams/{name}/forward", _forward_upstream),
+            ("POST", "/_emu/passports", _mint_passport),
+            ("POST", "/_emu/approvals/{approval_id}", _decide_approval),
+            ("PUT", "/_emu/snapshots/{snapshot}", _take_snapshot),
+            ("POST", "/_emu/snapshots/{snapshot}/restore", _restore_snapshot),
+            ("GET", "/_emu/verdict", _verdict),
+        ]
+
+    async def handle(self, hosted: HostedWorld, request: web.BaseRequest, path: str) -> web.Response:
+        """Answer one control request for a world."""
+        if not _is_loopback(request.remote):
+            return _error(403, f"The control API answers loopback peers only, not {request.remote}.")
+        found = self._routes.match(request.method, path)
+        if found is None:
+            return _error(404, f"{request.method} {path} is not part of the control API; see GET /_emu/health.")
+        handler, params = found
+        try:
+            body = await read_object(request)
+            result = handler(hosted, {**request.rel_url.query, **body}, params)
+            if isinstance(result, Awaitable):
+                result = await result
+        except ControlError as error:
+            return _error(error.status, str(error))
+        except ScenarioError as error:
+            return _error(400, f"The scenario has mistakes:\n{error}")
+        except Fault as fault:
+            return _error(fault.status, fault.message)
+        if isinstance(result, bytes):
+            return web.Response(body=result, content_type="application/x-ndjson")
+        return json_response(result)
+
+    def _health(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+        from stack_emu import __version__
+
+        registry = self._server.hosting.registry
+        return {
+            "status": "ok",
+            "name": "stack-emu",
+            "version": __version__,
+            "worlds": sorted(item.world.name for item in self._server.hosting),
+            "operations": len(registry.operations),
+            "tools": len(registry.tools),
+            "control": sorted({f"{method} {path}" for method, path, _ in self._table()}),
+        }
+
+    def _worlds(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+        return {"worlds": [self._server.describe(item) for item in self._server.hosting]}
+
+    def _world(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+        return self._server.describe(hosted)
+
+    def _create_world(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+        name = body.get("name")
+        if not isinstance(name, str) or not name:
+            raise ControlError("name is missing: send {\"name\": …, \"scenario\": path} or {\"scenario_yaml\": text}.")
+        scenario = self._scenario(body)
+        made = self._server.hosting.create(
+            name, scenario, seed=body.get("seed"), clock=body.get("clock"), strict=body.get("strict")
+        )
+        return self._server.describe(made)
+
+    def _scenario(self, body: Mapping[str, Any]) -> Scenario:
+        from stack_emu.scenario.loader import loads
+
+        if "scenario_yaml" in body:
+            return loads(str(body["scenario_yaml"]), source=str(body.get("source", "<request>")))
+        if body.get("scenario"):
+            return self._server.scenarios.load(Path(str(body["scenario"])))
+        return Scenario.default()
+
+    def _remove_world(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+        if params["name"] == DEFAULT_WORLD:
+            raise ControlError("The default world cannot be removed; reset it with POST /_emu/reset.")
+        self._server.hosting.remove(params["name"])
+        return {"removed": params["name"]}
+
+
+def _is_loopback(remote: str | None) -> bool:
+    if remote is None:
+        return True  # a connection handed over inside the process
+    try:
+        return ipaddress.ip_address(remote.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def _error(status: int, message: str) -> web.Response:
+    return json_response({"error": {"code": "CONTROL", "message": message, "details": {}}}, status)
+
+
+def _milliseconds(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    try:
+        return parse_duration(str(value).removeprefix("+"))
+    except ValueError as error:
+        raise ControlError(f"by: {error}") from None
+
+
+def _reset(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    hosted.reset()
+    return {"reset": hosted.world.name}
+
+
+def _clock(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    world = hosted.world
+    return {
+        "mode": "virtual" if world.clock.virtual else "real",
+        "now": iso(world.now_ms()),
+        "now_ms": world.now_ms(),
+        "elapsed_ms": world.now_ms() - world.clock.start_ms,
+        "next_timer_ms": world.next_due_ms(),
+    }
+
+
+def _advance(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    if "by" not in body:
+        raise ControlError('by is missing: send {"by": "15m"} or milliseconds.')
+    try:
+        fired = hosted.world.advance(_milliseconds(body["by"]))
+    except ValueError as error:
+        raise ControlError(str(error)) from None
+    return {**_clock(hosted, body, params), "fired": fired}
+
+
+def _journal(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    entries = [asdict(entry) for entry in hosted.world.journal.entries(surface=body.get("surface"))]
+    return {"entries": entries, "overlaps": [asdict(item) for item in hosted.world.lanes.overlaps]}
+
+
+def _clear_journal(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    hosted.world.journal.clear()
+    return {"cleared": True}
+
+
+def _audit(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    rows = [
+        {**asdict(row), "lane": act.lane, "operation": act.operation}
+        for act in hosted.world.audit.acts()
+        for row in act.rows
+    ]
+    return {"entries": rows}
+
+
+def _canonical(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    from stack_emu.domain.canonical_audit import canonical_log
+
+    order = str(body.get("order", "commit"))
+    if order not in ("commit", "content"):
+        raise ControlError(f"order must be commit or content, not {order}.")
+    return canonical_log(hosted.world, order=order)
+
+
+def _faults(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    return {"rules": len(hosted.world.faults), "unfired": [dict(rule.on) for rule in hosted.world.faults.unfired()]}
+
+
+def _add_fault(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    hosted.world.faults.add(fault_rule(_model(FaultRule, body)))
+    return {"rules": len(hosted.world.faults)}
+
+
+def _clear_faults(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    hosted.world.faults.clear()
+    return {"rules": 0}
+
+
+def _model(kind: type[Any], data: Any) -> Any:
+    from pydantic import ValidationError
+
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        issues = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise ControlError(f"not a valid {kind.__name__}: {issues}") from None
+
+
+def _add_model_rules(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    rules = [_model(ModelRule, item) for item in body.get("rules", [])]
+    if not rules:
+        raise ControlError('rules is missing: send {"rules": [{"when": …, "turns": […]}]} as in a scenario\'s model.')
+    hosted.model_rules[:0] = rules
+    return {"rules": len(hosted.model_rules)}
+
+
+def _upstream_requests(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    upstreams = hosted.world.settings["upstreams"]
+    _require_upstream(hosted, params["name"])
+    return {"requests": upstreams.requests(hosted.world, params["name"])}
+
+
+def _forward_upstream(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    hosted.world.settings["upstreams"].set_forward(params["name"], str(body["url"]), tuple(body.get("hosts", ())))
+    return {"forward": body["url"]}
+
+
+def _require_upstream(hosted: HostedWorld, name: str) -> None:
+    known = sorted(hosted.scenario.upstreams)
+    if name not in known:
+        raise ControlError(f"There is no upstream {name}; this scenario has {', '.join(known) or 'none'}.", 404)
+
+
+def _mint_passport(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    from stack_emu.domain.minting import mint
+
+    return mint(hosted.world, hosted.scenario, body, _first_operator(hosted))
+
+
+def _first_operator(hosted: HostedWorld) -> Caller:
+    return Caller("operator", hosted.scenario.operators[0].id, "key:0")
+
+
+def _decide_approval(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    from stack_emu.domain import governance
+
+    decision = body.get("decide")
+    if decision not in ("approve", "reject"):
+        raise ControlError('decide must be "approve" or "reject".')
+    governance.decide(hosted.world, params["approval_id"], decision == "approve")
+    return {"approval_id": params["approval_id"], "decided": decision}
+
+
+def _take_snapshot(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    hosted.snapshots[params["snapshot"]] = hosted.world.image()
+    return {"snapshots": sorted(hosted.snapshots)}
+
+
+def _restore_snapshot(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    image = hosted.snapshots.get(params["snapshot"])
+    if image is None:
+        known = ", ".join(sorted(hosted.snapshots)) or "none"
+        raise ControlError(f"There is no snapshot {params['snapshot']}; there is {known}.", 404)
+    hosted.world.restore(image)
+    return {"restored": params["snapshot"]}
+
+
+def _verdict(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    return verdict(hosted).as_dict()
+
