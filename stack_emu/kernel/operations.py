@@ -33,6 +33,9 @@ VOLATILE = Marker("volatile")
 TOKEN = Marker("token")
 """The field is a JWT: its ``jti`` counts in the act key, not its text."""
 
+SECRET = Marker("secret")
+"""The field holds a secret: journals keep no part of its value, not even of a request that was refused unread."""
+
 
 class Command(BaseModel):
     """Base of all inputs: unknown fields are ignored, an explicit null equals an absent field."""
@@ -221,6 +224,15 @@ class Operation:
     def volatile_fields(self) -> frozenset[str]:
         """Command fields marked ``VOLATILE``."""
         return self._marked(VOLATILE)
+
+    @cached_property
+    def secret_fields(self) -> frozenset[str]:
+        """Command fields marked ``SECRET``."""
+        return self._marked(SECRET)
+
+    def without_secrets(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """Raw input with the values of its secret fields replaced by a mask, as journals may keep it."""
+        return {name: "<secret>" if name in self.secret_fields else value for name, value in raw.items()}
 
     def _marked(self, marker: Marker) -> frozenset[str]:
         return frozenset(name for name, info in self.command.model_fields.items() if marker in info.metadata)

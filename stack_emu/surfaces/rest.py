@@ -78,7 +78,7 @@ class RestSurface:
         entry.status = response.status
         if declared is not None and raw_body:
             entry.unread = unread_fields(declared, raw_body)
-            entry.request = world.redactor.value(raw_body)
+            entry.request = world.redactor.value(declared.without_secrets(raw_body))
         return response
 
     def _unmatched(self, method: str, path: str) -> Fault:
