@@ -48,6 +48,7 @@ class ActEntry:
         depth: causal depth, 1 + the largest depth of the acts whose ids this one names.
         operation: name of the operation, timer or control step.
         rows: the rows in the order the operation defines.
+        now_ms: the instant the act's deadlines were counted from, without the ticks of its time stamps.
     """
 
     lane: str
@@ -57,6 +58,7 @@ class ActEntry:
     depth: int
     operation: str
     rows: tuple[Row, ...]
+    now_ms: int = 0
 
 
 RowHash = Callable[[Row], str]
@@ -154,37 +156,50 @@ def verify_chain(rows: Iterable[Row], row_hash: RowHash, start: str = GENESIS) -
 RowRender = Callable[[ActEntry, Row], Mapping[str, Any]]
 
 
+FORMAT = "stack-emu-audit/1"
+ORDERS = ("commit", "content")
+
+
 def canonical_lines(acts: Iterable[ActEntry], render: RowRender, *, order: str = "commit") -> Iterator[bytes]:
     """The canonical log as JSON lines without newlines: lanes by label bytes, a hash chain in each, then the head.
 
-    Each line is ``{"hash", "lane", "n", "prev", …the rendered row}``, where ``hash`` is the SHA-256 of the canonical JSON
-    of the line without ``hash``. The last line is ``{"head", "lanes": {label: hash}, "rows"}``, where ``head`` is the
-    SHA-256 of the canonical JSON of ``lanes``.
+    Each line is the rendered row with ``lane``, ``act`` (number of the act in its lane), ``n`` (number of the row in its
+    lane), ``prev`` and ``hash``, the SHA-256 of the canonical JSON of the line without ``hash``. The last line is
+    ``{"format", "head", "lanes": {label: hash}, "order", "rows"}``, where ``head`` is the SHA-256 of the canonical JSON of
+    that line without ``head``. ``docs/audit-format.md`` has test vectors.
 
     Args:
         acts: in commit order.
-        render: what a row looks like in this log.
-        order: ``commit`` keeps commit order inside a lane, ``content`` sorts by (depth, key, ordinal).
+        render: what a row looks like in this log; called in the order of the log.
+        order: ``commit`` keeps commit order inside a lane, ``content`` sorts by (depth, key, ordinal), which does not
+            depend on how concurrent acts of one lane interleaved.
+
+    Raises:
+        ValueError: for another order.
     """
+    if order not in ORDERS:
+        raise ValueError(f"order must be one of {', '.join(ORDERS)}, not {order}")
     lanes: dict[str, list[ActEntry]] = {}
     for act in acts:
         if act.rows:
             lanes.setdefault(act.lane, []).append(act)
     heads: dict[str, str] = {}
     total = 0
-    for lane in sorted(lanes, key=lambda label: label.encode("utf-8")):
-        entries = lanes[lane]
-        if order == "content":
-            entries = sorted(entries, key=lambda act: (act.depth, act.key, act.ordinal))
-        previous = GENESIS
-        number = 0
-        for act in entries:
+    for lane in sorted(lanes, key=lambda label: label.encode("utf-8", "surrogatepass")):
+        previous, number = GENESIS, 0
+        for position, act in enumerate(_ordered(lanes[lane], order)):
             for row in act.rows:
-                line = {**render(act, row), "lane": lane, "n": number, "prev": previous}
+                line = {**render(act, row), "lane": lane, "act": position, "n": number, "prev": previous}
                 previous = hashlib.sha256(canonical_json(line)).hexdigest()
                 yield canonical_json({**line, "hash": previous})
                 number += 1
-                total += 1
         heads[lane] = previous
-    head = hashlib.sha256(canonical_json(heads)).hexdigest()
-    yield canonical_json({"head": head, "lanes": heads, "rows": total})
+        total += number
+    last = {"format": FORMAT, "lanes": heads, "order": order, "rows": total}
+    yield canonical_json({**last, "head": hashlib.sha256(canonical_json(last)).hexdigest()})
+
+
+def _ordered(acts: list[ActEntry], order: str) -> list[ActEntry]:
+    if order == "commit":
+        return acts
+    return sorted(acts, key=lambda act: (act.depth, act.key, act.ordinal))

@@ -253,7 +253,8 @@ class World:
             self._minted.setdefault(name, act.depth)
         rows = act.rows(refused)
         self._lane_counts[act.lane] = self._lane_counts.get(act.lane, 0) + 1
-        entry = self.audit.append(ActEntry(act.lane, 0, act.key, act.ordinal, act.depth, act.operation, rows))
+        made = ActEntry(act.lane, 0, act.key, act.ordinal, act.depth, act.operation, rows, act.now_ms)
+        entry = self.audit.append(made)
         for listener in self.on_act:
             listener(entry)
 
