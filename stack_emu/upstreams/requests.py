@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from email.parser import BytesParser
 from email.policy import HTTP
 from functools import cached_property
-from typing import Any, Union
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-Pairs = Union[Mapping[str, str], Iterable[tuple[str, str]]]
+Pairs = Mapping[str, str] | Iterable[tuple[str, str]]
 """What headers and query parameters are given as: a mapping, or pairs in their order."""
 
 

@@ -1,0 +1,426 @@
+"""The upstream engine: takes a request that left the proxy to the fake that answers for its host."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stack_emu.kernel.acts import Act, RowDraft
+from stack_emu.kernel.canonical import digest
+from stack_emu.kernel.world import World
+from stack_emu.upstreams import replies
+from stack_emu.upstreams.credentials import AcceptedCredential, accepted_in, foreign_secrets
+from stack_emu.upstreams.errors import (
+    UpstreamError,
+    UpstreamRefused,
+    UpstreamSettingsError,
+    UpstreamTimeout,
+    UpstreamTooLarge,
+    UpstreamUnreachable,
+)
+from stack_emu.upstreams.forward import Forwarder, require_loopback, too_large
+from stack_emu.upstreams.hosts import HostTable
+from stack_emu.upstreams.packs import Pack, PackContext, find_pack
+from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest
+from stack_emu.upstreams.routes import RouteRule, compile_routes, find_route, nearest_route, render_reply
+from stack_emu.upstreams.seen import Exchange, SeenRequest, seen_requests
+
+if TYPE_CHECKING:
+    from stack_emu.scenario.templates import Templates
+    from stack_emu.scenario.upstream_models import Upstream
+
+__all__ = [
+    "AcceptedCredential",
+    "SeenRequest",
+    "UpstreamError",
+    "UpstreamRefused",
+    "UpstreamReply",
+    "UpstreamRequest",
+    "UpstreamSettingsError",
+    "UpstreamTimeout",
+    "UpstreamTooLarge",
+    "UpstreamUnreachable",
+    "Upstreams",
+]
+
+Accepted = Callable[[World, str], Sequence[AcceptedCredential]]
+"""The credentials an upstream accepts in a world."""
+
+Retrieved = Callable[[World, str], bool]
+"""Whether an agent was given the credential of a connection, and so may call the upstream itself."""
+
+TIMEOUT_S = 30.0
+MAX_REPLY_BYTES = 10 * 1024 * 1024
+
+_FORWARDS = "upstream_forwards"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Fake:
+    """One upstream, ready to answer."""
+
+    name: str
+    rules: tuple[RouteRule, ...]
+    pack: Pack | None
+    forward: str | None
+    seed: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """What a request may expect of an upstream.
+
+    Args:
+        credential: the accepted credential it carries.
+        foreign: names of the secrets in it that belong elsewhere.
+        served: whether it is served, or answered as without a credential.
+        bypass: for a direct call: why it is a violation; None when it is none.
+    """
+
+    credential: AcceptedCredential | None
+    foreign: tuple[str, ...]
+    served: bool
+    bypass: str | None = None
+
+
+class Upstreams:
+    """The fake services of a scenario. It holds settings only: state is in each world, so worlds can share one.
+
+    Args:
+        settings: upstream name to its scenario model.
+        accepted: the credentials an upstream accepts in a world.
+        retrieved: whether an agent was given a connection's credential; then a direct call with it is served.
+        timeout_s: seconds until an answer must be complete (STACK's proxy waits 30, docs/concepts/proxy).
+        max_reply_bytes: longest answer let through (STACK's proxy passes 10 MB, docs/concepts/proxy).
+
+    Raises:
+        UpstreamSettingsError: when an upstream cannot work: an unknown pack, a bad seed, a forward that leaves this
+            machine, two upstreams with one host.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, Upstream],
+        accepted: Accepted,
+        retrieved: Retrieved | None = None,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        max_reply_bytes: int = MAX_REPLY_BYTES,
+    ) -> None:
+        self._fakes = {name: _compile(name, upstream) for name, upstream in settings.items()}
+        self._hosts = HostTable({name: _host_names(self._fakes[name], one) for name, one in settings.items()})
+        self._accepted = accepted
+        self._retrieved = retrieved or (lambda world, connection_id: False)
+        self._timeout_s = timeout_s
+        self._max_reply_bytes = max_reply_bytes
+        self._forwarder = Forwarder(timeout_s, max_reply_bytes)
+        self._templates: Templates | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the upstreams in the order of the settings."""
+        return tuple(self._fakes)
+
+    @property
+    def hosts(self) -> list[str]:
+        """Every host name and ``*.suffix`` pattern some upstream answers for."""
+        return self._hosts.names()
+
+    def host_owner(self, host: str, port: int | None = None) -> str | None:
+        """The upstream that answers for a host name, or None.
+
+        Args:
+            host: in any case; a trailing dot or ``:port`` is ignored.
+            port: ignored: upstreams own hosts, whatever the port.
+        """
+        name = host.rsplit(":", 1)[0] if host.count(":") == 1 else host
+        return self._hosts.owner(name)
+
+    def seed(self, world: World) -> None:
+        """Write the state the packs begin with; once per world, before its seed image is taken."""
+        for fake in self._fakes.values():
+            if fake.pack is not None:
+                fake.pack.seed(world, fake.name, fake.seed)
+
+    def forward_to(self, world: World, name: str, url: str | None) -> None:
+        """In this world, send everything for an upstream to a server on this machine; None ends that.
+
+        Raises:
+            UpstreamSettingsError: when the URL leaves this machine.
+            KeyError: when there is no such upstream.
+        """
+        self._fake(name)
+        forwards: dict[str, str] = world.settings.setdefault(_FORWARDS, {})
+        if url is None:
+            forwards.pop(name, None)
+            return
+        require_loopback(url)
+        forwards[name] = url
+
+    def requests(self, world: World, name: str) -> list[SeenRequest]:
+        """What an upstream received in a world, oldest first, secrets masked.
+
+        Raises:
+            KeyError: when there is no such upstream.
+        """
+        self._fake(name)
+        return list(seen_requests(world, name))
+
+    async def call(
+        self,
+        world: World,
+        act: Act,
+        name: str,
+        request: UpstreamRequest,
+        *,
+        lane: str,
+        about: Mapping[str, str] | None = None,
+    ) -> UpstreamReply:
+        """Send a proxied request, credential injected, to an upstream.
+
+        State is read and written between awaits only, in one transaction of its own; call it outside any transaction.
+
+        Args:
+            world: the world.
+            act: the act the call belongs to; ids come from it.
+            name: the upstream.
+            request: what the proxy sends.
+            lane: the lane faults are counted in.
+            about: further fields for fault rules, such as ``agent``, ``service`` and ``operation``.
+
+        Raises:
+            UpstreamUnreachable: a fault dropped the connection, or a forward has nobody listening.
+            UpstreamTimeout: no complete answer in time.
+            UpstreamTooLarge: the answer exceeds the limit.
+            UpstreamRefused: a fault wants STACK itself to refuse.
+            KeyError: when there is no such upstream.
+        """
+        fake = self._fake(name)
+        standing = self._judge(world, fake, request)
+        exchange = Exchange(world, name, request, act, lane, _connection(standing))
+        return await self._run(fake, exchange, standing, act, about or {})
+
+    async def direct(self, world: World, name: str, request: UpstreamRequest, *, lane: str = "direct") -> UpstreamReply:
+        """Answer a request that reached an upstream's host without STACK.
+
+        It is answered as one without a valid credential and marked as a bypass, unless it carries a credential that an
+        agent was given, or goes to an address the upstream handed out.
+
+        Args:
+            world: the world.
+            name: the upstream.
+            request: what arrived.
+            lane: the lane its ids are derived in and faults are counted in.
+
+        Raises:
+            UpstreamError: as ``call``.
+            KeyError: when there is no such upstream.
+        """
+        fake = self._fake(name)
+        standing = self._judge_direct(world, fake, request)
+        act = _direct_act(world, name, request, lane)
+        exchange = Exchange(world, name, request, act, lane, _connection(standing), direct=True)
+        return await self._run(fake, exchange, standing, act, {})
+
+    async def aclose(self) -> None:
+        """Close the connections of forwards."""
+        await self._forwarder.aclose()
+
+    # --- who may ----------------------------------------------------------------------------------------------------
+
+    def _judge(self, world: World, fake: _Fake, request: UpstreamRequest) -> _Standing:
+        accepted = self._accepted(world, fake.name)
+        credential = accepted_in(request, accepted)
+        foreign = foreign_secrets(world.redactor, request, accepted)
+        # A server behind a forward checks credentials itself, in ways that need not show one in the request.
+        open_to_all = not foreign and (not accepted or self._target(world, fake) is not None)
+        served = credential is not None or open_to_all or _presigned(world, fake, request)
+        return _Standing(credential, foreign, served)
+
+    def _judge_direct(self, world: World, fake: _Fake, request: UpstreamRequest) -> _Standing:
+        accepted = self._accepted(world, fake.name)
+        credential = accepted_in(request, accepted)
+        foreign = foreign_secrets(world.redactor, request, accepted)
+        if credential is not None and self._retrieved(world, credential.connection_id):
+            return _Standing(credential, foreign, served=True)
+        if _presigned(world, fake, request):
+            return _Standing(None, foreign, served=True)
+        hint = replies.bypass_hint(request.host, credential)
+        return _Standing(None, foreign, served=not accepted and not foreign, bypass=hint)
+
+    # --- answering --------------------------------------------------------------------------------------------------
+
+    async def _run(
+        self, fake: _Fake, exchange: Exchange, standing: _Standing, act: Act, about: Mapping[str, str]
+    ) -> UpstreamReply:
+        if standing.foreign:
+            exchange.problem("leak", replies.leak_hint(standing.foreign, exchange.request.host))
+        if standing.bypass is not None:
+            exchange.problem("bypass", standing.bypass)
+        try:
+            return exchange.finish(await self._faulted(fake, exchange, standing, act, about))
+        except UpstreamError as error:
+            exchange.fail(error)
+            raise
+
+    async def _faulted(
+        self, fake: _Fake, exchange: Exchange, standing: _Standing, act: Act, about: Mapping[str, str]
+    ) -> UpstreamReply:
+        world, request = exchange.world, exchange.request
+        call = {**about, "upstream": fake.name, "path": request.path, "method": request.method}
+        elapsed = world.now_ms() - world.clock.start_ms
+        inject = world.faults.take(exchange.lane or "", elapsed, **call) or {}
+        await self._wait(world, request.host, inject.get("delay"))
+        if inject.get("error"):
+            raise UpstreamRefused(str(inject["error"]), inject.get("message"))
+        if inject.get("drop") and inject["drop"] != "reply":
+            raise UpstreamUnreachable(f"the connection to {request.host} was closed before the request took effect.")
+        reply = replies.injected(fake.pack, inject)
+        if reply is not None:
+            exchange.entry.route = "fault"
+            return reply
+        reply = await self._answer(fake, exchange, standing, act)
+        if inject.get("drop") == "reply":
+            raise UpstreamUnreachable(f"the connection to {request.host} was closed before its reply arrived.")
+        if len(reply.body) > self._max_reply_bytes:
+            raise too_large(request.host, self._max_reply_bytes)
+        return reply
+
+    async def _answer(self, fake: _Fake, exchange: Exchange, standing: _Standing, act: Act) -> UpstreamReply:
+        request = exchange.request
+        target = self._target(exchange.world, fake)
+        if not standing.served:
+            return replies.without_credential(fake.pack, fake.name, request)
+        if target is not None and target != fake.forward:
+            return await self._forward(exchange, target)
+        rule = find_route(fake.rules, request)
+        if rule is not None:
+            exchange.entry.route = rule.pattern.path or "*"
+            await self._wait(exchange.world, request.host, rule.reply.delay)
+            return self._render(fake, exchange, rule, act)
+        if fake.pack is not None:
+            return self._ask_pack(fake, fake.pack, exchange, standing, act)
+        if target is not None:
+            return await self._forward(exchange, target)
+        near = nearest_route(fake.rules, request)
+        reply, hint = replies.unmatched(fake.name, request, near, exchange.world.redactor)
+        exchange.problem("unmatched", hint)
+        return reply
+
+    async def _forward(self, exchange: Exchange, target: str) -> UpstreamReply:
+        exchange.entry.route = "forward"
+        return await self._forwarder.send(target, exchange.request)
+
+    def _render(self, fake: _Fake, exchange: Exchange, rule: RouteRule, act: Act) -> UpstreamReply:
+        from stack_emu.scenario.templates import TemplateError, Templates
+
+        if self._templates is None:
+            self._templates = Templates()
+        try:
+            return render_reply(rule, exchange.request, act, fake.seed, self._templates.render)
+        except TemplateError as error:
+            exchange.problem("crash", f"the reply of route {rule.pattern} of upstream {fake.name}: {error}.")
+            return replies.crashed(fake.name, str(exchange.entry.hint))
+
+    def _ask_pack(self, fake: _Fake, pack: Pack, exchange: Exchange, standing: _Standing, act: Act) -> UpstreamReply:
+        world = exchange.world
+        context = PackContext(
+            world,
+            fake.name,
+            act,
+            exchange.request,
+            standing.credential,
+            lambda host: self.host_owner(host) == fake.name,
+        )
+        minted = len(act.minted)
+        world.store.begin()
+        try:
+            reply = pack.handle(context)
+        except BaseException as error:
+            world.store.rollback()
+            del act.minted[minted:]
+            if not isinstance(error, Exception):
+                raise
+            return _crashed(fake, exchange, error)
+        if context.discard:
+            world.store.rollback()
+            del act.minted[minted:]
+        else:
+            world.store.commit()
+        exchange.entry.route = context.route
+        exchange.entry.unread = context.unread
+        if context.problem is not None:
+            exchange.problem(context.problem, context.hint or "")
+        return reply
+
+    async def _wait(self, world: World, host: str, delay_ms: int | None) -> None:
+        """Wait in wall time, at most the timeout; under a virtual clock a certain timeout is not waited for."""
+        if not delay_ms:
+            return
+        late = delay_ms / 1000 >= self._timeout_s
+        if not (late and world.clock.virtual):
+            await asyncio.sleep(min(delay_ms / 1000, self._timeout_s))
+        if late:
+            raise UpstreamTimeout(f"{host} did not answer within {self._timeout_s:g} seconds.")
+
+    def _target(self, world: World, fake: _Fake) -> str | None:
+        override: str | None = world.settings.get(_FORWARDS, {}).get(fake.name)
+        return override or fake.forward
+
+    def _fake(self, name: str) -> _Fake:
+        fake = self._fakes.get(name)
+        if fake is None:
+            raise KeyError(f"there is no upstream {name!r}; there are: {', '.join(self._fakes) or 'none'}.")
+        return fake
+
+
+def _compile(name: str, upstream: Upstream) -> _Fake:
+    try:
+        if upstream.forward is not None:
+            require_loopback(upstream.forward)
+        pack = find_pack(upstream.pack) if upstream.pack is not None else None
+        if pack is not None:
+            pack.check(upstream.seed)
+    except ValueError as error:
+        raise UpstreamSettingsError(f"upstream {name}: {error}") from None
+    return _Fake(name, compile_routes(name, upstream.routes), pack, upstream.forward, upstream.seed)
+
+
+def _host_names(fake: _Fake, upstream: Upstream) -> tuple[str, ...]:
+    if upstream.hosts or fake.pack is None:
+        return upstream.hosts
+    return fake.pack.hosts
+
+
+def _connection(standing: _Standing) -> str | None:
+    return standing.credential.connection_id if standing.credential is not None else None
+
+
+def _presigned(world: World, fake: _Fake, request: UpstreamRequest) -> bool:
+    return fake.pack is not None and fake.pack.presigned(world, fake.name, request)
+
+
+def _direct_act(world: World, name: str, request: UpstreamRequest, lane: str) -> Act:
+    """An act that only ids are derived from: STACK never sees a direct call, so it leaves no row."""
+    logical = {
+        "upstream": name,
+        "method": request.method,
+        "url": request.full_url,
+        "body": digest({"content": request.content}) if request.body else None,
+    }
+    return world.begin_act("upstream.direct", "", lane, logical, RowDraft("upstream.direct", "upstream"))
+
+
+def _crashed(fake: _Fake, exchange: Exchange, error: Exception) -> UpstreamReply:
+    """Answer 500; only code locations are logged, because messages may quote the request."""
+    place = "".join(traceback.format_tb(error.__traceback__)).rstrip()
+    _log.error("upstream %s failed with %s\n%s", fake.name, type(error).__name__, place)
+    exchange.problem(
+        "crash", f"the fake of upstream {fake.name} failed with {type(error).__name__}; nothing was changed."
+    )
+    return replies.crashed(fake.name, str(exchange.entry.hint))

@@ -1,0 +1,123 @@
+"""Answers and sentences of the engine's own, where neither a pack nor a route has the word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stack_emu.kernel.journal import Redactor
+from stack_emu.kernel.matching import Difference, Pattern, explain
+from stack_emu.upstreams.credentials import AcceptedCredential
+from stack_emu.upstreams.packs import Pack
+from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest
+
+_ANSWERS = ("status", "headers", "json", "body", "text")
+
+
+def leak_hint(names: Sequence[str], host: str) -> str:
+    """The sentence for secrets that arrived where they do not belong.
+
+    Args:
+        names: names of the secrets, usually connection ids.
+        host: where they were sent.
+    """
+    return (
+        f"credential of {', '.join(names)} sent to {host}; the URL chooses the host and the service chooses the "
+        "credential, so name a service that belongs to this host."
+    )
+
+
+def bypass_hint(host: str, credential: AcceptedCredential | None) -> str:
+    """The sentence for a call that went around STACK.
+
+    Args:
+        host: where it went.
+        credential: the accepted credential it carried all the same.
+    """
+    carried = ""
+    if credential is not None:
+        carried = f" with the credential of {credential.connection_id}, which no agent was given"
+    return (
+        f"{host} was called around STACK{carried}; send the call through POST /v1/proxy or stack_proxy_request, which "
+        "add the credential."
+    )
+
+
+def without_credential(pack: Pack | None, upstream: str, request: UpstreamRequest) -> UpstreamReply:
+    """What an upstream answers to a request without an accepted credential: the pack's words, else a plain 401."""
+    if pack is not None:
+        return pack.without_credential(request)
+    message = f"{upstream} accepts no credential in this request; connect a service whose upstream is {upstream}."
+    error = {"code": "UPSTREAM_UNAUTHORIZED", "message": message, "details": {"upstream": upstream}}
+    return UpstreamReply.of_json({"error": error}, 401, {"WWW-Authenticate": "Bearer"})
+
+
+def unmatched(
+    upstream: str,
+    request: UpstreamRequest,
+    near: tuple[Pattern, Sequence[Difference]] | None,
+    redactor: Redactor,
+) -> tuple[UpstreamReply, str]:
+    """The 501 for a request no route answers, and the sentence that says why the nearest one did not.
+
+    Args:
+        upstream: its name.
+        request: the request.
+        near: the nearest pattern and its differences; None when there are no routes.
+        redactor: masks what the request had.
+    """
+    asked = f"no route of upstream {upstream} answers {request.method} {request.path}"
+    if near is None:
+        return _unmatched_reply(upstream, f"{asked}; it has no routes, so add one.", None, [], redactor)
+    pattern, differences = near
+    shown = [_masked(difference) for difference in differences]
+    return _unmatched_reply(upstream, f"{asked}; {explain(pattern, shown)}.", str(pattern), shown, redactor)
+
+
+def _unmatched_reply(
+    upstream: str, message: str, nearest: str | None, differences: Sequence[Difference], redactor: Redactor
+) -> tuple[UpstreamReply, str]:
+    details = {
+        "upstream": upstream,
+        "nearest": nearest,
+        "differences": [difference.as_json() for difference in differences],
+    }
+    error = redactor.value({"code": "UPSTREAM_UNMATCHED", "message": message, "details": details})
+    return UpstreamReply.of_json({"error": error}, 501), str(error["message"])
+
+
+def crashed(upstream: str, message: str) -> UpstreamReply:
+    """The 500 of a fake that failed."""
+    return UpstreamReply.of_json(
+        {"error": {"code": "UPSTREAM_CRASHED", "message": message, "details": {"upstream": upstream}}}, 500
+    )
+
+
+def injected(pack: Pack | None, inject: Mapping[str, Any]) -> UpstreamReply | None:
+    """The reply a fault injects, or None when it injects none.
+
+    Args:
+        pack: gives a bare failure status its body in the service's own words.
+        inject: ``status``, ``headers``, ``json`` and ``body`` or ``text``.
+    """
+    given = {key: inject[key] for key in _ANSWERS if inject.get(key) is not None}
+    if not given:
+        return None
+    status = int(given.get("status", 200))
+    headers = given.get("headers") or {}
+    text = given.get("body", given.get("text"))
+    if "json" in given:
+        return UpstreamReply.of_json(given["json"], status, headers)
+    if isinstance(text, str):
+        return UpstreamReply.of_text(text, status, headers)
+    data = text if text is not None else (pack.injected(status) if pack is not None else None)
+    if data is None:
+        return UpstreamReply(status, headers)
+    return UpstreamReply.of_json(data, status, headers)
+
+
+def _masked(difference: Difference) -> Difference:
+    """A header's value may be a credential nobody registered, so only that it differs is shown."""
+    if difference.field.startswith("headers.") and isinstance(difference.got, str):
+        return Difference(difference.field, "<masked>", difference.expected)
+    return difference
