@@ -5,5 +5,6 @@
 - `routing`: whether a scripted call runs through the MCP connector or is handed to the client.
 - `script`: the turns one reply runs, checked before the first of them is said.
 
-Everything is a function of the request: no counters, so retries and side calls change nothing. Nothing is imported here.
+Everything is a function of the request: no counters, so retries and side calls change nothing. Nothing is imported
+here.
 """

@@ -49,8 +49,8 @@ def route_call(call: Call, offer: Offer, where: str) -> Route:
     """Decide where a scripted call goes.
 
     A server of the connector that offers the tool comes first, then a client tool of that name, then the name
-    `mcp__<server>__<tool>` that the Claude command line gives MCP tools. A client with tool search executes that name without
-    listing it.
+    `mcp__<server>__<tool>` that the Claude command line gives MCP tools. A client with tool search executes that name
+    without listing it.
 
     Args:
         call: the scripted call.

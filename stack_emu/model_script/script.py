@@ -12,6 +12,7 @@ from stack_emu.model_script.routing import Offer, Route, route_call
 
 if TYPE_CHECKING:
     from stack_emu.scenario.model_rules import Call, ModelRule, Turn
+    from stack_emu.scenario.templates import Templates
 
 
 @dataclass(frozen=True)
@@ -63,19 +64,19 @@ def template_variables(results: Sequence[Any], facts: Facts) -> dict[str, Any]:
     return variables
 
 
-def render_part(value: Any, variables: dict[str, Any], where: str) -> Any:
+def render_part(templates: Templates, value: Any, variables: dict[str, Any], where: str) -> Any:
     """Render the templates in a part of a turn.
 
     Raises:
         Unscripted: when a template names something that is not there, showing what the last call returned.
     """
-    from stack_emu.scenario.templates import TemplateError, render
+    from stack_emu.scenario.templates import TemplateError
 
     try:
-        return render(value, variables)
+        return templates.render(value, variables)
     except TemplateError as error:
         seen = f"result is {quote(str(variables['result']))}" if "result" in variables else "no call has been made yet"
-        raise Unscripted(f"{where} cannot be rendered: {error} ({seen}).") from None
+        raise Unscripted(f"{where}: {error} ({seen}).") from None
 
 
 def _walk(rule: ModelRule, number: int, conversation: Conversation, offer: Offer) -> Iterator[PlannedTurn]:

@@ -1,0 +1,162 @@
+"""One exchange with the Messages API: what it is called, what is written down about it, and how it is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from aiohttp import web
+
+from stack_emu.kernel.canonical import canonical_json
+from stack_emu.kernel.clock import iso
+from stack_emu.kernel.world import World
+from stack_emu.surfaces.messages_errors import ApiError, invalid
+from stack_emu.surfaces.messages_fields import CONNECTOR_BETAS
+from stack_emu.surfaces.messages_turns import new_id
+
+LANE_HEADER = "X-Stack-Emu-Lane"
+LANE_KEY = "stack_emu.lane"
+VERSIONS = frozenset({"2023-06-01", "2026-10-21"})
+_LIMITS = {"requests": 4_000, "tokens": 4_800_000, "input-tokens": 4_000_000, "output-tokens": 800_000}
+
+Leaks = Callable[[World, str], Sequence[str]]
+
+
+class Exchange:
+    """One request and its journal entry.
+
+    Args:
+        world: where it arrived.
+        request: as it arrived.
+        path: what follows `/anthropic`.
+        leaks: names the credentials a text holds, or None where nobody looks.
+    """
+
+    def __init__(self, world: World, request: web.BaseRequest, path: str, leaks: Leaks | None) -> None:
+        self.world = world
+        self.request = request
+        self.path = path
+        self.digest = _hash(f"{request.method} {path}".encode())
+        self.entry = world.journal.add(world.now_ms(), "messages", request.method, path, lane="model")
+        self.betas = _beta_names(request)
+        self.entry.unread = tuple(f"anthropic-beta:{name}" for name in self.betas if name not in CONNECTOR_BETAS)
+        self._leaks = leaks
+
+    @property
+    def request_id(self) -> str:
+        """The value of the `request-id` header; equal requests have equal ones."""
+        return new_id(self.world.seed, "req_", self.digest)
+
+    def headers(self) -> dict[str, str]:
+        """Headers of every answer."""
+        headers = {"request-id": self.request_id}
+        reset = iso(self.world.now_ms() + 60_000)
+        for name, limit in _LIMITS.items():
+            headers[f"anthropic-ratelimit-{name}-limit"] = str(limit)
+            headers[f"anthropic-ratelimit-{name}-remaining"] = str(limit - 1)
+            headers[f"anthropic-ratelimit-{name}-reset"] = reset
+        return headers
+
+    def lane(self) -> str | None:
+        """The lane the client named in a header or in the URL; MCP calls made for it carry the name on."""
+        return self.request.headers.get(LANE_HEADER) or self.request.get(LANE_KEY)
+
+    def api_key(self) -> str:
+        """The API key; any will do, none will not.
+
+        Raises:
+            ApiError: 401 when there is none.
+        """
+        key = self.request.headers.get("x-api-key", "").strip()
+        scheme, _, bearer = self.request.headers.get("Authorization", "").partition(" ")
+        if not key and scheme.lower() == "bearer":
+            key = bearer.strip()
+        if not key:
+            raise ApiError(401, "Send an API key in x-api-key or as Authorization: Bearer; any text is accepted here.")
+        return key
+
+    def check_version(self) -> None:
+        """Check `anthropic-version`; an unknown one is noted, not refused, because newer clients send newer ones.
+
+        Raises:
+            ApiError: 400 when there is none.
+        """
+        version = self.request.headers.get("anthropic-version", "")
+        if not version:
+            raise invalid("anthropic-version: this header is required, for example 2023-06-01.")
+        if version not in VERSIONS:
+            self.entry.unread = (*self.entry.unread, f"anthropic-version:{version}")
+
+    async def read_json(self) -> Any:
+        """The body as JSON; from here on ids depend on it.
+
+        Raises:
+            ApiError: 400 when it is no JSON, 413 when it is too large.
+        """
+        try:
+            raw = await self.request.read()
+        except web.HTTPRequestEntityTooLarge as error:
+            raise ApiError(413, "The request is larger than the 32 MB the Messages API accepts.") from error
+        try:
+            body = json.loads(raw, parse_constant=_refuse_constant)
+            self.digest = _hash(f"{self.request.method} {self.path}\n".encode() + canonical_json(_without_tokens(body)))
+        except (ValueError, RecursionError):
+            raise invalid("The body is not valid JSON; send a JSON object encoded as UTF-8.") from None
+        return body
+
+    def note_request(self, **data: Any) -> None:
+        """Write down what the request is about."""
+        self.entry.request = self.world.redactor.value({**self.entry.request, **data})
+
+    def finish(self, status: int, *, sent: Any = None, received: Any = None, **data: Any) -> None:
+        """Write down the answer, and whether a credential was in what the model read or wrote."""
+        self.entry.status = status
+        self.entry.response = self.world.redactor.value(data)
+        found = self._leaks(self.world, json.dumps([received, sent], ensure_ascii=False)) if self._leaks else ()
+        if found:
+            self.entry.problem = "leak"
+            self.entry.hint = f"The conversation with the model holds {', '.join(found)}; no credential may reach it."
+
+    def refuse(self, error: ApiError) -> web.Response:
+        """Write a refusal down and render it."""
+        self.note_refusal(error)
+        headers = {**self.headers(), **error.headers}
+        return web.json_response(error.body(self.request_id), status=error.status, headers=headers)
+
+    def note_refusal(self, error: ApiError) -> None:
+        """Write a refusal down."""
+        self.entry.status = error.status
+        self.entry.code = error.type
+        self.entry.problem = error.problem
+        self.entry.hint = self.world.redactor.text(error.message)
+        self.entry.unread = (*self.entry.unread, *error.unread)
+
+    def drop(self) -> web.Response:
+        """Break the connection off. The response returned is never sent."""
+        if self.request.transport is not None:
+            self.request.transport.abort()
+        return web.Response(status=500)
+
+
+def _beta_names(request: web.BaseRequest) -> tuple[str, ...]:
+    values = request.headers.getall("anthropic-beta", [])
+    names = (name.strip() for value in values for name in value.split(","))
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _without_tokens(body: Any) -> Any:
+    """The body without credentials, which differ between runs that mean the same."""
+    servers = body.get("mcp_servers") if isinstance(body, Mapping) else None
+    if not isinstance(servers, list):
+        return body
+    return {**body, "mcp_servers": [server.get("name") for server in servers if isinstance(server, Mapping)]}
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
