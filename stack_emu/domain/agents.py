@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from stack_emu.domain import faults
-from stack_emu.domain.authentication import ACCOUNT, ANY_BEARER
-from stack_emu.domain.state import Agent, Operator
+from stack_emu.domain import faults, governance
+from stack_emu.domain.authentication import ACCOUNT, ACCOUNT_AND_AGENT, ANY_BEARER
+from stack_emu.domain.state import Agent, Grant, Operator, Passport
 from stack_emu.kernel.clock import iso
-from stack_emu.kernel.dispatch import Context
+from stack_emu.kernel.dispatch import Context, Refused
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.operations import Audit, Auth, Caller, Command, Reply, Rest, Tool, operation
 from stack_emu.kernel.world import World
@@ -134,6 +135,11 @@ def subject_agent(world: World, command: Any) -> str | None:
     return agent_id
 
 
+def agents_of(world: World, operator_id: str) -> list[Agent]:
+    """The account's agents that are not deleted, in the order they were registered."""
+    return [agent for agent in world.store.find(Agent, operator_id=operator_id) if not agent.deleted]
+
+
 @operation(
     "agents.register",
     rest=Rest("POST", "/v1/agents/register", status=201),
@@ -151,10 +157,8 @@ def register_agent(ctx: Context, command: RegisterAgent) -> AgentReply:
         Fault: INVALID_REQUEST for an unknown profile, CONFLICT for a name in use, TIER_LIMIT_EXCEEDED.
     """
     profile = _profile(command.profile)
-    existing = [agent for agent in ctx.world.store.find(Agent, operator_id=ctx.operator_id) if not agent.deleted]
-    if any(agent.name == command.name for agent in existing):
-        raise Fault(faults.CONFLICT, problem=f"An agent named {command.name} exists already; names are unique")
-    _check_tier(ctx, len(existing))
+    _check_name(ctx, command.name)
+    _check_tier(ctx, len(agents_of(ctx.world, ctx.operator_id)))
     agent = Agent(
         id=ctx.act.new_id("agent", "agt_"),
         operator_id=ctx.operator_id,
@@ -189,6 +193,11 @@ def _profile(name: str | None) -> dict[str, Any]:
     return PROFILES[name]
 
 
+def _check_name(ctx: Context, name: str) -> None:
+    if any(agent.name == name for agent in agents_of(ctx.world, ctx.operator_id)):
+        raise Fault(faults.CONFLICT, problem=f"An agent named {name} exists already; names are unique")
+
+
 def _check_tier(ctx: Context, used: int) -> None:
     operator = ctx.world.store.get(Operator, ctx.operator_id)
     limit = TIER_AGENTS.get(operator.tier) if operator is not None else None
@@ -211,3 +220,156 @@ def get_agent(ctx: Context, command: AgentById) -> AgentReply:
         Fault: NOT_FOUND.
     """
     return agent_reply(require_agent(ctx.world, ctx.operator_id, command.agent_id))
+
+
+@operation(
+    "agents.list",
+    rest=Rest("GET", "/v1/agents"),
+    tool=Tool("stack_list_agents"),
+    auth=Auth(bearers=ACCOUNT_AND_AGENT, scope="agents:read"),
+    source="sdk 4.0.0 agents.list",
+    grade="documented",
+)
+def list_agents(ctx: Context, command: Command) -> list[AgentReply]:
+    """List the account's agents, oldest first. An agent's own credential sees only that agent."""
+    own = ctx.caller.agent_id
+    return [agent_reply(agent) for agent in agents_of(ctx.world, ctx.operator_id) if own in (None, agent.id)]
+
+
+class UpdateAgent(Command):
+    """What to change about an agent; fields left out stay as they are."""
+
+    agent_id: str = Field(description="Agent id (agt_…)")
+    name: AgentName | None = Field(None, description="New unique name")
+    description: str | None = Field(None, max_length=256, description="What the agent does")
+    status: Literal["active", "suspended"] | None = Field(None, description="active or suspended")
+    accountability_mode: AccountabilityMode | None = Field(None, description="enforced, logged or standard")
+    credential_access: CredentialAccess | None = Field(None, description="direct, proxy_preferred or proxy_only")
+    key_mode: KeyMode | None = Field(None, description="Cannot be changed: anything but the present mode is refused")
+    on_warning: Reaction | None = Field(None, description="Reaction to warnings: notify or block")
+    on_critical: Reaction | None = Field(None, description="Reaction to critical signals: notify or block")
+    icon_url: str | None = Field(None, max_length=100_000, description="URL or data URI of an icon")
+    llm_inject_system_prompt: bool | None = Field(None, description="Whether the LLM gateway adds its system prompt")
+    llm_redact_pii: bool | None = Field(None, description="Whether the LLM gateway redacts personal data")
+
+
+@operation(
+    "agents.update",
+    rest=Rest("PATCH", "/v1/agents/{agent_id}"),
+    tool=Tool("stack_update_agent", idempotent=True),
+    auth=Auth(bearers=ACCOUNT, scope="agents:write", role="standard"),
+    audit=Audit("agent.update"),
+    subject=subject_agent,
+    source="sdk 4.0.0 agents.update, suspend, activate; docs/guides/enforced-mode",
+    grade="documented",
+)
+def update_agent(ctx: Context, command: UpdateAgent) -> AgentReply:
+    """Change an agent. Passports issued before keep the mode they were issued in.
+
+    Raises:
+        Fault: NOT_FOUND, CONFLICT for a name in use, INVALID_REQUEST for another key_mode.
+    """
+    agent = require_agent(ctx.world, ctx.operator_id, command.agent_id)
+    if command.key_mode not in (None, agent.key_mode):
+        problem = f"key_mode: it is {agent.key_mode} since registration and cannot be changed; register another agent"
+        raise Fault(faults.INVALID_REQUEST, details={"fields": {"key_mode": "cannot be changed"}}, problem=problem)
+    if command.name not in (None, agent.name):
+        _check_name(ctx, str(command.name))
+    given = command.model_dump(exclude_unset=True, exclude={"agent_id", "key_mode"})
+    changes = {name: value for name, value in given.items() if value != getattr(agent, name)}
+    ctx.row.set(agent_id=agent.id, changed=sorted(changes))
+    if changes:
+        agent = ctx.world.store.put(replace(agent, **changes, updated_at=ctx.stamp_ms))
+    return agent_reply(agent)
+
+
+class DeletedAgent(Reply):
+    """What a deletion took away."""
+
+    id: str
+    deleted: bool
+    revoked_passports: int
+
+
+@operation(
+    "agents.delete",
+    rest=Rest("DELETE", "/v1/agents/{agent_id}"),
+    tool=Tool("stack_delete_agent", destructive=True),
+    auth=Auth(bearers=ACCOUNT, scope="agents:write", role="standard"),
+    audit=Audit("agent.delete"),
+    subject=subject_agent,
+    source="sdk 4.0.0 agents.delete; docs/concepts/revocation (reason Agent deleted)",
+    grade="documented",
+)
+def delete_agent(ctx: Context, command: AgentById) -> DeletedAgent:
+    """Delete an agent. Its passports are revoked with everything delegated from them, its grants and its key are gone.
+
+    Raises:
+        Fault: NOT_FOUND, also when it was deleted before.
+    """
+    agent = require_agent(ctx.world, ctx.operator_id, command.agent_id)
+    revoked = revoke_passports_of(ctx, agent.id, "Agent deleted")
+    for grant in list(ctx.world.store.find(Grant, agent_id=agent.id)):
+        ctx.world.store.delete(Grant, grant.id)
+    ctx.world.store.put(replace(agent, deleted=True, public_key=None, updated_at=ctx.stamp_ms))
+    ctx.row.set(agent_id=agent.id, name=agent.name, revoked_passports=revoked)
+    return DeletedAgent(id=agent.id, deleted=True, revoked_passports=revoked)
+
+
+def revoke_passports_of(ctx: Context, agent_id: str, reason: str) -> int:
+    """Revoke the live passports of an agent and what was delegated from them; returns how many of its own there were."""
+    from stack_emu.domain import revocation
+
+    live = [
+        passport
+        for passport in ctx.world.store.find(Passport, agent_id=agent_id)
+        if passport.revoked_at is None and passport.expires_at > ctx.now_ms
+    ]
+    revocation.revoke(ctx.world, ctx.act, live, revocation="bulk_agent", reason=reason, cascade=True)
+    return len(live)
+
+
+class UnblockAgent(Command):
+    """Which agent to unblock, and the approval for it."""
+
+    agent_id: str = Field(description="Agent id (agt_…)")
+    governance_approval_id: str | None = Field(None, description="Approval id (gvr_…) a refused call was answered with")
+
+
+@operation(
+    "agents.unblock",
+    rest=Rest("POST", "/v1/agents/{agent_id}/unblock", headers={governance.HEADER: "governance_approval_id"}),
+    tool=Tool("stack_unblock_agent", idempotent=True),
+    auth=Auth(bearers=ACCOUNT, scope="agents:write", role="standard"),
+    audit=Audit("agent.unblock"),
+    subject=subject_agent,
+    source="sdk 4.0.0 agents.unblock; docs/sdk/javascript",
+    grade="sdk-implied",
+)
+def unblock_agent(ctx: Context, command: UnblockAgent) -> AgentReply | Refused:
+    """Let a blocked agent hold passports again. Without a human at the dashboard it needs a governance approval.
+
+    Raises:
+        Fault: NOT_FOUND, GOVERNANCE_APPROVAL_REQUIRED.
+    """
+    agent = require_agent(ctx.world, ctx.operator_id, command.agent_id)
+    ctx.row.set(agent_id=agent.id)
+    if not agent.passport_blocked:
+        return agent_reply(agent)
+    refused = governance.gate(
+        ctx,
+        subject=agent.id,
+        change=f"Unblocking agent {agent.id}",
+        approval_id=command.governance_approval_id,
+        agent_id=agent.id,
+    )
+    if refused is not None:
+        return refused
+    free = replace(
+        agent,
+        passport_blocked=False,
+        passport_blocked_reason=None,
+        passport_blocked_at=None,
+        updated_at=ctx.stamp_ms,
+    )
+    return agent_reply(ctx.world.store.put(free))

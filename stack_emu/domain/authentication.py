@@ -10,7 +10,7 @@ import hashlib
 from typing import Any
 
 from stack_emu.domain import faults
-from stack_emu.domain.state import Agent, AgentTokenUse, ApiKey, Passport
+from stack_emu.domain.state import Agent, AgentTokenUse, ApiKey, EnrollmentTicket, Passport
 from stack_emu.domain.tokens import AGENT_AUDIENCE, TokenError, decode_agent_token, signer, unverified_claims
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.errors import Fault
@@ -50,6 +50,8 @@ def authenticate(world: World, bearer: str | None) -> Caller:
         return ANONYMOUS
     if bearer.count(".") == 2 and not bearer.startswith("sk_"):
         return _token_caller(world, bearer)
+    if bearer.startswith("tkt_"):
+        return _ticket_caller(world, bearer)
     # The lookup is by digest: how long it takes says nothing about the characters of a key.
     key = world.store.get(ApiKey, key_digest(bearer))
     if key is None or key.revoked:
@@ -62,6 +64,14 @@ def authenticate(world: World, bearer: str | None) -> Caller:
         role=key.role,
         allowed_connections=None if key.allowed_connections is None else frozenset(key.allowed_connections),
     )
+
+
+def _ticket_caller(world: World, bearer: str) -> Caller:
+    ticket = world.store.get(EnrollmentTicket, key_digest(bearer))
+    if ticket is None or ticket.expires_at <= world.now_ms():
+        hint = "The enrollment ticket is unknown, used or older than 5 min; have the enrollment approved again."
+        raise Fault(faults.UNAUTHORIZED, hint=hint)
+    return Caller(TICKET, ticket.operator_id, f"agent:{ticket.agent_id}", agent_id=ticket.agent_id, role="standard")
 
 
 def _token_caller(world: World, token: str) -> Caller:

@@ -82,6 +82,18 @@ class EnrollmentChallenge:
 
 
 @dataclass(frozen=True)
+class EnrollmentTicket:
+    """A single-use ticket to enroll one agent's key. ``id`` is the SHA-256 of the ticket: the text itself is not kept."""
+
+    TABLE: ClassVar[str] = "enrollment_tickets"
+    INDEXES: ClassVar[tuple[str, ...]] = ("agent_id",)
+    id: str
+    operator_id: str
+    agent_id: str
+    expires_at: int
+
+
+@dataclass(frozen=True)
 class AgentTokenUse:
     """A ``jti`` of an agent JWT that was seen; a second use is a replay. ``id`` is ``<agent id>/<jti>``."""
 
@@ -127,6 +139,35 @@ class Connection:
     verified_at: int | None = None
     credential_expires_at: int | None = None
     retrieved: bool = False
+
+
+@dataclass(frozen=True)
+class NamedIntent:
+    """A named intent a connection offers, which expands to constraints. ``id`` is ``<connection id>/<name>``.
+
+    Constraint values may hold ``{{ params.<name> }}`` for the parameters it is used with.
+    """
+
+    TABLE: ClassVar[str] = "named_intents"
+    INDEXES: ClassVar[tuple[str, ...]] = ("operator_id", "connection_id")
+    id: str
+    operator_id: str
+    connection_id: str
+    provider: str
+    name: str
+    description: str | None = None
+    params: tuple[str, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+
+
+@dataclass(frozen=True)
+class RetrievalWindow:
+    """When an agent retrieved credentials lately, for the burst detector. ``id`` is the agent's."""
+
+    TABLE: ClassVar[str] = "retrieval_windows"
+    INDEXES: ClassVar[tuple[str, ...]] = ()
+    id: str
+    times: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ Claims are those SDK 4.0.0 verifies (``verify_passport_offline``, ``verify_passp
 from __future__ import annotations
 
 import base64
+import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -103,9 +104,15 @@ def decode_agent_token(token: str, public_x: str) -> Mapping[str, Any]:
         "require": ["jti", "sub", "iat", "exp"],
     }
     try:
-        return jwt.decode(token, key, ["EdDSA"], options=options, audience=AGENT_AUDIENCE, issuer="stack-sdk")
+        claims: Mapping[str, Any] = jwt.decode(
+            token, key, ["EdDSA"], options=options, audience=AGENT_AUDIENCE, issuer="stack-sdk"
+        )
     except jwt.InvalidTokenError as error:
         raise TokenError(_sentence(error)) from None
+    for name in ("iat", "exp"):
+        if type(claims[name]) not in (int, float) or not math.isfinite(claims[name]):
+            raise TokenError(f"{name} must be a number of seconds")
+    return claims
 
 
 def unverified_claims(token: str) -> Mapping[str, Any]:
