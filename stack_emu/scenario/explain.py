@@ -141,8 +141,6 @@ def _choice(error: _Error, location: Location) -> str:
     if location == ("stack_emu",):
         return f"{show(value, location)} is not a version this release reads; write stack_emu: 1"
     close = nearest(value, expected) if isinstance(value, str) else None
-    if isinstance(value, str) and value in expected:
-        close = None
     listed = ", ".join(expected)
     if len(expected) == 1:
         return f"{show(value, location)} cannot stand here; write {listed}"

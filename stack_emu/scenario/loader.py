@@ -149,7 +149,9 @@ def _inspect_nodes(
         scenario = Scenario.model_validate(data)
     except ValidationError as error:
         details = [dict(detail) for detail in error.errors(include_url=False)]
-        problems += [_from_pydantic(detail, root, source) for detail in details if not _is_echo(detail)]
+        explained = [_from_pydantic(detail, root, source) for detail in details if not _is_echo(detail)]
+        seen = {(problem.line, problem.column) for problem in problems if problem.line}
+        problems += [problem for problem in explained if (problem.line, problem.column) not in seen]
     problems += [_from_finding(finding, root, source) for finding in _check_whole(data, vocabulary or Vocabulary())]
     problems.sort(key=lambda problem: (problem.line, problem.column))
     failed = any(problem.severity == "error" for problem in problems)
@@ -175,7 +177,7 @@ def _from_pydantic(error: dict[str, Any], root: Node, source: str) -> Problem:
 
 def _is_echo(error: dict[str, Any]) -> bool:
     """Pydantic also calls a list too short when it has enough entries and they have mistakes of their own."""
-    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
+    return error["type"] == "too_short" and bool(len(error["input"]) >= error["ctx"]["min_length"])
 
 
 def _from_finding(finding: Finding, root: Node, source: str) -> Problem:

@@ -86,8 +86,10 @@ def parse_instant(text: str) -> int:
         raise ValueError(f"{text!r} is not an instant; write it like 2026-01-01T00:00:00Z")
     try:
         moment = _read_instant(text)
-    except ValueError as error:
-        raise ValueError(f"{text!r} is not an instant: {error}; write it like 2026-01-01T00:00:00Z") from None
+    except ValueError:
+        raise ValueError(
+            f"{text!r} names a day or an hour there is none of; write it like 2026-01-01T00:00:00Z"
+        ) from None
     return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 

@@ -68,7 +68,8 @@ def compose(text: str, *, pure: bool = False) -> Composed:
 
     Args:
         text: the document, without a byte order mark.
-        pure: use PyYAML's own parser even where libyaml's is compiled in. Both accept the same.
+        pure: use PyYAML's own parser even where libyaml's is compiled in. The pure one dislikes
+            tabs outside quotes; otherwise both accept the same.
     """
     odd = _UNPRINTABLE.search(text)
     if odd:
@@ -315,7 +316,7 @@ def _syntax_problem(error: Any, text: str) -> TextProblem:
     problem, context = getattr(error, "problem", None) or str(error), getattr(error, "context", None) or ""
     context_mark = getattr(error, "context_mark", None)
     mark = getattr(error, "problem_mark", None) or context_mark
-    if context_mark is not None and ("end of stream" in problem or "flow" in context):
+    if context_mark is not None and ("end of stream" in problem or "flow" in context or "simple key" in context):
         mark = context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
     lines = text.split("\n")
@@ -348,7 +349,7 @@ def _syntax_sentence(problem: str, context: str, rest: str) -> str:
             "mapping values are not allowed",
             "this : is out of place; text with a colon needs quotes, keys stand in one column",
         ),
-        ("", "could not find expected ':'", "there is no : after the key that ends here; write key: value"),
+        ("", "could not find expected ':'", "there is no : after this key; write key: value"),
         ("alias", "", "text that starts with * needs quotes"),
         ("anchor", "", "text that starts with & needs quotes"),
         ("", "unknown escape", "this is no escape sequence; use single quotes for text with a backslash"),
