@@ -8,6 +8,7 @@
 const http = require('node:http');
 const https = require('node:https');
 const net = require('node:net');
+const { Duplex } = require('node:stream');
 const tls = require('node:tls');
 
 const DISPATCHER = Symbol.for('undici.globalDispatcher.1');
@@ -98,14 +99,58 @@ function openTunnel(proxy, host, port, done) {
   socket.write(connectRequest(proxy, host, port));
 }
 
+/** A tunnel that can be written to before it is open, for callers that must have a socket at once. */
+class PendingTunnel extends Duplex {
+  constructor(proxy, host, port) {
+    super();
+    this.opened = null;
+    this.waiting = null;
+    openTunnel(proxy, host, port, (error, socket) => {
+      if (error) return this.destroy(error);
+      if (this.destroyed) return socket.destroy();
+      this.opened = socket;
+      socket.on('data', (chunk) => {
+        if (!this.push(chunk)) socket.pause();
+      });
+      socket.on('end', () => this.push(null));
+      socket.on('error', (problem) => this.destroy(problem));
+      socket.on('close', () => this.destroy());
+      if (this.waiting) this.waiting();
+      return undefined;
+    });
+  }
+
+  whenOpen(work) {
+    if (this.opened) work();
+    else this.waiting = work;
+  }
+
+  _read() {
+    if (this.opened) this.opened.resume();
+  }
+
+  _write(chunk, encoding, callback) {
+    this.whenOpen(() => this.opened.write(chunk, encoding, callback));
+  }
+
+  _final(callback) {
+    this.whenOpen(() => this.opened.end(callback));
+  }
+
+  _destroy(error, callback) {
+    if (this.opened) this.opened.destroy();
+    callback(error);
+  }
+}
+
 // Node keeps the proxy an agent was built with under a symbol of its own; such an agent needs no help.
 function hasOwnProxy(agent) {
   return Object.getOwnPropertySymbols(agent || {}).some((symbol) => symbol.description === 'kProxyConfig');
 }
 
-function patchAgent(prototype, protocol, defaultPort, overTunnel) {
-  const native = prototype.createConnection;
-  prototype.createConnection = function createConnection(...args) {
+function patchAgent(owner, protocol, defaultPort, overTunnel) {
+  const native = owner.prototype.createConnection;
+  owner.prototype.createConnection = function createConnection(...args) {
     const options = args[0];
     const callback = args[args.length - 1];
     const usable = options !== null && typeof options === 'object' && typeof callback === 'function';
@@ -114,6 +159,10 @@ function patchAgent(prototype, protocol, defaultPort, overTunnel) {
     const port = Number(options.port) || defaultPort;
     const proxy = proxyFor(protocol, host, port);
     if (!proxy) return native.apply(this, args);
+    if (!(this instanceof owner)) {
+      // Borrowed by a class of its own (agentkeepalive), which uses the returned socket at once.
+      return overTunnel(native, this, options, new PendingTunnel(proxy, host, port));
+    }
     openTunnel(proxy, host, port, (error, socket) => {
       if (error) return callback(error);
       let connection;
@@ -130,11 +179,11 @@ function patchAgent(prototype, protocol, defaultPort, overTunnel) {
 }
 
 function patchAgents() {
-  patchAgent(https.Agent.prototype, 'https:', 443, (native, agent, options, socket) => {
+  patchAgent(https.Agent, 'https:', 443, (native, agent, options, socket) => {
     return native.call(agent, { ...options, socket });
   });
-  patchAgent(http.Agent.prototype, 'http:', 80, (native, agent, options, socket) => {
-    if (options.timeout) socket.setTimeout(options.timeout);
+  patchAgent(http.Agent, 'http:', 80, (native, agent, options, socket) => {
+    if (options.timeout && socket.setTimeout) socket.setTimeout(options.timeout);
     return socket;
   });
   // `import { request } from 'node:https'` sees the agents, which are shared; nothing else is replaced.

@@ -267,7 +267,9 @@ class Gateway:
         absolute = message.url if message.url.absolute and message.url.scheme else None
         scheme = "https" if protocol.ssl_context else "http"
         if absolute is not None:
-            message = message._replace(url=absolute.relative(), path=_path_of(message.path))
+            path = _path_of(message.path)
+            before, _, query = path.partition("?")
+            message = message._replace(url=URL.build(path=before, query_string=query, encoded=True), path=path)
             scheme = absolute.scheme if tunnel.authority is None else scheme
         authorization = given.get(hdrs.PROXY_AUTHORIZATION)
         # A pooled plain connection could carry its next request to an allowed host, which needs a relay of its own.
@@ -348,7 +350,7 @@ def _without_hop_headers(message: RawRequestMessage) -> dict[str, Any]:
 
 
 def _path_of(target: str) -> str:
-    path = re.sub(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*", "", target)
+    path = re.sub(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*", "", target).partition("#")[0]
     return path if path.startswith("/") else f"/{path}"
 
 

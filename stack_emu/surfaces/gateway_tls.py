@@ -32,6 +32,8 @@ _CACHED_LEAVES = 256
 _LONGEST_COMMON_NAME = 64
 """ub-common-name of RFC 5280; longer hosts stand in subjectAltName only."""
 
+_LONGEST_DNS_NAME = 253
+
 _SYSTEM_ROOTS = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
@@ -113,6 +115,8 @@ class CertificateAuthority:
             ValueError: the host cannot stand in a certificate.
         """
         wanted = host.lower().rstrip(".")
+        if not 0 < len(wanted) <= _LONGEST_DNS_NAME:
+            raise ValueError(f"a host name has between 1 and {_LONGEST_DNS_NAME} characters")
         known = self._contexts.get(wanted)
         if known is not None:
             self._contexts.move_to_end(wanted)
@@ -205,8 +209,6 @@ def _general_name(host: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
         pass
-    if not host or len(host) > 253:
-        raise ValueError("a host name has between 1 and 253 characters")
     return x509.DNSName(host)
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import json
 import os
 import shutil
+import socket
+import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
@@ -55,8 +59,6 @@ class Lab:
         self.ca = CertificateAuthority.create()
         self.ca_file = folder / "ca.pem"
         self.ca.write_bundle(self.ca_file)
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.seen: list[dict[str, Any]] = []
         self.told: list[str] = []
         self.emulated = {"default": set(EMULATED), "blue": {"only.blue.test"}}
@@ -69,6 +71,8 @@ class Lab:
         return host in self.emulated.get(world, ())
 
     def start(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
         self.port = self.run(self.gateway.start())
 
@@ -93,6 +97,31 @@ class Lab:
     def wait_until_idle(self) -> None:
         """Wait until no handler runs; fails when one is still running after ten seconds."""
         self.run(asyncio.wait_for(self.idle.wait(), 10), 12)
+
+    def tasks(self) -> int:
+        """Count the tasks of the gateway's loop, without the one that counts."""
+
+        async def count() -> int:
+            return len(asyncio.all_tasks()) - 1
+
+        return int(self.run(count()))
+
+    def wait_for_no_tasks(self) -> int:
+        """Give tasks up to ten seconds to end; return how many are left."""
+        deadline = time.monotonic() + 10
+        while (left := self.tasks()) and time.monotonic() < deadline:
+            pass
+        return left
+
+    def wait_for_told(self, words: str) -> str:
+        """Return the sentence with these words as soon as the gateway has said it."""
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            found = [sentence for sentence in self.told if words in sentence]
+            if found:
+                return found[0]
+            self.tasks()
+        raise AssertionError(f"the gateway said nothing with {words!r} but {self.told}")
 
     async def handle(self, request: web.BaseRequest, target: GatewayTarget) -> web.StreamResponse:
         self.running += 1
@@ -167,6 +196,83 @@ def lab(_running_lab: Lab) -> Lab:
 def hostile() -> dict[str, str]:
     """An inherited environment in which no client would find its way by itself."""
     return dict(HOSTILE)
+
+
+class RawClient:
+    """Speaks to the gateway in bytes, so that a test decides what stands in which packet."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.socket = socket.create_connection(("127.0.0.1", lab.port), timeout=10)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.file = self.socket.makefile("rb")
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def answer(self) -> tuple[int, dict[str, str], bytes]:
+        """Read one answer; an empty one means that the gateway closed the connection."""
+        line = self.file.readline()
+        if not line:
+            return 0, {}, b""
+        status = int(line.split()[1])
+        headers: dict[str, str] = {"reason": line.split(b" ", 2)[2].decode().strip()}
+        while (field := self.file.readline()) not in (b"\r\n", b""):
+            name, _, value = field.decode().partition(":")
+            headers[name.lower()] = value.strip()
+        return status, headers, self.file.read(int(headers.get("content-length", 0)))
+
+    def connect(self, authority: str, credentials: str | None = f"default:{TOKEN}") -> int:
+        """Send CONNECT and return the status of the answer."""
+        self.send(connect_head(authority, credentials))
+        return self.answer()[0]
+
+    def secure(self, host: str, **options: Any) -> str | None:
+        """Start TLS inside the tunnel as ``host``, strictly checked; return the protocol agreed by ALPN."""
+        context = ssl.create_default_context(cafile=str(self.lab.ca_file))
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        context.set_alpn_protocols(options.get("alpn", ["h2", "http/1.1"]))
+        self.socket = context.wrap_socket(self.socket, server_hostname=host)
+        self.file = self.socket.makefile("rb")
+        return self.socket.selected_alpn_protocol()
+
+    def get(self, path: str, host: str) -> tuple[int, dict[str, Any]]:
+        """Ask in origin form and return status and JSON body."""
+        self.send(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        status, _, body = self.answer()
+        return status, json.loads(body)
+
+    def close(self) -> None:
+        self.file.close()
+        self.socket.close()
+
+
+def connect_head(authority: str, credentials: str | None = f"default:{TOKEN}") -> bytes:
+    """Return the head of a CONNECT request."""
+    lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}"]
+    if credentials is not None:
+        lines.append("Proxy-Authorization: Basic " + base64.b64encode(credentials.encode()).decode())
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+@pytest.fixture
+def raw_client() -> Iterator[Callable[[Lab], RawClient]]:
+    """Open raw connections to a gateway."""
+    opened: list[RawClient] = []
+
+    def open_one(lab: Lab) -> RawClient:
+        opened.append(RawClient(lab))
+        return opened[-1]
+
+    yield open_one
+    for client in opened:
+        client.close()
+
+
+@pytest.fixture
+def raw(lab: Lab, raw_client: Callable[[Lab], RawClient]) -> RawClient:
+    """One raw connection to the shared gateway."""
+    return raw_client(lab)
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ CLIENTS = [
     "with_node_request@wheel",
     "with_node_agent@system",
     "with_node_agent@wheel",
+    "with_node_borrowed_agent@system",
+    "with_node_borrowed_agent@wheel",
 ]
 every_client = pytest.mark.parametrize("client", CLIENTS)
 
