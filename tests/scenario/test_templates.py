@@ -119,8 +119,10 @@ def test_placeholders_and_expressions_can_stand_side_by_side() -> None:
         ("{{ zzz }}", 'the template "{{ zzz }}" asks for zzz, which is not there; available: counter, result'),
         (
             "{{ result.body | map('string') }}",
-            "the template \"{{ result.body | map('string') }}\" failed: it gives a generator, which JSON cannot hold; "
-            "add | list or | string",
+            (
+                "the template \"{{ result.body | map('string') }}\" failed: it gives a generator, which JSON cannot hold; "
+                "add | list or | string"
+            ),
         ),
         ("{{ 1 / 0 }}", 'the template "{{ 1 / 0 }}" failed: division by zero'),
         (
