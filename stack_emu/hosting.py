@@ -10,6 +10,7 @@ from stack_emu.domain import faults
 from stack_emu.domain.audit_hash import row_hash
 from stack_emu.domain.families import registry
 from stack_emu.domain.provision import provision
+from stack_emu.domain.state import Connection
 from stack_emu.kernel.clock import Clock, RealClock, VirtualClock
 from stack_emu.kernel.faults import FaultRule
 from stack_emu.kernel.operations import Registry
@@ -17,6 +18,7 @@ from stack_emu.kernel.world import World, WorldImage
 from stack_emu.scenario import models
 from stack_emu.scenario.models import ModelRule, Scenario
 from stack_emu.timeline import arm_timeline
+from stack_emu.upstreams.engine import AcceptedCredential, Upstreams
 
 DEFAULT_WORLD = "default"
 
@@ -112,7 +114,10 @@ class Hosting:
         )
         world.timer_handlers.update(self.registry.timers)
         world.settings["fault_catalogue"] = faults.by_code()
+        world.settings["upstream_names"] = tuple(scenario.upstreams)
         provision(world, scenario)
+        upstreams = world.settings["upstreams"] = make_upstreams(scenario)
+        upstreams.seed(world)
         add_fault_rules(world, scenario)
         chosen = strict if strict is not None else bool(scenario.strict)
         hosted = HostedWorld(world, scenario, world.image(), chosen, list(scenario.model))
@@ -133,6 +138,30 @@ class Hosting:
 
     def __iter__(self) -> Iterator[HostedWorld]:
         return iter(list(self._worlds.values()))
+
+
+def make_upstreams(scenario: Scenario) -> Upstreams:
+    """The fake services of a scenario, which accept the credentials of the connections that belong to them."""
+
+    def accepted(world: World, upstream: str) -> list[AcceptedCredential]:
+        connections = world.store.find(Connection, upstream=upstream)
+        return [
+            AcceptedCredential(secret, connection.id, connection.scopes or None)
+            for connection in connections
+            if connection.status == "active"
+            for secret in _secrets(connection)
+        ]
+
+    def retrieved(world: World, connection_id: str) -> bool:
+        connection = world.store.get(Connection, connection_id)
+        return connection is not None and connection.retrieved
+
+    return Upstreams(scenario.upstreams, accepted, retrieved)
+
+
+def _secrets(connection: Connection) -> list[str]:
+    credential = connection.credential
+    return [credential] if isinstance(credential, str) else [str(value) for value in credential.values()]
 
 
 def _clock(scenario: Scenario, mode: str | None) -> Clock:

@@ -6,7 +6,7 @@ from typing import Any
 
 from stack_emu.domain.authentication import authenticate
 from stack_emu.kernel.dispatch import Call, Pending, authorise, open_context, run, validate
-from stack_emu.kernel.errors import Fault
+from stack_emu.kernel.errors import Fault, WorldError
 from stack_emu.kernel.operations import Registry
 from stack_emu.kernel.world import Timer, World
 from stack_emu.scenario.models import Scenario
@@ -14,7 +14,7 @@ from stack_emu.scenario.models import Scenario
 KIND = "timeline"
 
 
-class TimelineError(Exception):
+class TimelineError(WorldError):
     """A timeline step that cannot be carried out; the message says what would have worked."""
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from stack_emu.hosting import HostedWorld
 from stack_emu.kernel.audit import ActEntry, Row
+from stack_emu.kernel.matching import Pattern
 from stack_emu.scenario.models import ExpectedCall, ExpectedRow
 
 
@@ -50,7 +51,10 @@ def verdict(hosted: HostedWorld) -> Verdict:
     failures = [Finding("expectation", sentence) for sentence in _unmet(hosted)]
     violations = _violations(hosted)
     overlaps = [
-        Finding("overlap", f"{item.first} and {item.second} were in flight together in lane {item.lane}; name lanes to order them")
+        Finding(
+            "overlap",
+            f"{item.first} and {item.second} were in flight together in lane {item.lane}; name lanes to order them",
+        )
         for item in hosted.world.lanes.overlaps
     ]
     if hosted.strict:
@@ -81,15 +85,29 @@ def _unmet(hosted: HostedWorld) -> list[str]:
 
 
 def _unmet_call(hosted: HostedWorld, wanted: ExpectedCall) -> str | None:
-    upstreams = hosted.world.settings["upstreams"]
-    count, nearest = upstreams.count(
-        hosted.world, wanted.to, wanted.model_dump(exclude_none=True, exclude={"to", "times"})
-    )
+    pattern = Pattern.from_dict(wanted.model_dump(exclude_none=True, exclude={"to", "times"}))
+    seen = [_Seen(request) for request in hosted.world.settings["upstreams"].requests(hosted.world, wanted.to)]
+    count = sum(not pattern.difference(request) for request in seen)
     if _count_holds(count, wanted.times):
         return None
-    what = " ".join(filter(None, [wanted.method, wanted.path])) or "a call"
-    hint = f"; {nearest}" if nearest and count == 0 else ""
+    what = " ".join(filter(None, [wanted.method, wanted.path])) or "call"
+    hint = ""
+    if count == 0 and seen:
+        closest = min(seen, key=lambda request: len(pattern.difference(request)))
+        differences = "; ".join(str(item) for item in pattern.difference(closest))
+        hint = f"; the closest was {closest.method} {closest.path}, but {differences}"
     return f"expected {_times(wanted.times)} {what} to {wanted.to}, saw {count}{hint}"
+
+
+class _Seen:
+    """A request an upstream received, in the form patterns look at."""
+
+    def __init__(self, request: Mapping[str, Any]) -> None:
+        self.method: str = request["method"]
+        self.path: str = request["path"]
+        self.query: Sequence[tuple[str, str]] = tuple(request["query"].items())
+        self.headers: Mapping[str, str] = request["headers"]
+        self.content: Any = request["body"]
 
 
 def _unmet_row(hosted: HostedWorld, wanted: ExpectedRow) -> str | None:
@@ -102,7 +120,9 @@ def _unmet_row(hosted: HostedWorld, wanted: ExpectedRow) -> str | None:
     hint = ""
     if not matching and same_action:
         last = same_action[-1]
-        hint = f"; the last {wanted.action} row was {last.outcome}" + (f" ({last.error_code})" if last.error_code else "")
+        hint = f"; the last {wanted.action} row was {last.outcome}" + (
+            f" ({last.error_code})" if last.error_code else ""
+        )
     return f"expected {_times(wanted.times)} audit row {named}, saw {len(matching)}{hint}"
 
 
@@ -112,7 +132,10 @@ def _row_differs(hosted: HostedWorld, wanted: ExpectedRow, act: ActEntry, row: R
     checks: list[tuple[Any, tuple[Any, ...]]] = [
         (wanted.action, (row.action,)),
         (wanted.outcome, (row.outcome,)),
-        (agent.id if agent is not None and agent.id else wanted.agent, (row.agent_id, _agent_name(hosted, row.agent_id))),
+        (
+            agent.id if agent is not None and agent.id else wanted.agent,
+            (row.agent_id, _agent_name(hosted, row.agent_id)),
+        ),
         (wanted.passport, (row.passport_jti,)),
         (wanted.mission, (meta.get("mission"),)),
         (wanted.service, (meta.get("service"), meta.get("connection"))),

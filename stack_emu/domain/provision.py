@@ -18,6 +18,7 @@ from stack_emu.domain.state import (
     Passport,
     ServiceScope,
 )
+from stack_emu.kernel.errors import WorldError
 from stack_emu.kernel.ids import text_id
 from stack_emu.kernel.world import Timer, World
 from stack_emu.scenario import models
@@ -26,7 +27,7 @@ from stack_emu.scenario.models import Scenario
 DEFAULT_INTERVAL_SECONDS = 300
 
 
-class ProvisionError(Exception):
+class ProvisionError(WorldError):
     """A scenario that is well formed but describes a world that cannot be; the message says what would work."""
 
 
@@ -246,5 +247,3 @@ def _service_scopes(world: World, agent: Agent, wanted: Sequence[str] | None) ->
             )
         )
     return tuple(scopes)
-
-

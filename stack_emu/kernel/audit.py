@@ -1,4 +1,4 @@
-"""Audit rows in two forms: a raw hash chain per operator in arrival order, and a canonical log with a chain per lane."""
+"""Audit rows in two forms: a raw hash chain per operator as they arrive, and a canonical log with a chain per lane."""
 
 from __future__ import annotations
 
@@ -163,10 +163,10 @@ ORDERS = ("commit", "content")
 def canonical_lines(acts: Iterable[ActEntry], render: RowRender, *, order: str = "commit") -> Iterator[bytes]:
     """The canonical log as JSON lines without newlines: lanes by label bytes, a hash chain in each, then the head.
 
-    Each line is the rendered row with ``lane``, ``act`` (number of the act in its lane), ``n`` (number of the row in its
-    lane), ``prev`` and ``hash``, the SHA-256 of the canonical JSON of the line without ``hash``. The last line is
-    ``{"format", "head", "lanes": {label: hash}, "order", "rows"}``, where ``head`` is the SHA-256 of the canonical JSON of
-    that line without ``head``. ``docs/audit-format.md`` has test vectors.
+    Each line is the rendered row with ``lane``, ``act`` (number of the act in its lane), ``n`` (number of the row in
+    its lane), ``prev`` and ``hash``, the SHA-256 of the canonical JSON of the line without ``hash``. The last line is
+    ``{"format", "head", "lanes": {label: hash}, "order", "rows"}``, where ``head`` is the SHA-256 of the canonical JSON
+    of that line without ``head``. ``docs/audit-format.md`` has test vectors.
 
     Args:
         acts: in commit order.

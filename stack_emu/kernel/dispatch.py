@@ -21,7 +21,9 @@ from stack_emu.kernel.world import World
 INVALID_REQUEST = FaultSpec("INVALID_REQUEST", 400, "The request is not valid: {problem}")
 UNAUTHORIZED = FaultSpec("UNAUTHORIZED", 401, "No valid credential was presented. {hint}")
 FORBIDDEN = FaultSpec("FORBIDDEN", 403, "{reason}")
-INTERNAL_ERROR = FaultSpec("INTERNAL_ERROR", 500, "The emulator failed inside {operation}; nothing was changed", "failure")
+INTERNAL_ERROR = FaultSpec(
+    "INTERNAL_ERROR", 500, "The emulator failed inside {operation}; nothing was changed", "failure"
+)
 
 T = TypeVar("T")
 
@@ -110,7 +112,8 @@ class Call:
         origin: scheme and authority the client used.
         lane_suffix: text the client asked to be appended to its lane.
         ticket: arrival ticket of ``World.lanes``; 0 when overlaps are not watched.
-        on_lane: told the lane once it is known.
+        tool: name of the MCP tool, when it came as one.
+        lane: label of its lane, once that is known.
     """
 
     operation: Operation
@@ -120,6 +123,7 @@ class Call:
     lane_suffix: str = ""
     ticket: int = 0
     lane: str | None = None
+    tool: str | None = None
 
 
 async def perform(world: World, call: Call, spawn: Callable[[Awaitable[Any]], asyncio.Task[Any]]) -> Any:
@@ -157,7 +161,12 @@ async def _inject_then_run(world: World, context: Context, command: Command, cal
             context.lane,
             world.clock.now_ms() - world.clock.start_ms,
             operation=call.operation.name,
-            **({"agent": context.maybe_act.row.agent_id} if context.maybe_act and context.maybe_act.row.agent_id else {}),
+            **({"tool": call.tool} if call.tool is not None else {}),
+            **(
+                {"agent": context.maybe_act.row.agent_id}
+                if context.maybe_act and context.maybe_act.row.agent_id
+                else {}
+            ),
         )
         if injected is not None:
             if delay := injected.get("delay"):
@@ -177,7 +186,11 @@ def _injected_fault(world: World, injected: Mapping[str, Any]) -> Fault | None:
         return None
     known = catalogue.get(str(code)) if code is not None else None
     spec = FaultSpec(str(code or f"HTTP_{status}"), status or (known.status if known else 500), "", "failure")
-    return Fault(spec, injected.get("message") or f"Injected by a fault rule of the scenario: {spec.code}", details={"injected": True})
+    return Fault(
+        spec,
+        injected.get("message") or f"Injected by a fault rule of the scenario: {spec.code}",
+        details={"injected": True},
+    )
 
 
 async def _finish(world: World, context: Context, pending: Pending[Any]) -> Any:
@@ -201,7 +214,9 @@ def validate(declared: Operation, raw: Mapping[str, Any]) -> Command:
     try:
         return declared.command.model_validate(raw)
     except ValidationError as error:
-        fields = {".".join(map(str, issue["loc"])) or "body": _sentence(issue) for issue in error.errors(include_url=False)}
+        fields = {
+            ".".join(map(str, issue["loc"])) or "body": _sentence(issue) for issue in error.errors(include_url=False)
+        }
         problem = "; ".join(f"{name}: {text}" for name, text in fields.items())
         raise Fault(INVALID_REQUEST, details={"fields": fields}, problem=problem) from None
 

@@ -61,3 +61,7 @@ class Fault(Exception):
 
 class KernelError(Exception):
     """A mistake in how the emulator itself is put together (a programming error, never a client's fault)."""
+
+
+class WorldError(Exception):
+    """A description of a world that reads well but cannot be built; the message says what would work."""

@@ -10,7 +10,15 @@ from typing import Any
 
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*")
 _SECRET_HEADERS = frozenset(
-    {"authorization", "proxy-authorization", "x-passport-token", "x-stack-passport", "x-api-key", "cookie", "set-cookie"}
+    {
+        "authorization",
+        "proxy-authorization",
+        "x-passport-token",
+        "x-stack-passport",
+        "x-api-key",
+        "cookie",
+        "set-cookie",
+    }
 )
 
 

@@ -318,7 +318,9 @@ class Registry:
     def _register_rest(self, declared: Operation, rest: Rest) -> None:
         missing = set(rest.params) - set(declared.command.model_fields)
         if missing:
-            raise KernelError(f"operation {declared.name}: path parameters without a field: {', '.join(sorted(missing))}")
+            raise KernelError(
+                f"operation {declared.name}: path parameters without a field: {', '.join(sorted(missing))}"
+            )
         for path in (rest.path, *rest.aliases):
             shape = (rest.method, _PARAM.sub(lambda match: "{}" + match[2], path))
             if shape in self._routes:

@@ -137,7 +137,11 @@ class World:
                 runner(self, timer)
                 return
             act = self.begin_act(
-                f"timer.{timer.kind}", timer.operator_id, timer.lane, {"timer": timer.id}, RowDraft(timer.kind, "system")
+                f"timer.{timer.kind}",
+                timer.operator_id,
+                timer.lane,
+                {"timer": timer.id},
+                RowDraft(timer.kind, "system"),
             )
             with self.transaction(act):
                 self.store.delete(Timer, timer.id)

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from stack_emu.domain.state import Agent, Connection, Grant
 from stack_emu.hosting import DEFAULT_WORLD, HostedWorld, fault_rule
 from stack_emu.kernel.clock import iso
-from stack_emu.kernel.errors import Fault
-from stack_emu.kernel.operations import Caller
+from stack_emu.kernel.dispatch import Call, dump, perform
+from stack_emu.kernel.errors import Fault, WorldError
+from stack_emu.kernel.operations import Caller, Operation
 from stack_emu.scenario.models import FaultRule, ModelRule, Scenario
 from stack_emu.scenario.problems import ScenarioError
 from stack_emu.scenario.values import parse_duration
@@ -71,7 +73,7 @@ class ControlSurface:
             ("POST", "/_emu/model", _add_model_rules),
             ("GET", "/_emu/upstreams/{name}/requests", _upstream_requests),
             ("PUT", "/_emu/upstreams/{name}/forward", _forward_upstream),
-            ("POST", "/_emu/passports", _mint_passport),
+            ("POST", "/_emu/passports", self._mint_passport),
             ("POST", "/_emu/approvals/{approval_id}", _decide_approval),
             ("PUT", "/_emu/snapshots/{snapshot}", _take_snapshot),
             ("POST", "/_emu/snapshots/{snapshot}/restore", _restore_snapshot),
@@ -95,6 +97,8 @@ class ControlSurface:
             return _error(error.status, str(error))
         except ScenarioError as error:
             return _error(400, f"The scenario has mistakes:\n{error}")
+        except WorldError as error:
+            return _error(400, str(error))
         except Fault as fault:
             return _error(fault.status, fault.message)
         if isinstance(result, bytes):
@@ -124,7 +128,7 @@ class ControlSurface:
     def _create_world(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
         name = body.get("name")
         if not isinstance(name, str) or not name:
-            raise ControlError("name is missing: send {\"name\": …, \"scenario\": path} or {\"scenario_yaml\": text}.")
+            raise ControlError('name is missing: send {"name": …, "scenario": path} or {"scenario_yaml": text}.')
         scenario = self._scenario(body)
         made = self._server.hosting.create(
             name, scenario, seed=body.get("seed"), clock=body.get("clock"), strict=body.get("strict")
@@ -139,6 +143,32 @@ class ControlSurface:
         if body.get("scenario"):
             return self._server.scenarios.load(Path(str(body["scenario"])))
         return Scenario.default()
+
+    async def _mint_passport(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+        """Mint a passport as the scenario's first operator would: in a given mission, or in a new one."""
+        operations = self._server.hosting.registry.operations
+        agent_id = _agent_id(hosted, str(body.get("agent", "")))
+        services = body.get("services")
+        summary = body.get("intent") or "Test"
+        intent = {"summary": summary, "services": services if services is not None else _granted(hosted, agent_id)}
+        fields: dict[str, Any] = {"intent": intent}
+        if "ttl" in body:
+            fields["ttl_seconds"] = _milliseconds(body["ttl"]) // 1000
+        if "mission" in body:
+            raw = {"agent_id": agent_id, "mission_ids": [body["mission"]], **fields}
+            return dump(
+                await perform(hosted.world, self._call(hosted, operations["passports.issue"], raw), self._server.spawn)
+            )
+        mission = {"intent_summary": summary, "intent_services": intent["services"]}
+        raw = {"agent_id": agent_id, "mission": mission, "passport": fields}
+        started = dump(
+            await perform(hosted.world, self._call(hosted, operations["missions.start"], raw), self._server.spawn)
+        )
+        return {**started["passport"], "mission_id": started["mission_id"]}
+
+    @staticmethod
+    def _call(hosted: HostedWorld, declared: Operation, raw: Mapping[str, Any]) -> Call:
+        return Call(declared, Caller("operator", hosted.scenario.operators[0].id, "key:0"), raw)
 
     def _remove_world(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
         if params["name"] == DEFAULT_WORLD:
@@ -158,6 +188,23 @@ def _is_loopback(remote: str | None) -> bool:
 
 def _error(status: int, message: str) -> web.Response:
     return json_response({"error": {"code": "CONTROL", "message": message, "details": {}}}, status)
+
+
+def _agent_id(hosted: HostedWorld, reference: str) -> str:
+    agents = [agent for agent in hosted.world.store.all(Agent) if not agent.deleted]
+    for agent in agents:
+        if reference in (agent.id, agent.name):
+            return agent.id
+    known = ", ".join(agent.name for agent in agents) or "none"
+    raise ControlError(f"There is no agent {reference}; this world has {known}.", 404)
+
+
+def _granted(hosted: HostedWorld, agent_id: str) -> list[str]:
+    connections = (
+        hosted.world.store.get(Connection, grant.connection_id)
+        for grant in hosted.world.store.find(Grant, agent_id=agent_id)
+    )
+    return list(dict.fromkeys(connection.provider for connection in connections if connection is not None))
 
 
 def _milliseconds(value: Any) -> int:
@@ -272,16 +319,6 @@ def _require_upstream(hosted: HostedWorld, name: str) -> None:
         raise ControlError(f"There is no upstream {name}; this scenario has {', '.join(known) or 'none'}.", 404)
 
 
-def _mint_passport(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
-    from stack_emu.domain.minting import mint
-
-    return mint(hosted.world, hosted.scenario, body, _first_operator(hosted))
-
-
-def _first_operator(hosted: HostedWorld) -> Caller:
-    return Caller("operator", hosted.scenario.operators[0].id, "key:0")
-
-
 def _decide_approval(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
     from stack_emu.domain import governance
 
@@ -308,4 +345,3 @@ def _restore_snapshot(hosted: HostedWorld, body: Mapping[str, Any], params: Mapp
 
 def _verdict(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
     return verdict(hosted).as_dict()
-

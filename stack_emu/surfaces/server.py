@@ -143,15 +143,15 @@ class Server:
         try:
             from stack_emu.surfaces.mcp import McpSurface
 
-            self._mcp = McpSurface(hosting.registry, self.spawn)
+            self._mcp = McpSurface(hosting.registry, self.spawn, hosts=self.allowed_hosts, settle=settle_memory)
             self.spawn(self._mcp.start_loading())
-        except ImportError as error:
+        except ImportError:
             self._mcp = None
         try:
             from stack_emu.surfaces.wiring import messages_surface
 
             self._messages = messages_surface(self)
-        except ImportError as error:
+        except ImportError:
             self._messages = None
 
     async def _keep_time(self) -> None:
@@ -258,7 +258,9 @@ class Server:
             return _plain(421, "HOST_REFUSED", f"Host {host} is not served here; use {self.base_url} or the gateway.")
         origin = request.headers.get("Origin")
         if origin and _hostname(origin) not in self.allowed_hosts:
-            return _plain(403, "ORIGIN_REFUSED", f"Pages of {origin} may not call this emulator; use a loopback origin.")
+            return _plain(
+                403, "ORIGIN_REFUSED", f"Pages of {origin} may not call this emulator; use a loopback origin."
+            )
         return None
 
     def world_url(self, name: str) -> str:

@@ -63,7 +63,7 @@ async def direct_call(hosted: HostedWorld, request: web.BaseRequest, url: str) -
     reply = await upstreams.direct(
         hosted.world, name, UpstreamRequest(request.method, url, tuple(request.headers.items()), body)
     )
-    headers = [(key, value) for key, value in reply.headers if key.lower() not in ("content-length", "transfer-encoding")]
+    headers = [
+        (key, value) for key, value in reply.headers if key.lower() not in ("content-length", "transfer-encoding")
+    ]
     return web.Response(status=reply.status, headers=headers, body=reply.body)
-
-

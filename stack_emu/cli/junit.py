@@ -1,0 +1,36 @@
+"""The verdict of ``exec`` as JUnit XML, for CI systems that show it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from xml.sax.saxutils import escape, quoteattr
+
+from stack_emu.verdict import Verdict
+
+
+def write_junit(path: Path, command: Sequence[str], code: int, judged: Verdict, seconds: float) -> None:
+    """Write one test suite: the command, then one case for each finding.
+
+    Args:
+        path: file to write.
+        command: what was run.
+        code: its exit code.
+        judged: the verdict.
+        seconds: how long it ran.
+    """
+    cases = [_case("command", " ".join(command), f"exit code {code}" if code else None)]
+    cases += [_case(finding.kind, finding.sentence, finding.sentence) for finding in judged.failures]
+    failed = sum("<failure" in case for case in cases)
+    path.write_text(
+        '<?xml version="1.0" encoding="utf-8"?>\n'
+        f'<testsuite name="stack-emu" tests="{len(cases)}" failures="{failed}" time="{seconds:.3f}">\n'
+        + "\n".join(cases)
+        + "\n</testsuite>\n",
+        encoding="utf-8",
+    )
+
+
+def _case(kind: str, name: str, failure: str | None) -> str:
+    body = f"<failure>{escape(failure)}</failure>" if failure else ""
+    return f"  <testcase classname={quoteattr('stack-emu.' + kind)} name={quoteattr(name)}>{body}</testcase>"

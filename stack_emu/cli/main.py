@@ -1,0 +1,87 @@
+"""The command line: one file for each command, found by name and imported only when it is used."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {
+    "up": "serve a scenario while you build an agent",
+    "exec": "run a command against a scenario and judge the run",
+    "check": "read scenarios and list their mistakes",
+    "schema": "print the JSON Schema of the scenario format",
+    "env": "print the variables of a running emulator, for eval",
+    "demo": "run the bundled deploy-bot scenario and show what happened",
+    "audit": "verify, compare, export or tamper with audit logs",
+    "coverage": "list operations, tools and what drives them",
+}
+USAGE_ERROR = 2
+
+
+class UsageError(Exception):
+    """A command that cannot be carried out as given; the message is the one sentence the user sees."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: the command line without the program's name; ``sys.argv`` when left out.
+
+    Returns:
+        The exit code: 2 for bad usage or a bad scenario.
+    """
+    given, cmd = _split_command(list(sys.argv[1:] if arguments is None else arguments))
+    parser = argparse.ArgumentParser(
+        prog="stack-emu",
+        description="A local emulator of STACK for testing agents offline. Independent of STACK, not affiliated with it.",
+    )
+    from stack_emu import __version__
+
+    parser.add_argument("--version", action="version", version=f"stack-emu {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    chosen = next((item for item in given if not item.startswith("-")), None)
+    for name, summary in COMMANDS.items():
+        sub = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if name == chosen:
+            module = importlib.import_module(f"stack_emu.cli.{'run_' + name if name == 'exec' else name}")
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
+    options = parser.parse_args(given)
+    options.cmd = cmd
+    if options.command is None:
+        parser.print_help()
+        return USAGE_ERROR
+    return _guarded(options)
+
+
+def _split_command(given: list[str]) -> tuple[list[str], list[str]]:
+    """What stands before the first ``--`` and the command that follows it."""
+    if "--" not in given:
+        return given, []
+    position = given.index("--")
+    return given[:position], given[position + 1 :]
+
+
+def _guarded(options: argparse.Namespace) -> int:
+    from stack_emu.client import EmulatorError
+    from stack_emu.kernel.errors import WorldError
+    from stack_emu.scenario.problems import ScenarioError
+
+    try:
+        code: int = options.run(options)
+    except (UsageError, EmulatorError, WorldError) as error:
+        print(f"stack-emu: {error}", file=sys.stderr)
+        return USAGE_ERROR
+    except ScenarioError as error:
+        print(str(error), file=sys.stderr)
+        return USAGE_ERROR
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""What ``up`` and ``exec`` share: a server with its gateway for one scenario, and the audit file at the end."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import errno
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stack_emu.cli.main import UsageError
+from stack_emu.surfaces.server import Server
+
+if TYPE_CHECKING:
+    from stack_emu.hosting import HostedWorld, Hosting
+    from stack_emu.surfaces.host_gateway import HostGateway
+
+
+@dataclass
+class Serving:
+    """A running server and gateway."""
+
+    server: Server
+    gateway: HostGateway
+
+    @property
+    def hosted(self) -> HostedWorld:
+        """The default world."""
+        hosted = self.server.hosting.get("default")
+        assert hosted is not None
+        return hosted
+
+    def client_environment(self, inherited: dict[str, str]) -> dict[str, str]:
+        """The environment in which a client finds this emulator, real host names included."""
+        from stack_emu.cli.environment import client_environment
+
+        described = self.server.describe(self.hosted)
+        environment = client_environment(
+            base_url=described["base_url"],
+            mcp_url=described["mcp_url"],
+            api_key=described["api_key"],
+            anthropic_base_url=described["anthropic_base_url"],
+            anthropic_key=described["anthropic_api_key"],
+            dashboard_url=described["base_url"],
+            gateway_url=self.gateway.url(),
+            ca_file=self.gateway.ca_file,
+            emulator_url=self.server.base_url,
+            inherited=inherited,
+        )
+        environment.update(described["passports"])
+        return environment
+
+
+def add_scenario_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of every command that serves a scenario."""
+    parser.add_argument(
+        "scenario", nargs="?", type=Path, help="file or folder; one operator with one key when left out"
+    )
+    parser.add_argument("--seed", type=int, help="instead of the scenario's seed")
+    parser.add_argument("--audit", type=Path, metavar="FILE", help="write the canonical audit log here at the end")
+    parser.add_argument("--order", choices=("commit", "content"), default="commit", help="order inside a lane")
+    parser.add_argument("--allow-host", action="append", default=[], metavar="HOST", help="tunnel this host untouched")
+
+
+@asynccontextmanager
+async def serving(options: argparse.Namespace, *, host: str, port: int, strict: bool | None) -> AsyncIterator[Serving]:
+    """Serve a scenario for the time of a block.
+
+    Raises:
+        UsageError: when the scenario does not exist or the port is taken.
+        ScenarioError: when the scenario has mistakes.
+    """
+    if options.scenario is not None and not options.scenario.exists():
+        raise UsageError(
+            f"there is no scenario at {options.scenario}; give a file or a folder with scenario.yaml in it"
+        )
+    server = Server(lambda: _load(server, options, strict))
+    try:
+        await server.start(host, port)
+    except OSError as error:
+        raise UsageError(_bind_problem(error, host, port)) from None
+    gateway: HostGateway | None = None
+    try:
+        await server.ready()
+        gateway = await _start_gateway(server, options, host)
+        yield Serving(server, gateway)
+    finally:
+        if gateway is not None:
+            await gateway.stop()
+        await server.stop()
+
+
+def _load(server: Server, options: argparse.Namespace, strict: bool | None) -> Hosting:
+    from stack_emu.hosting import DEFAULT_WORLD, Hosting
+    from stack_emu.scenario.models import Scenario
+
+    scenario = Scenario.default() if options.scenario is None else server.scenarios.load(options.scenario)
+    hosting = Hosting()
+    chosen = scenario.strict if scenario.strict is not None else strict
+    hosting.create(DEFAULT_WORLD, scenario, seed=options.seed, strict=chosen)
+    return hosting
+
+
+async def _start_gateway(server: Server, options: argparse.Namespace, host: str) -> HostGateway:
+    from stack_emu.surfaces.host_gateway import HostGateway
+
+    try:
+        gateway = await asyncio.to_thread(HostGateway, server, options.allow_host)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    await gateway.start(host)
+    return gateway
+
+
+def _bind_problem(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is in use; stop what listens there or choose another with --port (0 picks a free one)"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"port {port} may not be bound by this user; choose one above 1023 with --port"
+    return f"{host}:{port} cannot be bound: {error.strerror or error}; use --host 127.0.0.1"
+
+
+def write_audit(serving_now: Serving, options: argparse.Namespace) -> None:
+    """Write the canonical log to ``--audit``, whole or not at all.
+
+    Raises:
+        UsageError: when the file cannot be written.
+    """
+    if options.audit is None:
+        return
+    from stack_emu.domain.canonical_audit import canonical_log
+
+    data = canonical_log(serving_now.hosted.world, order=options.order)
+    partial = options.audit.with_name(options.audit.name + ".partial")
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, options.audit)
+    except OSError as error:
+        raise UsageError(f"the audit log cannot be written to {options.audit}: {error.strerror}") from None
+
+
+def ready_line(serving_now: Serving) -> dict[str, Any]:
+    """What ``up --json`` prints once everything answers."""
+    described = serving_now.server.describe(serving_now.hosted)
+    return {
+        "base_url": described["base_url"],
+        "mcp_url": described["mcp_url"],
+        "anthropic_base_url": described["anthropic_base_url"],
+        "gateway_url": serving_now.gateway.url(),
+        "ca_file": serving_now.gateway.ca_file,
+        "ui_url": None,
+        "api_key": described["api_key"],
+        "pid": os.getpid(),
+    }

@@ -1,0 +1,420 @@
+"""A typed client of the control API: what the pytest fixture and the command line use to drive a running emulator."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+if TYPE_CHECKING:
+    from anthropic import Anthropic, AsyncAnthropic
+    from getstack import AsyncStack, Stack
+
+Milliseconds = int
+
+
+class EmulatorError(Exception):
+    """The emulator refused a control request, or could not be reached; the message says what would have worked."""
+
+
+class ControlConnection:
+    """Keep-alive connections to one emulator, one for each thread. Proxies of the environment are not used.
+
+    Args:
+        url: base URL of the emulator, such as ``http://127.0.0.1:4747``.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme != "http" or parts.hostname is None:
+            raise EmulatorError(f"{url} is not the URL of an emulator; it looks like http://127.0.0.1:4747")
+        self.url = url.rstrip("/")
+        self._address = (parts.hostname, parts.port or 80)
+        self._prefix = parts.path.rstrip("/")
+        self._local = threading.local()
+        self._open: list[http.client.HTTPConnection] = []
+
+    def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> bytes:
+        """Send one control request and return the reply's bytes.
+
+        Raises:
+            EmulatorError: when it is refused or nothing answers.
+        """
+        payload = None if body is None else json.dumps(body).encode("utf-8")
+        headers = {"Content-Type": "application/json"} if payload is not None else {}
+        for attempt in (1, 2):
+            connection = self._connection()
+            try:
+                connection.request(method, self._prefix + path, payload, headers)
+                reply = connection.getresponse()
+                data = reply.read()
+                break
+            except (OSError, http.client.HTTPException) as error:
+                connection.close()
+                if attempt == 2 or isinstance(error, ConnectionRefusedError):
+                    raise EmulatorError(f"no emulator answers at {self.url}: {error}") from None
+        if reply.status >= 400:
+            raise EmulatorError(_message(data, reply.status))
+        return data
+
+    def _connection(self) -> http.client.HTTPConnection:
+        known: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
+        if known is None:
+            known = self._local.connection = http.client.HTTPConnection(*self._address, timeout=60)
+            self._open.append(known)
+        return known
+
+    def json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """As ``request``, with the reply parsed."""
+        return json.loads(self.request(method, path, body))
+
+    def close(self) -> None:
+        """Close every connection."""
+        for connection in self._open:
+            connection.close()
+
+
+def _message(data: bytes, status: int) -> str:
+    try:
+        return str(json.loads(data)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"the emulator answered {status}: {data[:200].decode('utf-8', 'replace')}"
+
+
+class ClockControl:
+    """The world's clock."""
+
+    def __init__(self, world: WorldClient) -> None:
+        self._world = world
+
+    def now(self) -> str:
+        """The world's instant, ISO-8601."""
+        return str(self._world.control("GET", "/clock")["now"])
+
+    def now_ms(self) -> Milliseconds:
+        """The world's instant in epoch milliseconds."""
+        return int(self._world.control("GET", "/clock")["now_ms"])
+
+    def advance(self, by: str | Milliseconds) -> int:
+        """Move forward by a duration such as ``15m`` or milliseconds; fires due timers in order, returns how many."""
+        return int(self._world.control("POST", "/clock/advance", {"by": by})["fired"])
+
+    def freeze(self) -> AbstractContextManager[Any]:
+        """Set this process's clock to the world's until the context ends; needs a virtual clock and time-machine.
+
+        Raises:
+            EmulatorError: when the world's clock is real or time-machine is not installed.
+        """
+        state = self._world.control("GET", "/clock")
+        if state["mode"] != "virtual":
+            raise EmulatorError('freeze needs a virtual clock: use clock="virtual" or clock: {mode: virtual}')
+        try:
+            import time_machine
+        except ImportError:
+            raise EmulatorError("freeze needs the package time-machine: pip install 'stack-emu[freeze]'") from None
+        frozen: AbstractContextManager[Any] = time_machine.travel(state["now_ms"] / 1000, tick=False)
+        return frozen
+
+
+class AuditControl:
+    """The world's audit log."""
+
+    def __init__(self, world: WorldClient) -> None:
+        self._world = world
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Every row in commit order, with its lane and operation."""
+        return list(self._world.control("GET", "/audit")["entries"])
+
+    def canonical(self, order: str = "commit") -> bytes:
+        """The canonical log: JSON Lines, the same bytes for the same program."""
+        return self._world.raw("GET", f"/audit/canonical?order={order}")
+
+
+class FaultControl:
+    """Injected faults."""
+
+    def __init__(self, world: WorldClient) -> None:
+        self._world = world
+
+    def add(self, *, on: Mapping[str, Any], inject: Mapping[str, Any]) -> None:
+        """Add a rule, written as in a scenario's ``faults``."""
+        self._world.control("POST", "/faults", {"on": dict(on), "inject": dict(inject)})
+
+    def clear(self) -> None:
+        """Drop all rules."""
+        self._world.control("DELETE", "/faults")
+
+
+class ModelControl:
+    """What the Messages API answers."""
+
+    def __init__(self, world: WorldClient) -> None:
+        self._world = world
+
+    def script(self, *rules: Mapping[str, Any] | Callable[..., Any]) -> None:
+        """Add rules, written as in a scenario's ``model``; they are tried before the ones there are."""
+        if any(callable(rule) for rule in rules):
+            raise EmulatorError(
+                "a Python function can script the model only in process: use the pytest fixture's own emulator"
+            )
+        self._world.control("POST", "/model", {"rules": [dict(rule) for rule in rules if not callable(rule)]})
+
+
+class ApprovalControl:
+    """Human decisions."""
+
+    def __init__(self, world: WorldClient) -> None:
+        self._world = world
+
+    def approve(self, approval_id: str) -> None:
+        """Approve a pending request."""
+        self._world.control("POST", f"/approvals/{quote(approval_id, safe='')}", {"decide": "approve"})
+
+    def reject(self, approval_id: str) -> None:
+        """Reject a pending request."""
+        self._world.control("POST", f"/approvals/{quote(approval_id, safe='')}", {"decide": "reject"})
+
+
+class UpstreamControl:
+    """One fake upstream of the world."""
+
+    def __init__(self, world: WorldClient, name: str) -> None:
+        self._world = world
+        self.name = name
+
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        """What it received, oldest first: method, path, query, headers (masked), body, status."""
+        return list(self._world.control("GET", f"/upstreams/{quote(self.name, safe='')}/requests")["requests"])
+
+    def forward(self, url: str) -> None:
+        """Send what no route answers to a server on this machine."""
+        self._world.control("PUT", f"/upstreams/{quote(self.name, safe='')}/forward", {"url": url})
+
+
+class WorldClient:
+    """One world of a running emulator.
+
+    Args:
+        connection: to the emulator.
+        description: the world as ``GET /_emu/world`` describes it.
+    """
+
+    def __init__(self, connection: ControlConnection, description: Mapping[str, Any]) -> None:
+        self.connection = connection
+        self.description = dict(description)
+        self.name: str = description["name"]
+        self.base_url: str = description["base_url"]
+        self.mcp_url: str = description["mcp_url"]
+        self.anthropic_base_url: str = description["anthropic_base_url"]
+        self.api_key: str = description["api_key"]
+        self.clock = ClockControl(self)
+        self.audit = AuditControl(self)
+        self.faults = FaultControl(self)
+        self.model = ModelControl(self)
+        self.approvals = ApprovalControl(self)
+
+    @classmethod
+    def connect(cls, url: str) -> WorldClient:
+        """The world at a URL (the emulator's own URL is its default world).
+
+        Raises:
+            EmulatorError: when nothing answers there.
+        """
+        parts = urlsplit(url)
+        connection = ControlConnection(f"{parts.scheme}://{parts.netloc}")
+        return cls(connection, connection.json("GET", f"{parts.path.rstrip('/')}/_emu/world"))
+
+    @property
+    def _prefix(self) -> str:
+        return "" if self.name == "default" else f"/w/{self.name}"
+
+    def raw(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> bytes:
+        """A control request to this world; the reply's bytes."""
+        return self.connection.request(method, f"{self._prefix}/_emu{path}", body)
+
+    def control(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """A control request to this world; the reply's JSON."""
+        return json.loads(self.raw(method, path, body))
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The variables a client needs to find this world, without the gateway's."""
+        return {
+            "STACK_EMU_URL": self.base_url,
+            "STACK_BASE_URL": self.base_url,
+            "STACK_MCP_URL": self.mcp_url,
+            "STACK_API_KEY": self.api_key,
+            "ANTHROPIC_BASE_URL": self.anthropic_base_url,
+            "ANTHROPIC_API_KEY": self.description["anthropic_api_key"],
+            **self.description["passports"],
+        }
+
+    def lane(self, name: str) -> WorldClient:
+        """This world through URLs that put every act in a lane of that name."""
+        marked = f"{self.connection.url}/w/{self.name}/~{name}"
+        changed = {
+            "base_url": marked,
+            "mcp_url": f"{marked}/mcp",
+            "anthropic_base_url": f"{marked}/anthropic",
+        }
+        return WorldClient(self.connection, {**self.description, **changed})
+
+    # --- clients ----------------------------------------------------------------------------------------------------
+
+    def stack(self, **options: Any) -> Stack:
+        """STACK's own synchronous SDK, pointed here; options are those of ``getstack.Stack``."""
+        from getstack import Stack
+
+        options.setdefault("base_url", self.base_url)
+        if "agent_id" not in options:
+            options.setdefault("api_key", self.api_key)
+        return Stack(**options)
+
+    def async_stack(self, **options: Any) -> AsyncStack:
+        """STACK's own asynchronous SDK, pointed here; options are those of ``getstack.AsyncStack``."""
+        from getstack import AsyncStack
+
+        options.setdefault("base_url", self.base_url)
+        if "agent_id" not in options:
+            options.setdefault("api_key", self.api_key)
+        return AsyncStack(**options)
+
+    def anthropic(self, **options: Any) -> Anthropic:
+        """Anthropic's SDK, pointed at this world's scripted model."""
+        from anthropic import Anthropic
+
+        return Anthropic(
+            **{"base_url": self.anthropic_base_url, "api_key": self.description["anthropic_api_key"], **options}
+        )
+
+    def async_anthropic(self, **options: Any) -> AsyncAnthropic:
+        """Anthropic's asynchronous SDK, pointed at this world's scripted model."""
+        from anthropic import AsyncAnthropic
+
+        return AsyncAnthropic(
+            **{"base_url": self.anthropic_base_url, "api_key": self.description["anthropic_api_key"], **options}
+        )
+
+    def mcp(self, bearer: str | None = None) -> Any:
+        """An ``mcp`` client for this world's endpoint, to be entered with ``async with``.
+
+        Args:
+            bearer: operator key, member key, agent JWT or passport; the operator's key when left out.
+        """
+        import httpx2
+        from mcp import Client
+        from mcp.client.streamable_http import streamable_http_client
+
+        http_client = httpx2.AsyncClient(headers={"Authorization": f"Bearer {bearer or self.api_key}"}, trust_env=False)
+        return Client(streamable_http_client(self.mcp_url, http_client=http_client))
+
+    # --- the world --------------------------------------------------------------------------------------------------
+
+    def passport(self, agent: str, services: list[str] | None = None, **options: Any) -> str:
+        """Mint a passport for a test and return its token.
+
+        Args:
+            agent: id or name of the agent.
+            services: providers it is meant for; all of the agent's when left out.
+            **options: ``mission`` (an id; one is opened when left out), ``ttl`` (``15m``) and ``intent`` (text).
+        """
+        body = {"agent": agent, **({"services": services} if services is not None else {}), **options}
+        return str(self.control("POST", "/passports", body)["token"])
+
+    def upstream(self, name: str) -> UpstreamControl:
+        """One of the scenario's upstreams."""
+        return UpstreamControl(self, name)
+
+    @property
+    def journal(self) -> list[dict[str, Any]]:
+        """Every exchange, oldest first, secrets masked."""
+        return list(self.control("GET", "/journal")["entries"])
+
+    def verdict(self) -> dict[str, Any]:
+        """Which expectations did not hold and what a strict run fails for."""
+        return dict(self.control("GET", "/verdict"))
+
+    def snapshot(self, name: str = "snapshot") -> str:
+        """Keep a picture of the world under a name and return the name."""
+        self.control("PUT", f"/snapshots/{quote(name, safe='')}")
+        return name
+
+    def restore(self, name: str = "snapshot") -> None:
+        """Return to a picture."""
+        self.control("POST", f"/snapshots/{quote(name, safe='')}/restore")
+
+    def reset(self) -> None:
+        """Return to the scenario's seed."""
+        self.control("POST", "/reset")
+
+
+class EmulatorClient:
+    """A running emulator: makes and removes worlds.
+
+    Args:
+        url: its base URL.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.connection = ControlConnection(url)
+
+    def create_world(
+        self,
+        name: str,
+        *,
+        scenario: str | Path | None = None,
+        scenario_yaml: str | None = None,
+        seed: int | None = None,
+        clock: str | None = None,
+        strict: bool | None = None,
+    ) -> WorldClient:
+        """Make a world.
+
+        Args:
+            name: letters, digits, ``_``, ``.`` and ``-``.
+            scenario: a file or folder on the emulator's machine.
+            scenario_yaml: the scenario's text instead.
+            seed: instead of the scenario's.
+            clock: ``real`` or ``virtual`` instead of the scenario's.
+            strict: instead of the scenario's.
+        """
+        body: dict[str, Any] = {"name": name}
+        if scenario is not None:
+            body["scenario"] = str(Path(scenario).absolute())
+        optional = {"scenario_yaml": scenario_yaml, "seed": seed, "clock": clock, "strict": strict}
+        body.update({key: value for key, value in optional.items() if value is not None})
+        return WorldClient(self.connection, self.connection.json("POST", "/_emu/worlds", body))
+
+    def remove_world(self, name: str) -> None:
+        """Drop a world."""
+        self.connection.request("DELETE", f"/_emu/worlds/{quote(name, safe='')}")
+
+    def health(self) -> dict[str, Any]:
+        """What is running."""
+        return dict(self.connection.json("GET", "/_emu/health"))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.connection.close()
+
+
+class AsyncWorldClient:
+    """``WorldClient`` for code in an event loop: every call of it runs in a worker thread.
+
+    ``await client.call(client.world.clock.advance, "15m")``
+    """
+
+    def __init__(self, world: WorldClient) -> None:
+        self.world = world
+
+    async def call(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """Run a method of the world in a thread and return its result."""
+        return await asyncio.to_thread(function, *arguments, **options)

@@ -1,0 +1,92 @@
+"""The gateway of a server: real host names lead to the worlds' surfaces and fake upstreams."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from stack_emu.surfaces.gateway import Gateway, GatewayTarget
+from stack_emu.surfaces.gateway_tls import CertificateAuthority
+
+if TYPE_CHECKING:
+    from stack_emu.surfaces.server import Server
+
+API_HOST = "api.getstack.run"
+MCP_HOST = "mcp.getstack.run"
+MODEL_HOST = "api.anthropic.com"
+DASHBOARD_HOSTS = ("getstack.run", "www.getstack.run")
+OWN_HOSTS = frozenset({API_HOST, MCP_HOST, MODEL_HOST, *DASHBOARD_HOSTS})
+
+
+class HostGateway:
+    """A gateway bound to a server, with its CA written to a file clients can be pointed at.
+
+    Args:
+        server: whose worlds it leads to.
+        allow: hosts tunnelled untouched, beside those of the worlds' scenarios.
+    """
+
+    def __init__(self, server: Server, allow: Iterable[str] = ()) -> None:
+        self._server = server
+        self._folder = tempfile.TemporaryDirectory(prefix="stack-emu-")
+        self.authority = CertificateAuthority.create()
+        self.ca_file = str(Path(self._folder.name) / "ca-bundle.pem")
+        allowed = {*allow, *(host for hosted in server.hosting for host in hosted.scenario.gateway.allow)}
+        self._gateway = Gateway(
+            self._answer, self.emulates, token=secrets.token_urlsafe(18), ca=self.authority, allow=sorted(allowed)
+        )
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Bind the gateway's port and write the CA bundle."""
+        self.authority.write_bundle(self.ca_file, dict(os.environ))
+        await self._gateway.start(host, port)
+        self._server.gateway_url = self._gateway.url
+
+    async def stop(self) -> None:
+        """Close the port, its tunnels, and remove the CA file."""
+        await self._gateway.stop()
+        self._server.gateway_url = None
+        self._folder.cleanup()
+
+    def url(self, world: str = "default") -> str:
+        """Proxy URL with the world as its user."""
+        return self._gateway.url(world)
+
+    def emulates(self, world: str, host: str, port: int) -> bool:
+        """Whether a host is one of STACK's, Anthropic's or an upstream's in a world."""
+        hosted = self._server.hosting.get(world)
+        if hosted is None:
+            return False
+        if host.lower() in OWN_HOSTS:
+            return True
+        return hosted.world.settings["upstreams"].host_owner(host, port) is not None
+
+    async def _answer(self, request: web.BaseRequest, target: GatewayTarget) -> web.StreamResponse:
+        hosted = self._server.hosting.get(target.world)
+        assert hosted is not None, "the gateway asks emulates() first"
+        path = request.rel_url.raw_path
+        host = target.host.lower()
+        origin = f"{target.scheme}://{target.host}"
+        if host == MODEL_HOST:
+            return await self._server.answer(hosted, request, f"/anthropic{path}", origin)
+        if host in OWN_HOSTS:
+            if path.startswith("/_emu"):
+                return web.json_response(_NO_CONTROL, status=404)
+            return await self._server.answer(hosted, request, path, origin)
+        url = f"{origin}{request.rel_url.raw_path_qs}"
+        return await self._server.answer_upstream(hosted, request, url)
+
+
+_NO_CONTROL = {
+    "error": {
+        "code": "NOT_FOUND",
+        "message": "The control API answers on the emulator's own URL (STACK_EMU_URL), not under a real host name.",
+        "details": {},
+    }
+}
