@@ -1,6 +1,6 @@
 """The scenario format, version 1: the top level, and every other model by name.
 
-`docs/scenario-format.md` explains it with examples; `stack-emu schema` prints the same as JSON Schema for editors.
+`stack-emu schema` prints the same as JSON Schema for editors.
 """
 
 from __future__ import annotations

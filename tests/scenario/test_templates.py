@@ -118,9 +118,9 @@ def test_placeholders_and_expressions_can_stand_side_by_side() -> None:
         ),
         ("{{ zzz }}", 'the template "{{ zzz }}" asks for zzz, which is not there; available: counter, result'),
         (
-            "{{ result.body | map('string') }}",
+            "{{ result.body | map('int') }}",
             (
-                "the template \"{{ result.body | map('string') }}\" failed: it gives a generator, which JSON cannot hold; "
+                "the template \"{{ result.body | map('int') }}\" failed: it gives a generator, which JSON cannot hold; "
                 "add | list or | string"
             ),
         ),
