@@ -6,7 +6,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from stack_emu.kernel.acts import Act, RowDraft
@@ -27,7 +27,7 @@ from stack_emu.upstreams.hosts import HostTable
 from stack_emu.upstreams.packs import Pack, PackContext, find_pack
 from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest
 from stack_emu.upstreams.routes import RouteRule, compile_routes, find_route, nearest_route, render_reply
-from stack_emu.upstreams.seen import Exchange, SeenRequest, seen_requests
+from stack_emu.upstreams.seen import Exchange, seen_requests
 
 if TYPE_CHECKING:
     from stack_emu.scenario.templates import Templates
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AcceptedCredential",
-    "SeenRequest",
     "UpstreamError",
     "UpstreamRefused",
     "UpstreamReply",
@@ -56,7 +55,6 @@ Retrieved = Callable[[World, str], bool]
 TIMEOUT_S = 30.0
 MAX_REPLY_BYTES = 10 * 1024 * 1024
 
-_FORWARDS = "upstream_forwards"
 _log = logging.getLogger(__name__)
 
 
@@ -89,7 +87,7 @@ class _Standing:
 
 
 class Upstreams:
-    """The fake services of a scenario. It holds settings only: state is in each world, so worlds can share one.
+    """The fake services of a scenario, one engine for each world: it holds settings, all state is in the world's store.
 
     Args:
         settings: upstream name to its scenario model.
@@ -119,6 +117,7 @@ class Upstreams:
         self._timeout_s = timeout_s
         self._max_reply_bytes = max_reply_bytes
         self._forwarder = Forwarder(timeout_s, max_reply_bytes)
+        self._overrides: dict[str, str] = {}
         self._templates: Templates | None = None
 
     @property
@@ -147,29 +146,35 @@ class Upstreams:
             if fake.pack is not None:
                 fake.pack.seed(world, fake.name, fake.seed)
 
-    def forward_to(self, world: World, name: str, url: str | None) -> None:
-        """In this world, send everything for an upstream to a server on this machine; None ends that.
+    def set_forward(self, name: str, url: str | None, hosts: Sequence[str] = ()) -> None:
+        """Send everything for an upstream to a server on this machine, before its routes and its pack; None ends that.
+
+        Args:
+            name: the upstream; a new one is made when there is none of that name.
+            url: base URL on this machine.
+            hosts: host names the upstream answers for besides those it has.
 
         Raises:
-            UpstreamSettingsError: when the URL leaves this machine.
+            UpstreamSettingsError: when the URL leaves this machine or another upstream has one of the hosts.
+        """
+        if url is not None:
+            require_loopback(url)
+        self._hosts.add(name, hosts)
+        self._fakes.setdefault(name, _Fake(name, (), None, None, {}))
+        self._overrides.pop(name, None)
+        if url is not None:
+            self._overrides[name] = url
+
+    def requests(self, world: World, name: str) -> list[dict[str, Any]]:
+        """What an upstream received in a world, oldest first, secrets masked, as JSON data.
+
+        Every item has the fields of :class:`stack_emu.upstreams.seen.SeenRequest`.
+
+        Raises:
             KeyError: when there is no such upstream.
         """
         self._fake(name)
-        forwards: dict[str, str] = world.settings.setdefault(_FORWARDS, {})
-        if url is None:
-            forwards.pop(name, None)
-            return
-        require_loopback(url)
-        forwards[name] = url
-
-    def requests(self, world: World, name: str) -> list[SeenRequest]:
-        """What an upstream received in a world, oldest first, secrets masked.
-
-        Raises:
-            KeyError: when there is no such upstream.
-        """
-        self._fake(name)
-        return list(seen_requests(world, name))
+        return [asdict(request) for request in seen_requests(world, name)]
 
     async def call(
         self,
@@ -180,6 +185,7 @@ class Upstreams:
         *,
         lane: str,
         about: Mapping[str, str] | None = None,
+        scopes: Sequence[str] | None = None,
     ) -> UpstreamReply:
         """Send a proxied request, credential injected, to an upstream.
 
@@ -192,6 +198,7 @@ class Upstreams:
             request: what the proxy sends.
             lane: the lane faults are counted in.
             about: further fields for fault rules, such as ``agent``, ``service`` and ``operation``.
+            scopes: what the caller may do with the credential when that is less than the connection; None when it is not.
 
         Raises:
             UpstreamUnreachable: a fault dropped the connection, or a forward has nobody listening.
@@ -202,6 +209,8 @@ class Upstreams:
         """
         fake = self._fake(name)
         standing = self._judge(world, fake, request)
+        if standing.credential is not None and scopes is not None:
+            standing = replace(standing, credential=replace(standing.credential, scopes=tuple(scopes)))
         exchange = Exchange(world, name, request, act, lane, _connection(standing))
         return await self._run(fake, exchange, standing, act, about or {})
 
@@ -238,7 +247,8 @@ class Upstreams:
         credential = accepted_in(request, accepted)
         foreign = foreign_secrets(world.redactor, request, accepted)
         # A server behind a forward checks credentials itself, in ways that need not show one in the request.
-        open_to_all = not foreign and (not accepted or self._target(world, fake) is not None)
+        forwarded = fake.forward is not None or fake.name in self._overrides
+        open_to_all = not foreign and (not accepted or forwarded)
         served = credential is not None or open_to_all or _presigned(world, fake, request)
         return _Standing(credential, foreign, served)
 
@@ -293,11 +303,10 @@ class Upstreams:
 
     async def _answer(self, fake: _Fake, exchange: Exchange, standing: _Standing, act: Act) -> UpstreamReply:
         request = exchange.request
-        target = self._target(exchange.world, fake)
         if not standing.served:
             return replies.without_credential(fake.pack, fake.name, request)
-        if target is not None and target != fake.forward:
-            return await self._forward(exchange, target)
+        if fake.name in self._overrides:
+            return await self._forward(exchange, self._overrides[fake.name])
         rule = find_route(fake.rules, request)
         if rule is not None:
             exchange.entry.route = rule.pattern.path or "*"
@@ -305,8 +314,8 @@ class Upstreams:
             return self._render(fake, exchange, rule, act)
         if fake.pack is not None:
             return self._ask_pack(fake, fake.pack, exchange, standing, act)
-        if target is not None:
-            return await self._forward(exchange, target)
+        if fake.forward is not None:
+            return await self._forward(exchange, fake.forward)
         near = nearest_route(fake.rules, request)
         reply, hint = replies.unmatched(fake.name, request, near, exchange.world.redactor)
         exchange.problem("unmatched", hint)
@@ -367,10 +376,6 @@ class Upstreams:
             await asyncio.sleep(min(delay_ms / 1000, self._timeout_s))
         if late:
             raise UpstreamTimeout(f"{host} did not answer within {self._timeout_s:g} seconds.")
-
-    def _target(self, world: World, fake: _Fake) -> str | None:
-        override: str | None = world.settings.get(_FORWARDS, {}).get(fake.name)
-        return override or fake.forward
 
     def _fake(self, name: str) -> _Fake:
         fake = self._fakes.get(name)
