@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 
 from stack_emu.domain import faults, governance
 from stack_emu.domain.authentication import ACCOUNT, ACCOUNT_AND_AGENT, ANY_BEARER
-from stack_emu.domain.state import Agent, Grant, Operator, Passport
+from stack_emu.domain.state import Agent, Grant, Operator
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context, Refused
 from stack_emu.kernel.errors import Fault
@@ -317,16 +317,12 @@ def delete_agent(ctx: Context, command: AgentById) -> DeletedAgent:
 
 
 def revoke_passports_of(ctx: Context, agent_id: str, reason: str) -> int:
-    """Revoke the live passports of an agent and what was delegated from them; returns how many of its own there were."""
+    """Revoke an agent's passports and what was delegated from them; returns how many there were in all."""
     from stack_emu.domain import revocation
 
-    live = [
-        passport
-        for passport in ctx.world.store.find(Passport, agent_id=agent_id)
-        if passport.revoked_at is None and passport.expires_at > ctx.now_ms
-    ]
-    revocation.revoke(ctx.world, ctx.act, live, revocation="bulk_agent", reason=reason, cascade=True)
-    return len(live)
+    standing = revocation.standing(ctx.world, ctx.operator_id, agent_id=agent_id)
+    done = revocation.revoke(ctx.world, ctx.act, standing, revocation="bulk_agent", reason=reason, cascade=True)
+    return len(done[0]) + len(done[1])
 
 
 class UnblockAgent(Command):

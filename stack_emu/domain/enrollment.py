@@ -121,9 +121,7 @@ def enroll(ctx: Context, command: EnrollAgent) -> EnrolledReply:
         raise _invalid("signed_challenge", problem)
     ctx.world.store.put(replace(challenge, used=True))
     _use_up_ticket(ctx)
-    ctx.world.store.put(
-        replace(agent, public_key=base64url(x), enrolled_at=ctx.stamp_ms, updated_at=ctx.stamp_ms)
-    )
+    ctx.world.store.put(replace(agent, public_key=base64url(x), enrolled_at=ctx.stamp_ms, updated_at=ctx.stamp_ms))
     public = {"kty": "OKP", "crv": "Ed25519", "x": base64url(x)}
     return EnrolledReply(agent_id=agent.id, enrolled=True, enrolled_at=iso(ctx.stamp_ms), public_key=public)
 

@@ -7,6 +7,16 @@ from stack_emu.kernel.operations import Registry
 
 def registry() -> Registry:
     """All operations, collected from the family modules."""
-    from stack_emu.domain import agents
+    from stack_emu.domain import agents, connections, credentials, enrollment, governance, grants, services
 
-    return Registry((agents,))
+    return Registry(
+        (
+            agents,
+            governance,
+            enrollment,
+            services,
+            connections,
+            grants,
+            credentials,
+        )
+    )

@@ -129,7 +129,8 @@ def decide(world: World, approval_id: str, approve: bool, *, notes: str | None =
         raise Fault(faults.NOT_FOUND, what="Governance approval", id=approval_id)
     status = status_at(approval, world.now_ms())
     if status != "pending":
-        raise Fault(faults.CONFLICT, problem=f"Governance approval {approval_id} is {status}; only a pending one is decided")
+        problem = f"Governance approval {approval_id} is {status}; only a pending one can be decided"
+        raise Fault(faults.CONFLICT, problem=problem)
     decision = "approved" if approve else "rejected"
     row = RowDraft(_TIMER, "system", agent_id=approval.agent_id)
     given = {"approval_id": approval_id, "decision": decision, "notes": notes}
@@ -152,14 +153,16 @@ def decide_due(world: World, act: Act, timer: Timer) -> None:
 def _decided(
     world: World, approval: GovernanceApproval, decision: str, now_ms: int, notes: str | None, row: RowDraft
 ) -> GovernanceApproval:
-    row.set(approval=approval.id, decision=decision, operation=approval.operation, subject=approval.subject, notes=notes)
+    row.set(approval=approval.id, decision=decision, notes=notes)
+    row.set(operation=approval.operation, subject=approval.subject)
     return world.store.put(replace(approval, status=decision, decided_at=now_ms, notes=notes))
 
 
 def _requested(ctx: Context, subject: str, change: str, agent_id: str | None) -> GovernanceApproval:
     """The approval a call waits for: the one asked for already, or a new one."""
     store, now = ctx.world.store, ctx.now_ms
-    for known in store.find(GovernanceApproval, operator_id=ctx.operator_id, operation=ctx.operation.name, subject=subject):
+    wanted = {"operator_id": ctx.operator_id, "operation": ctx.operation.name, "subject": subject}
+    for known in store.find(GovernanceApproval, **wanted):
         if status_at(known, now) in ("pending", "approved"):
             ctx.row.set(approval=known.id)
             return known
@@ -181,7 +184,8 @@ def _requested(ctx: Context, subject: str, change: str, agent_id: str | None) ->
 
 def _foreseen(ctx: Context, approval: GovernanceApproval) -> GovernanceApproval:
     """Let the first of the scenario's rules that matches decide, at once or after its delay."""
-    rule = next((rule for rule in ctx.world.settings.get("approvals", ()) if _matches(ctx.world, rule.when, approval)), None)
+    rules = ctx.world.settings.get("approvals", ())
+    rule = next((rule for rule in rules if _matches(ctx.world, rule.when, approval)), None)
     if rule is None or rule.decide == "never":
         return approval
     decision = _DECISIONS[rule.decide]
@@ -195,18 +199,18 @@ def _foreseen(ctx: Context, approval: GovernanceApproval) -> GovernanceApproval:
 
 
 def _matches(world: World, when: Any, approval: GovernanceApproval) -> bool:
-    if when.service is not None or when.operation not in (None, approval.operation):
-        return False
-    if when.agent is not None and not _is_agent(world, when.agent, approval.agent_id):
+    if not _concerns(world, when, approval):
         return False
     if when.nth is None:
         return True
-    alike = [
-        item
-        for item in world.store.find(GovernanceApproval, operator_id=approval.operator_id, lane=approval.lane)
-        if when.operation in (None, item.operation) and (when.agent is None or _is_agent(world, when.agent, item.agent_id))
-    ]
-    return bool(len(alike) == when.nth)
+    asked = world.store.find(GovernanceApproval, operator_id=approval.operator_id, lane=approval.lane)
+    return bool(sum(_concerns(world, when, one) for one in asked) == when.nth)
+
+
+def _concerns(world: World, when: Any, approval: GovernanceApproval) -> bool:
+    if when.service is not None or when.operation not in (None, approval.operation):
+        return False
+    return when.agent is None or _is_agent(world, when.agent, approval.agent_id)
 
 
 def _is_agent(world: World, reference: str, agent_id: str | None) -> bool:
@@ -216,9 +220,7 @@ def _is_agent(world: World, reference: str, agent_id: str | None) -> bool:
 
 def _waiting(approval: GovernanceApproval) -> Refused:
     details = {"status": approval.status}
-    fault = Fault(
-        faults.GOVERNANCE_APPROVAL_REQUIRED, change=approval.change, approval_id=approval.id, details=details
-    )
+    fault = Fault(faults.GOVERNANCE_APPROVAL_REQUIRED, change=approval.change, approval_id=approval.id, details=details)
     return Refused(fault)
 
 

@@ -14,6 +14,7 @@ from stack_emu.domain.state import (
     Constraint,
     Grant,
     Mission,
+    NamedIntent,
     Operator,
     Passport,
     ServiceScope,
@@ -49,6 +50,7 @@ def provision(world: World, scenario: Scenario) -> None:
     """
     world.settings["compat"] = scenario.compat
     world.settings["propagation_ms"] = scenario.revocation.propagation
+    world.settings["approvals"] = scenario.approvals
     _operators(world, scenario)
     agents = {reference: agent for agent in _agents(world, scenario) for reference in (agent.id, agent.name)}
     _services(world, scenario, agents)
@@ -120,6 +122,7 @@ def _services(world: World, scenario: Scenario, agents: dict[str, Agent]) -> Non
             verified_at=now,
         )
         world.store.put(connection)
+        _named_intents(world, connection, declared)
         for grant in declared.grants:
             agent = agents[grant.agent]
             world.store.put(
@@ -134,6 +137,22 @@ def _services(world: World, scenario: Scenario, agents: dict[str, Agent]) -> Non
                     intents=tuple(use.name for use in grant.intents),
                 )
             )
+
+
+def _named_intents(world: World, connection: Connection, service: models.Service) -> None:
+    for definition in service.intents:
+        world.store.put(
+            NamedIntent(
+                id=f"{connection.id}/{definition.name}",
+                operator_id=connection.operator_id,
+                connection_id=connection.id,
+                provider=connection.provider,
+                name=definition.name,
+                description=definition.description,
+                params=definition.params,
+                constraints=tuple(Constraint(item.path, item.op, item.value) for item in definition.constraints),
+            )
+        )
 
 
 def _constraints(service: models.Service, grant: models.Grant) -> tuple[Constraint, ...]:

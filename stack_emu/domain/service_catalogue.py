@@ -1,7 +1,7 @@
 """A short catalogue of well-known providers: how each takes its credential and under which hosts its API is found.
 
-Facts from the providers' own API references. STACK's catalogue is longer (docs/api/services names 60 and more); what is not
-here can be connected as a custom service.
+Facts from the providers' own API references. STACK's catalogue is longer (docs/api/services names 60 and more); what is
+not here can be connected as a custom service.
 """
 
 from __future__ import annotations
@@ -92,7 +92,11 @@ PROVIDERS: tuple[Provider, ...] = (
     Provider("notion", "Notion", "oauth", ("api.notion.com",)),
     Provider("openai", "OpenAI", "credential", ("api.openai.com",)),
     Provider(
-        "pagerduty", "PagerDuty", "credential", ("api.pagerduty.com",), _header("Authorization", "Token token={credential}")
+        "pagerduty",
+        "PagerDuty",
+        "credential",
+        ("api.pagerduty.com",),
+        _header("Authorization", "Token token={credential}"),
     ),
     Provider("salesforce", "Salesforce", "oauth", ("{{instance_url}}",)),
     Provider("sendgrid", "SendGrid", "credential", ("api.sendgrid.com",)),
@@ -146,8 +150,9 @@ def injections(slug: str, credential: str | Mapping[str, object]) -> tuple[Injec
 
     Args:
         slug: provider key.
-        credential: text, or fields. Fields of an unknown provider are taken as ``username`` and ``password`` when it has
-            those, as a bearer when there is one field (or one named ``token`` or ``api_key``), else as headers so named.
+        credential: text, or fields. Fields the catalogue does not know are sent as basic authentication when they are
+            ``username`` and ``password``, as a bearer when there is one field or one is named ``token`` or ``api_key``,
+            else as headers so named.
     """
     known = provider(slug)
     fields = () if isinstance(credential, str) else tuple(credential)

@@ -83,7 +83,7 @@ class EnrollmentChallenge:
 
 @dataclass(frozen=True)
 class EnrollmentTicket:
-    """A single-use ticket to enroll one agent's key. ``id`` is the SHA-256 of the ticket: the text itself is not kept."""
+    """A single-use ticket to enroll one agent's key. ``id`` is the SHA-256 of the ticket, whose text is not kept."""
 
     TABLE: ClassVar[str] = "enrollment_tickets"
     INDEXES: ClassVar[tuple[str, ...]] = ("agent_id",)
@@ -333,7 +333,8 @@ class ProxyOperation:
     """A proxied call and how far it got.
 
     ``delivery_state`` is admitted, dispatching, response_received or outcome_unknown; ``accounting_state`` is reserved,
-    committed or released.
+    committed or released. ``request_id`` is the client's authority request id, ``response`` the envelope it was answered
+    with, kept when there is such an id; ``passport_id`` is empty for a call an operator made without one.
     """
 
     TABLE: ClassVar[str] = "proxy_operations"
@@ -352,3 +353,17 @@ class ProxyOperation:
     response_received_at: int | None = None
     fingerprint: str = ""
     response: JsonObject | None = None
+    agent_id: str | None = None
+    mission_id: str | None = None
+    lane: str = ""
+    error_code: str | None = None
+
+
+@dataclass(frozen=True)
+class ProxyUsage:
+    """Proxied calls an account made in one month, those under way included. ``id`` is ``<operator id>/<YYYY-MM>``."""
+
+    TABLE: ClassVar[str] = "proxy_usage"
+    INDEXES: ClassVar[tuple[str, ...]] = ()
+    id: str
+    used: int = 0
