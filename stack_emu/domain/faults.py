@@ -21,6 +21,9 @@ PASSPORT_INVALID = FaultSpec("UNAUTHORIZED", 401, "The passport token is not val
 PASSPORT_BLOCKED = FaultSpec(
     "PASSPORT_BLOCKED", 403, "Agent {agent_id} may hold no passports: {reason}. Unblock the agent after reviewing it."
 )
+PASSPORT_CHECKED_OUT = FaultSpec(
+    "FORBIDDEN", 403, "Passport {jti} was checked out at {checked_out_at}: its work is over, issue a new one"
+)
 TIER_LIMIT_EXCEEDED = FaultSpec("TIER_LIMIT_EXCEEDED", 403, "The {tier} tier allows {limit} {what}; {used} are used")
 IDENTITY_REQUIREMENTS_NOT_MET = FaultSpec(
     "IDENTITY_REQUIREMENTS_NOT_MET", 403, "The passport does not meet the identity requirement of {service}: {missing}"
@@ -53,10 +56,16 @@ UPSTREAM_TIMEOUT = FaultSpec("UPSTREAM_TIMEOUT", 504, "{host} did not answer wit
 UPSTREAM_UNREACHABLE = FaultSpec("UPSTREAM_UNREACHABLE", 502, "{host} could not be reached: {reason}", "failure")
 RESPONSE_TOO_LARGE = FaultSpec("RESPONSE_TOO_LARGE", 502, "{host} answered with more than {limit} bytes", "failure")
 NOT_EMULATED = FaultSpec("NOT_EMULATED", 501, "{what} is not emulated. {hint}", "failure")
+CREDENTIAL_EXPIRED = FaultSpec(
+    "CREDENTIAL_EXPIRED", 403, "The credential of {connection} expired at {expired_at}; connect the service again"
+)
+MISSION_LIMIT_EXCEEDED = FaultSpec(
+    "MISSION_LIMIT_EXCEEDED", 403, "Mission {mission_id} allows {limit} {what}; {used} are used"
+)
 
 MISSION_COMPLETED = FaultSpec("MISSION_ENDED", 403, "Mission {mission_id} is completed; open or start another one")
 MISSION_REVOKED = FaultSpec("MISSION_ENDED", 403, "Mission {mission_id} is revoked; open or start another one")
-MISSION_EXPIRED = FaultSpec("MISSION_ENDED", 403, "Mission {mission_id} has expired; renew or start another one")
+MISSION_EXPIRED = FaultSpec("MISSION_ENDED", 403, "Mission {mission_id} has expired; open or start another one")
 MISSION_NOT_FOUND = FaultSpec("NOT_FOUND", 404, "Mission {mission_id} not found in this account")
 MISSION_MISSING = FaultSpec(
     "MISSION_REQUIRED", 403, "A passport is bound to exactly one Mission: send mission_ids with one ms_ id"

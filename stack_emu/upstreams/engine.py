@@ -22,11 +22,12 @@ from stack_emu.upstreams.errors import (
     UpstreamTooLarge,
     UpstreamUnreachable,
 )
+from stack_emu.upstreams.fakes import Fake, compile_fake
 from stack_emu.upstreams.forward import Forwarder, require_loopback, too_large
 from stack_emu.upstreams.hosts import HostTable
-from stack_emu.upstreams.packs import Pack, PackContext, find_pack
+from stack_emu.upstreams.packs import Pack, PackContext
 from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest
-from stack_emu.upstreams.routes import RouteRule, compile_routes, find_route, nearest_route, render_reply
+from stack_emu.upstreams.routes import RouteRule, find_route, nearest_route, render_reply
 from stack_emu.upstreams.seen import Exchange, seen_requests
 
 if TYPE_CHECKING:
@@ -56,17 +57,6 @@ TIMEOUT_S = 30.0
 MAX_REPLY_BYTES = 10 * 1024 * 1024
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _Fake:
-    """One upstream, ready to answer."""
-
-    name: str
-    rules: tuple[RouteRule, ...]
-    pack: Pack | None
-    forward: str | None
-    seed: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -110,8 +100,8 @@ class Upstreams:
         timeout_s: float = TIMEOUT_S,
         max_reply_bytes: int = MAX_REPLY_BYTES,
     ) -> None:
-        self._fakes = {name: _compile(name, upstream) for name, upstream in settings.items()}
-        self._hosts = HostTable({name: _host_names(self._fakes[name], one) for name, one in settings.items()})
+        self._fakes = {name: compile_fake(name, upstream) for name, upstream in settings.items()}
+        self._hosts = HostTable({name: self._fakes[name].host_names(one) for name, one in settings.items()})
         self._accepted = accepted
         self._retrieved = retrieved or (lambda world, connection_id: False)
         self._timeout_s = timeout_s
@@ -160,7 +150,7 @@ class Upstreams:
         if url is not None:
             require_loopback(url)
         self._hosts.add(name, hosts)
-        self._fakes.setdefault(name, _Fake(name, (), None, None, {}))
+        self._fakes.setdefault(name, Fake(name))
         self._overrides.pop(name, None)
         if url is not None:
             self._overrides[name] = url
@@ -198,7 +188,7 @@ class Upstreams:
             request: what the proxy sends.
             lane: the lane faults are counted in.
             about: further fields for fault rules, such as ``agent``, ``service`` and ``operation``.
-            scopes: what the caller may do with the credential when that is less than the connection; None when it is not.
+            scopes: what the caller may do with the credential, when that is less than the connection may.
 
         Raises:
             UpstreamUnreachable: a fault dropped the connection, or a forward has nobody listening.
@@ -242,23 +232,23 @@ class Upstreams:
 
     # --- who may ----------------------------------------------------------------------------------------------------
 
-    def _judge(self, world: World, fake: _Fake, request: UpstreamRequest) -> _Standing:
+    def _judge(self, world: World, fake: Fake, request: UpstreamRequest) -> _Standing:
         accepted = self._accepted(world, fake.name)
         credential = accepted_in(request, accepted)
         foreign = foreign_secrets(world.redactor, request, accepted)
         # A server behind a forward checks credentials itself, in ways that need not show one in the request.
         forwarded = fake.forward is not None or fake.name in self._overrides
         open_to_all = not foreign and (not accepted or forwarded)
-        served = credential is not None or open_to_all or _presigned(world, fake, request)
+        served = credential is not None or open_to_all or fake.presigned(world, request)
         return _Standing(credential, foreign, served)
 
-    def _judge_direct(self, world: World, fake: _Fake, request: UpstreamRequest) -> _Standing:
+    def _judge_direct(self, world: World, fake: Fake, request: UpstreamRequest) -> _Standing:
         accepted = self._accepted(world, fake.name)
         credential = accepted_in(request, accepted)
         foreign = foreign_secrets(world.redactor, request, accepted)
         if credential is not None and self._retrieved(world, credential.connection_id):
             return _Standing(credential, foreign, served=True)
-        if _presigned(world, fake, request):
+        if fake.presigned(world, request):
             return _Standing(None, foreign, served=True)
         hint = replies.bypass_hint(request.host, credential)
         return _Standing(None, foreign, served=not accepted and not foreign, bypass=hint)
@@ -266,7 +256,7 @@ class Upstreams:
     # --- answering --------------------------------------------------------------------------------------------------
 
     async def _run(
-        self, fake: _Fake, exchange: Exchange, standing: _Standing, act: Act, about: Mapping[str, str]
+        self, fake: Fake, exchange: Exchange, standing: _Standing, act: Act, about: Mapping[str, str]
     ) -> UpstreamReply:
         if standing.foreign:
             exchange.problem("leak", replies.leak_hint(standing.foreign, exchange.request.host))
@@ -279,7 +269,7 @@ class Upstreams:
             raise
 
     async def _faulted(
-        self, fake: _Fake, exchange: Exchange, standing: _Standing, act: Act, about: Mapping[str, str]
+        self, fake: Fake, exchange: Exchange, standing: _Standing, act: Act, about: Mapping[str, str]
     ) -> UpstreamReply:
         world, request = exchange.world, exchange.request
         call = {**about, "upstream": fake.name, "path": request.path, "method": request.method}
@@ -301,7 +291,7 @@ class Upstreams:
             raise too_large(request.host, self._max_reply_bytes)
         return reply
 
-    async def _answer(self, fake: _Fake, exchange: Exchange, standing: _Standing, act: Act) -> UpstreamReply:
+    async def _answer(self, fake: Fake, exchange: Exchange, standing: _Standing, act: Act) -> UpstreamReply:
         request = exchange.request
         if not standing.served:
             return replies.without_credential(fake.pack, fake.name, request)
@@ -325,7 +315,7 @@ class Upstreams:
         exchange.entry.route = "forward"
         return await self._forwarder.send(target, exchange.request)
 
-    def _render(self, fake: _Fake, exchange: Exchange, rule: RouteRule, act: Act) -> UpstreamReply:
+    def _render(self, fake: Fake, exchange: Exchange, rule: RouteRule, act: Act) -> UpstreamReply:
         from stack_emu.scenario.templates import TemplateError, Templates
 
         if self._templates is None:
@@ -336,7 +326,7 @@ class Upstreams:
             exchange.problem("crash", f"the reply of route {rule.pattern} of upstream {fake.name}: {error}.")
             return replies.crashed(fake.name, str(exchange.entry.hint))
 
-    def _ask_pack(self, fake: _Fake, pack: Pack, exchange: Exchange, standing: _Standing, act: Act) -> UpstreamReply:
+    def _ask_pack(self, fake: Fake, pack: Pack, exchange: Exchange, standing: _Standing, act: Act) -> UpstreamReply:
         world = exchange.world
         context = PackContext(
             world,
@@ -377,37 +367,15 @@ class Upstreams:
         if late:
             raise UpstreamTimeout(f"{host} did not answer within {self._timeout_s:g} seconds.")
 
-    def _fake(self, name: str) -> _Fake:
+    def _fake(self, name: str) -> Fake:
         fake = self._fakes.get(name)
         if fake is None:
             raise KeyError(f"there is no upstream {name!r}; there are: {', '.join(self._fakes) or 'none'}.")
         return fake
 
 
-def _compile(name: str, upstream: Upstream) -> _Fake:
-    try:
-        if upstream.forward is not None:
-            require_loopback(upstream.forward)
-        pack = find_pack(upstream.pack) if upstream.pack is not None else None
-        if pack is not None:
-            pack.check(upstream.seed)
-    except ValueError as error:
-        raise UpstreamSettingsError(f"upstream {name}: {error}") from None
-    return _Fake(name, compile_routes(name, upstream.routes), pack, upstream.forward, upstream.seed)
-
-
-def _host_names(fake: _Fake, upstream: Upstream) -> tuple[str, ...]:
-    if upstream.hosts or fake.pack is None:
-        return upstream.hosts
-    return fake.pack.hosts
-
-
 def _connection(standing: _Standing) -> str | None:
     return standing.credential.connection_id if standing.credential is not None else None
-
-
-def _presigned(world: World, fake: _Fake, request: UpstreamRequest) -> bool:
-    return fake.pack is not None and fake.pack.presigned(world, fake.name, request)
 
 
 def _direct_act(world: World, name: str, request: UpstreamRequest, lane: str) -> Act:
@@ -421,7 +389,7 @@ def _direct_act(world: World, name: str, request: UpstreamRequest, lane: str) ->
     return world.begin_act("upstream.direct", "", lane, logical, RowDraft("upstream.direct", "upstream"))
 
 
-def _crashed(fake: _Fake, exchange: Exchange, error: Exception) -> UpstreamReply:
+def _crashed(fake: Fake, exchange: Exchange, error: Exception) -> UpstreamReply:
     """Answer 500; only code locations are logged, because messages may quote the request."""
     place = "".join(traceback.format_tb(error.__traceback__)).rstrip()
     _log.error("upstream %s failed with %s\n%s", fake.name, type(error).__name__, place)
