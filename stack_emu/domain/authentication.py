@@ -33,12 +33,13 @@ def key_digest(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8")).hexdigest()
 
 
-def authenticate(world: World, bearer: str | None) -> Caller:
+def authenticate(world: World, bearer: str | None, *, single_use: bool = True) -> Caller:
     """Resolve a bearer to its caller.
 
     Args:
         world: the world asked.
         bearer: the text after ``Bearer``, or None.
+        single_use: whether presenting an agent JWT spends it; one that is spent already is refused either way.
 
     Returns:
         The caller; ``ANONYMOUS`` when there is no bearer.
@@ -49,7 +50,7 @@ def authenticate(world: World, bearer: str | None) -> Caller:
     if not bearer:
         return ANONYMOUS
     if bearer.count(".") == 2 and not bearer.startswith("sk_"):
-        return _token_caller(world, bearer)
+        return _token_caller(world, bearer, single_use)
     if bearer.startswith("tkt_"):
         return _ticket_caller(world, bearer)
     # The lookup is by digest: how long it takes says nothing about the characters of a key.
@@ -74,14 +75,14 @@ def _ticket_caller(world: World, bearer: str) -> Caller:
     return Caller(TICKET, ticket.operator_id, f"agent:{ticket.agent_id}", agent_id=ticket.agent_id, role="standard")
 
 
-def _token_caller(world: World, token: str) -> Caller:
+def _token_caller(world: World, token: str, single_use: bool) -> Caller:
     try:
         claims = unverified_claims(token)
     except TokenError as error:
         raise Fault(faults.UNAUTHORIZED, hint=f"The bearer looks like a JWT but is not one: {error}.") from None
     audience = claims.get("aud")
     if audience == AGENT_AUDIENCE or (isinstance(audience, list) and AGENT_AUDIENCE in audience):
-        return _agent_caller(world, token, claims)
+        return _agent_caller(world, token, claims, single_use)
     passport = live_passport(world, token)
     return Caller(
         kind=PASSPORT,
@@ -94,7 +95,7 @@ def _token_caller(world: World, token: str) -> Caller:
     )
 
 
-def _agent_caller(world: World, token: str, claims: Any) -> Caller:
+def _agent_caller(world: World, token: str, claims: Any, single_use: bool) -> Caller:
     agent = world.store.get(Agent, str(claims.get("sub")))
     if agent is None or agent.deleted or agent.public_key is None:
         raise Fault(faults.UNAUTHORIZED, hint=f"Agent {claims.get('sub')} has no enrolled key; enroll it first.")
@@ -108,7 +109,8 @@ def _agent_caller(world: World, token: str, claims: Any) -> Caller:
     use = AgentTokenUse(f"{agent.id}/{verified['jti']}", int(verified["exp"]) * 1000)
     if world.store.get(AgentTokenUse, use.id) is not None:
         raise Fault(faults.UNAUTHORIZED, hint="This agent JWT was used before; sign a fresh one for each request.")
-    world.store.put(use)
+    if single_use:
+        world.store.put(use)
     return Caller(AGENT, agent.operator_id, f"agent:{agent.id}", agent_id=agent.id, role="standard")
 
 

@@ -1,0 +1,401 @@
+"""MCP at ``/mcp``: Streamable HTTP of both protocol eras on one URL, a tool per operation.
+
+The protocol is the ``mcp`` package's (low-level server and session manager). The package is imported in a thread once
+the port is bound, because that takes longer than everything else together; requests wait for it. Answers are plain JSON
+unless ``mcp_json`` is False: no operation sends anything before its reply, the clients tried all take both, and in the
+handshake era JSON takes half the time of an event stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from stack_emu.domain import faults
+from stack_emu.domain.authentication import authenticate
+from stack_emu.kernel.dispatch import Call, authorise, dump, perform
+from stack_emu.kernel.errors import Fault
+from stack_emu.kernel.journal import Entry
+from stack_emu.kernel.operations import Caller, Command, Download, Registry
+from stack_emu.kernel.world import World
+from stack_emu.surfaces.mcp_bridge import Spawn, answer_asgi
+from stack_emu.surfaces.mcp_tools import Catalogue, ToolEntry, admits
+from stack_emu.surfaces.rest import LANE_HEADER, bearer_of, fault_body, fault_response
+from stack_emu.surfaces.server import LANE_KEY
+
+if TYPE_CHECKING:
+    from mcp.server.lowlevel import Server
+    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+    from mcp_types import CallToolResult
+
+    from stack_emu.hosting import HostedWorld
+
+MCP_PATH = "/mcp"
+STACK_HOSTS = ("mcp.getstack.run", "api.getstack.run")
+"""Names under which the endpoint is reached through the gateway."""
+
+_EXCHANGE = "stack_emu.exchange"
+_LIST_FRESH_MS = 60_000
+_LISTS_KEPT = 256
+_log = logging.getLogger("stack_emu")
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What a tool call needs to know of the HTTP request it came in.
+
+    Args:
+        world: the world asked.
+        caller: who is behind the bearer of this very request.
+        ticket: its arrival ticket.
+        origin: scheme and authority (and world prefix) the client used.
+        lane_suffix: text the client asked to be appended to its lane.
+    """
+
+    world: World
+    caller: Caller
+    ticket: int
+    origin: str
+    lane_suffix: str
+
+
+class McpSurface:
+    """Serves the tools of a registry to MCP clients, for every world of a server.
+
+    A session belongs to the principal and the world that opened it: to anybody else it does not exist. The bearer is
+    checked again on every request, so a revoked one is refused on its next.
+
+    Args:
+        registry: what to serve.
+        spawn: starts a background task and keeps a reference to it.
+        hosts: host names clients may use, besides STACK's own.
+        mcp_json: answer calls with JSON rather than with an event stream.
+        resource_metadata: (world, origin) → URL of the protected-resource metadata named in a 401, when there is one.
+        settle: called in the loading thread once everything is imported.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        spawn: Spawn,
+        *,
+        hosts: Iterable[str] = ("127.0.0.1", "localhost", "::1"),
+        mcp_json: bool = True,
+        resource_metadata: Callable[[World, str], str] | None = None,
+        settle: Callable[[], None] | None = None,
+    ) -> None:
+        self.resource_metadata = resource_metadata
+        self._registry = registry
+        self._spawn = spawn
+        self._hosts = tuple(hosts)
+        self._json = mcp_json
+        self._settle = settle
+        self._loading: asyncio.Task[None] | None = None
+        self._holder: asyncio.Task[None] | None = None
+        self._stop = asyncio.Event()
+        self._manager: StreamableHTTPSessionManager | None = None
+        self._calls: ToolCalls | None = None
+
+    async def start_loading(self) -> None:
+        """Begin to import what the endpoint needs, unless that has begun; returns at once."""
+        if self._loading is None:
+            self._loading = self._spawn(self._load())
+
+    async def ready(self) -> None:
+        """Wait until calls can be answered.
+
+        Raises:
+            Exception: what loading raised.
+        """
+        await self.start_loading()
+        assert self._loading is not None
+        await asyncio.shield(self._loading)
+
+    async def aclose(self) -> None:
+        """End every session and open stream; later requests are answered 503."""
+        self._stop.set()
+        if self._holder is not None:
+            await asyncio.gather(self._holder, return_exceptions=True)
+        _end_stream_watcher()
+
+    async def handle(self, hosted: HostedWorld, request: web.BaseRequest, origin: str) -> web.StreamResponse:
+        """Answer one HTTP request to the endpoint.
+
+        Args:
+            hosted: the world asked.
+            request: the HTTP request.
+            origin: scheme and authority (and world prefix) the client used.
+        """
+        world = hosted.world
+        ticket = world.lanes.ticket()
+        try:
+            caller = self._authenticate(world, request)
+        except Fault as fault:
+            return self._refuse(world, request, origin, fault)
+        await self.ready()
+        if self._stop.is_set() or self._manager is None:
+            return web.Response(status=503, text="The emulator is stopping; start it again to go on.")
+        lane = str(request.get(LANE_KEY) or request.headers.get(LANE_HEADER, ""))
+        exchange = Exchange(world, caller, ticket, origin, lane)
+        extra = {_EXCHANGE: exchange, "user": _principal(world, caller)}
+        return await answer_asgi(self._manager.asgi_app, request, extra, self._spawn)
+
+    @staticmethod
+    def _authenticate(world: World, request: web.BaseRequest) -> Caller:
+        bearer = bearer_of(request)
+        if bearer is None:
+            raise Fault(
+                faults.UNAUTHORIZED,
+                hint="Send Authorization: Bearer with an operator key, a member key, an agent JWT or a passport.",
+            )
+        # A connection of an MCP client is many requests behind one bearer, so an agent JWT serves for all of its 60 s.
+        return authenticate(world, bearer, single_use=False)
+
+    def _refuse(self, world: World, request: web.BaseRequest, origin: str, fault: Fault) -> web.StreamResponse:
+        entry = world.journal.add(world.now_ms(), "mcp", request.method, MCP_PATH)
+        entry.status, entry.code = fault.status, fault.code
+        response = fault_response(world, fault)
+        if fault.status == 401:
+            response.headers["WWW-Authenticate"] = self._challenge(world, request, origin, fault)
+        return response
+
+    def _challenge(self, world: World, request: web.BaseRequest, origin: str, fault: Fault) -> str:
+        """The WWW-Authenticate value of RFC 6750: no error is named when no credential was sent."""
+        parts = []
+        if "Authorization" in request.headers:
+            text = world.redactor.text(fault.message).replace("\\", "").replace('"', "'")
+            description = text.encode("ascii", "replace").decode("ascii").replace("\n", " ").replace("\r", " ")
+            parts += ['error="invalid_token"', f'error_description="{description}"']
+        if self.resource_metadata is not None:
+            parts.append(f'resource_metadata="{self.resource_metadata(world, origin)}"')
+        return "Bearer " + ", ".join(parts) if parts else "Bearer"
+
+    # --- loading ----------------------------------------------------------------------------------------------------
+
+    async def _load(self) -> None:
+        manager = await asyncio.get_running_loop().run_in_executor(None, self._build)
+        started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._holder = self._spawn(self._hold(manager, started))
+        await started
+        self._manager = manager
+
+    async def _hold(self, manager: StreamableHTTPSessionManager, started: asyncio.Future[None]) -> None:
+        # The manager's task group has to be entered and left by one task.
+        async with manager.run():
+            started.set_result(None)
+            await self._stop.wait()
+
+    def _build(self) -> StreamableHTTPSessionManager:
+        from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+        from mcp.server.transport_security import TransportSecuritySettings
+
+        names = [f"[{name}]" if ":" in name else name for name in (*self._hosts, *STACK_HOSTS)]
+        hosts = [form for name in names for form in (name, f"{name}:*")]
+        security = TransportSecuritySettings(
+            enable_dns_rebinding_protection=True,
+            allowed_hosts=hosts,
+            allowed_origins=[f"{scheme}://{host}" for scheme in ("http", "https") for host in hosts],
+        )
+        self._calls = ToolCalls(Catalogue(self._registry), self._spawn)
+        server = build_server(self._calls)
+        manager = StreamableHTTPSessionManager(server, json_response=self._json, security_settings=security)
+        if self._settle is not None:
+            self._settle()
+        return manager
+
+
+def build_server(calls: ToolCalls) -> Server[Any]:
+    """The low-level MCP server over a set of tools.
+
+    Its list of tools is kept in wire form per protocol version and kind of caller; OpenTelemetry's middleware is left
+    out; looking a schema up spares each call of the 2026 era a listing.
+    """
+    import mcp_types as types
+    from mcp.server.caching import CacheHint
+    from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+    from mcp.server.lowlevel import Server
+    from mcp.shared.exceptions import MCPError
+
+    lists: dict[Any, HandlerResult] = {}
+
+    async def list_tools(
+        ctx: ServerRequestContext[Any, Any], params: types.PaginatedRequestParams | None
+    ) -> types.ListToolsResult:
+        if params is not None and params.cursor is not None:
+            raise MCPError(code=types.INVALID_PARAMS, message="The tools come in one page; leave cursor out")
+        visible = calls.catalogue.visible(_exchange(ctx).caller)
+        return types.ListToolsResult(tools=[types.Tool.model_validate(entry.definition) for entry in visible])
+
+    async def call_tool(ctx: ServerRequestContext[Any, Any], params: types.CallToolRequestParams) -> CallToolResult:
+        return await calls.call(_exchange(ctx), params.name, params.arguments or {})
+
+    async def keep_lists(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        if ctx.method != "tools/list" or (ctx.params and ctx.params.get("cursor") is not None):
+            return await call_next(ctx)
+        caller = _exchange(ctx).caller
+        shape = (ctx.protocol_version, caller.kind, caller.role, caller.scopes)
+        if shape not in lists:
+            if len(lists) >= _LISTS_KEPT:
+                lists.clear()
+            lists[shape] = await call_next(ctx)
+        return lists[shape]
+
+    server: Server[Any] = Server(
+        "stack-emu",
+        version=_version(),
+        title="STACK (local emulator)",
+        instructions="Agents, passports, missions and the credential proxy of an emulated STACK account.",
+        cache_hints={"tools/list": CacheHint(ttl_ms=_LIST_FRESH_MS, scope="private")},
+        get_tool_input_schema=calls.catalogue.schema,
+        on_list_tools=list_tools,
+        on_call_tool=call_tool,
+    )
+    server.middleware[:] = [keep_lists]
+    return server
+
+
+class ToolCalls:
+    """Runs tool calls.
+
+    Args:
+        catalogue: the tools.
+        spawn: starts a background task and keeps a reference to it.
+    """
+
+    def __init__(self, catalogue: Catalogue, spawn: Spawn) -> None:
+        self.catalogue = catalogue
+        self._spawn = spawn
+
+    async def call(self, exchange: Exchange, name: str, arguments: Mapping[str, Any]) -> CallToolResult:
+        """Call a tool and word its reply or refusal as a tool result.
+
+        Raises:
+            MCPError: invalid params (-32602) when there is no such tool.
+        """
+        world = exchange.world
+        entry = world.journal.add(world.now_ms(), "mcp", "tools/call", MCP_PATH, caller=exchange.caller.kind)
+        tool = self.catalogue.entries.get(name)
+        if tool is None:
+            raise self._unknown(exchange, entry, name)
+        entry.route, entry.operation = name, tool.operation.name
+        try:
+            result = _success(tool, await self._run(exchange, entry, tool, arguments))
+        except Fault as fault:
+            return _refusal(world, entry, fault)
+        except Exception:
+            _log.exception("tool %s failed inside the emulator", name)
+            return _refusal(world, entry, Fault(faults.INTERNAL_ERROR, operation=tool.operation.name))
+        entry.status = tool.operation.rest.status if tool.operation.rest is not None else 200
+        return result
+
+    async def _run(self, exchange: Exchange, entry: Entry, tool: ToolEntry, arguments: Mapping[str, Any]) -> Any:
+        call = Call(
+            tool.operation,
+            exchange.caller,
+            {},
+            exchange.origin,
+            lane_suffix=exchange.lane_suffix,
+            ticket=exchange.ticket,
+            tool=str(tool.definition["name"]),
+        )
+        try:
+            if not admits(tool.operation.auth, exchange.caller):
+                authorise(exchange.world, call, Command())  # names the credential that would do, whatever the arguments
+            entry.unread = tool.unknown(arguments)
+            call.raw = tool.check(arguments)
+            return await perform(exchange.world, call, self._spawn)
+        finally:
+            entry.lane = call.lane
+            # Masked only now: the call itself may have taught the redactor a secret.
+            entry.request = exchange.world.redactor.value(tool.operation.without_secrets(arguments))
+
+    def _unknown(self, exchange: Exchange, entry: Entry, name: str) -> Exception:
+        from mcp.shared.exceptions import MCPError
+        from mcp_types import INVALID_PARAMS
+
+        near = self.catalogue.nearest(name, exchange.caller)
+        hint = f"the nearest is {near}" if near is not None else "this credential may call none"
+        shown = exchange.world.redactor.text(name[:100])
+        entry.status, entry.code = 404, "UNKNOWN_TOOL"
+        entry.problem, entry.hint = "unmatched", f"There is no tool {shown}; {hint}."
+        return MCPError(code=INVALID_PARAMS, message=f"Unknown tool: {shown}; {hint}")
+
+
+def _success(tool: ToolEntry, reply: Any) -> CallToolResult:
+    """The bare JSON of the REST reply as text; objects as structured content too."""
+    from mcp_types import CallToolResult, TextContent
+
+    if isinstance(reply, Download):
+        return CallToolResult(content=[_download(tool, reply)])
+    value = {} if reply is None else dump(reply)
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    structured = value if isinstance(value, dict) else None
+    return CallToolResult(content=[TextContent(text=text)], structured_content=structured)
+
+
+def _download(tool: ToolEntry, reply: Download) -> Any:
+    from mcp_types import BlobResourceContents, EmbeddedResource, TextContent
+
+    try:
+        return TextContent(text=reply.body.decode("utf-8"))
+    except UnicodeDecodeError:
+        uri = f"stack-emu://download/{reply.filename or tool.definition['name']}"
+        blob = base64.b64encode(reply.body).decode("ascii")
+        return EmbeddedResource(resource=BlobResourceContents(uri=uri, mime_type=reply.media, blob=blob))
+
+
+def _refusal(world: World, entry: Entry, fault: Fault) -> CallToolResult:
+    """A fault as a tool error: STACK's envelope as text.
+
+    It is not structured content: clients that check this against the tool's output schema do so for errors as well
+    (@modelcontextprotocol/sdk, Client.callTool) and would hide the envelope behind a schema violation.
+    """
+    from mcp_types import CallToolResult, TextContent
+
+    entry.status, entry.code = fault.status, fault.code
+    text = json.dumps(fault_body(world, fault), separators=(",", ":"), ensure_ascii=False)
+    return CallToolResult(content=[TextContent(text=text)], is_error=True)
+
+
+def _exchange(ctx: Any) -> Exchange:
+    exchange: Exchange = ctx.request.scope[_EXCHANGE]
+    return exchange
+
+
+def _principal(world: World, caller: Caller) -> Any:
+    """Whose a session is: the world, the account and the credential's lane (an agent's JWTs are one credential)."""
+    from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+    from mcp.server.auth.provider import AccessToken
+
+    subject = "|".join((caller.kind, caller.lane, caller.member_id or ""))
+    token = AccessToken(
+        token="",
+        client_id=caller.operator_id,
+        scopes=[],
+        subject=subject,
+        claims={"iss": world.name},
+    )
+    return AuthenticatedUser(token)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("stack-emu")
+    except PackageNotFoundError:
+        return "0"
+
+
+def _end_stream_watcher() -> None:
+    """End the task sse-starlette leaves in the loop after its first stream, which polls for a uvicorn server."""
+    for task in asyncio.all_tasks():
+        if getattr(task.get_coro(), "__qualname__", "") == "_shutdown_watcher":
+            task.cancel()
