@@ -36,28 +36,16 @@ class _Table:
     def swap(self, key: str, record: Any | None) -> Any | None:
         """Put ``record`` (or nothing) at ``key`` and return what stood there."""
         old = self.rows.get(key)
-        if old is not None:
-            self._unindex(key, old)
         if record is None:
             self.rows.pop(key, None)
         else:
             self.rows[key] = record
-            self._index(key, record)
+        for name, index in self.indexes.items():
+            before = () if old is None else _index_values(getattr(old, name))
+            after = () if record is None else _index_values(getattr(record, name))
+            if before != after:  # a value that stays keeps its place in the order
+                _move(index, key, before, after)
         return old
-
-    def _index(self, key: str, record: Any) -> None:
-        for name, index in self.indexes.items():
-            for value in _index_values(getattr(record, name)):
-                index.setdefault(value, {})[key] = None
-
-    def _unindex(self, key: str, record: Any) -> None:
-        for name, index in self.indexes.items():
-            for value in _index_values(getattr(record, name)):
-                keys = index.get(value)
-                if keys is not None:
-                    keys.pop(key, None)
-                    if not keys:
-                        del index[value]
 
     def copy(self) -> _Table:
         twin = _Table(tuple(self.indexes))
@@ -66,6 +54,17 @@ class _Table:
             name: {value: dict(keys) for value, keys in index.items()} for name, index in self.indexes.items()
         }
         return twin
+
+
+def _move(index: dict[Any, dict[str, None]], key: str, before: tuple[Any, ...], after: tuple[Any, ...]) -> None:
+    for value in before:
+        keys = index.get(value)
+        if keys is not None:
+            keys.pop(key, None)
+            if not keys:
+                del index[value]
+    for value in after:
+        index.setdefault(value, {})[key] = None
 
 
 def _index_values(value: Any) -> tuple[Any, ...]:
