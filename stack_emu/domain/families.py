@@ -7,7 +7,20 @@ from stack_emu.kernel.operations import Registry
 
 def registry() -> Registry:
     """All operations, collected from the family modules."""
-    from stack_emu.domain import agents, connections, credentials, enrollment, governance, grants, services
+    from stack_emu.domain import (
+        agents,
+        connections,
+        credentials,
+        enrollment,
+        governance,
+        grants,
+        jwks,
+        mission_records,
+        missions,
+        passports,
+        revocation,
+        services,
+    )
 
     return Registry(
         (
@@ -18,5 +31,10 @@ def registry() -> Registry:
             connections,
             grants,
             credentials,
+            missions,
+            mission_records,
+            passports,
+            revocation,
+            jwks,
         )
     )

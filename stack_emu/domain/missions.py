@@ -1,0 +1,374 @@
+"""Missions: opening and ending them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from pydantic import Field
+
+from stack_emu.domain import faults
+from stack_emu.domain.agents import require_agent
+from stack_emu.domain.authentication import ACCOUNT_AND_AGENT
+from stack_emu.domain.revocation import revoke
+from stack_emu.domain.state import Agent, Mission, Passport
+from stack_emu.kernel.acts import Act
+from stack_emu.kernel.canonical import digest
+from stack_emu.kernel.clock import iso
+from stack_emu.kernel.dispatch import Context
+from stack_emu.kernel.errors import Fault
+from stack_emu.kernel.operations import Audit, Auth, Caller, Command, Reply, Rest, Tool, on_timer, operation
+from stack_emu.kernel.world import Timer, World
+
+DEFAULT_LIFETIME_SECONDS = 900
+MAX_LIFETIME_SECONDS = 86_400
+EXPIRE = "mission.expire"
+_LIMITS = (
+    "max_actions",
+    "max_dropoff_bytes",
+    "coverage_cap_cents",
+    "max_duration_seconds",
+    "max_concurrent_intents",
+    "max_actions_per_service",
+)
+DETAILS = (
+    "expected_counterparties",
+    "baseline_profile",
+    "expected_output_shape",
+    "cap_behavior",
+    "parent_passport_services",
+    "requested_access",
+    "requested_operations",
+    "authority_binding_ids",
+)
+_ENDED = {"completed": faults.MISSION_COMPLETED, "revoked": faults.MISSION_REVOKED, "expired": faults.MISSION_EXPIRED}
+
+
+class MissionTerms(Command):
+    """What a mission is for and how far it may go."""
+
+    intent_summary: str = Field(min_length=1, max_length=2000, description="What the mission is for, in words")
+    agent_id: str | None = Field(
+        None, description="Agent the mission is assigned to; any agent may use it when left out"
+    )
+    intent_services: list[str] = Field([], description="Services it is expected to use")
+    expected_counterparties: list[str] | None = Field(None, description="Who it is expected to deal with")
+    baseline_profile: dict[str, Any] | None = Field(None, description="Expected behaviour, for comparison")
+    expected_output_shape: dict[str, Any] | None = Field(None, description="JSON Schema of the expected output")
+    max_actions: int | None = Field(None, ge=1, description="Most actions")
+    max_dropoff_bytes: int | None = Field(None, ge=0, description="Most bytes deposited in drop-offs")
+    coverage_cap_cents: int | None = Field(None, ge=0, description="Most money at stake, in cents")
+    max_duration_seconds: int | None = Field(
+        None, ge=1, description="Longest life in seconds; bounds expires_in_seconds"
+    )
+    max_concurrent_intents: int | None = Field(None, ge=1, description="Most intents awaiting approval at once")
+    max_actions_per_service: dict[str, int] | None = Field(None, description="Most actions for each service")
+    cap_behavior: dict[str, str] | None = Field(None, description="What happens when a cap is reached")
+    expires_in_seconds: int | None = Field(
+        None, ge=1, le=MAX_LIFETIME_SECONDS, description="Life in seconds: 900 when left out, at most 86400"
+    )
+    parent_passport_services: list[str] | None = Field(None, description="Services of the passport it is opened under")
+    fleet_policy_id: str | None = Field(None, description="Fleet policy; fleets are not emulated")
+    idempotency_key: str | None = Field(None, max_length=255, description="The same key and body open one mission only")
+    requested_access: list[dict[str, Any]] | None = Field(None, description="Access asked for, for each connection")
+    requested_operations: list[dict[str, Any]] | None = Field(None, description="Operations asked for")
+    limits: dict[str, Any] | None = Field(None, description="Further limits by name")
+    authority_binding_ids: list[str] | None = Field(None, description="Authority bindings; kept, not checked")
+
+
+class MissionById(Command):
+    """Names a mission."""
+
+    mission_id: str = Field(description="Mission id (ms_…)")
+
+
+class OpenedMission(Reply):
+    """A mission that was opened."""
+
+    mission_id: str
+    claim_id: str
+    expires_at: str
+    agent_id: str | None
+    status: str
+
+
+class EndedMission(Reply):
+    """A mission that has ended."""
+
+    mission_id: str
+    claim_id: str
+    status: str
+    terminal_state: str
+    transitioned: bool = Field(description="Whether this call ended it")
+    completed_at: str | None = None
+    revoked_at: str | None = None
+    reason: str | None = None
+    revoked_passports: list[str] = Field(description="Passports that ended with it in this call")
+
+
+def status_of(world: World, mission: Mission) -> str:
+    """The mission's status now: one whose time is up is expired even before its timer ran."""
+    return "expired" if mission.status == "active" and mission.expires_at <= world.now_ms() else mission.status
+
+
+def require_live_mission(world: World, operator_id: str, mission_id: str) -> Mission:
+    """The operator's mission, when it is still running.
+
+    Raises:
+        Fault: 403 MISSION_ENDED or 404 NOT_FOUND in the wording SDK 3.0.0 and later turn into ``MissionEndedError``.
+    """
+    mission = world.store.get(Mission, mission_id)
+    if mission is None or mission.operator_id != operator_id:
+        raise Fault(faults.MISSION_NOT_FOUND, mission_id=mission_id)
+    status = status_of(world, mission)
+    if status != "active":
+        raise Fault(_ENDED[status], mission_id=mission_id)
+    return mission
+
+
+def require_visible_mission(ctx: Context, mission_id: str) -> Mission:
+    """The mission a caller names, when it may see it: an agent its own, a passport the one it is bound to.
+
+    Raises:
+        Fault: NOT_FOUND.
+    """
+    mission = ctx.world.store.get(Mission, mission_id)
+    if (
+        mission is None
+        or mission.operator_id != ctx.operator_id
+        or not is_visible_mission(ctx.world, ctx.caller, mission)
+    ):
+        if ctx.maybe_act is not None and ctx.caller.agent_id is None:
+            ctx.row.agent_id = None
+        raise Fault(faults.MISSION_NOT_FOUND, mission_id=mission_id)
+    return mission
+
+
+def is_visible_mission(world: World, caller: Caller, mission: Mission) -> bool:
+    """Whether a caller may see a mission of its account."""
+    if caller.passport_jti is not None:
+        passport = world.store.get(Passport, caller.passport_jti)
+        return passport is not None and passport.mission_id == mission.id
+    return caller.agent_id is None or caller.agent_id == mission.agent_id
+
+
+def subject_mission(world: World, command: Any) -> str | None:
+    """The agent of the mission a command names, for its lane."""
+    mission = world.store.get(Mission, command.mission_id)
+    return mission.agent_id if mission is not None else None
+
+
+def assignee(ctx: Context, agent_id: str | None) -> Agent | None:
+    """The agent a mission is to be assigned to; an agent's own credential opens missions for itself only.
+
+    Raises:
+        Fault: NOT_FOUND for an unknown agent or, with an agent's credential, any other.
+    """
+    chosen = agent_id or ctx.caller.agent_id
+    if ctx.caller.agent_id is not None and chosen != ctx.caller.agent_id:
+        raise Fault(faults.NOT_FOUND, what="Agent", id=chosen)
+    return require_agent(ctx.world, ctx.operator_id, chosen) if chosen is not None else None
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The outcome of opening a mission: the mission, and whether an idempotency key found it again."""
+
+    mission: Mission
+    repeated: bool
+
+
+def open_terms(ctx: Context, terms: MissionTerms, agent: Agent | None) -> Opening:
+    """Open a mission with these terms, or find the one opened with the same idempotency key and terms.
+
+    Raises:
+        Fault: CONFLICT for a key used with other terms, NOT_EMULATED for a fleet's mission.
+    """
+    if terms.fleet_policy_id is not None:
+        raise Fault(
+            faults.NOT_EMULATED, what="A mission of a fleet (fleet_policy_id)", hint="Leave fleet_policy_id out."
+        )
+    fingerprint = digest([agent.id if agent else None, terms.model_dump(mode="json", exclude_unset=True)])
+    if terms.idempotency_key is not None:
+        known = ctx.world.store.find(Mission, idempotency_key=terms.idempotency_key, operator_id=ctx.operator_id)
+        for mission in known:
+            if mission.details.get("fingerprint") != fingerprint:
+                raise Fault(
+                    faults.CONFLICT, problem=f"{mission.id} was opened with this idempotency_key and other terms"
+                )
+            return Opening(mission, repeated=True)
+    asked = terms.expires_in_seconds or DEFAULT_LIFETIME_SECONDS
+    lifetime = min(terms.expires_in_seconds or terms.max_duration_seconds or asked, terms.max_duration_seconds or asked)
+    details = {name: value for name in DETAILS if (value := getattr(terms, name)) is not None}
+    mission = Mission(
+        id=ctx.act.new_id("mission", "ms_"),
+        claim_id=ctx.act.new_id("claim", "pc_"),
+        operator_id=ctx.operator_id,
+        intent_summary=terms.intent_summary,
+        intent_services=tuple(terms.intent_services),
+        agent_id=agent.id if agent is not None else None,
+        created_at=ctx.stamp_ms,
+        expires_at=ctx.now_ms + min(lifetime, MAX_LIFETIME_SECONDS) * 1000,
+        limits={**(terms.limits or {}), **{n: v for n in _LIMITS if (v := getattr(terms, n)) is not None}},
+        details={**details, "fingerprint": fingerprint},
+        idempotency_key=terms.idempotency_key,
+    )
+    ctx.world.store.put(mission)
+    payload = {"mission_id": mission.id}
+    timer_id = f"{EXPIRE}/{mission.id}"
+    ctx.world.arm(Timer(timer_id, mission.expires_at, EXPIRE, ctx.act.lane, mission.operator_id, payload))
+    return Opening(mission, repeated=False)
+
+
+@operation(
+    "missions.open",
+    rest=Rest("POST", "/v1/missions", status=201),
+    tool=Tool("stack_open_mission"),
+    auth=Auth(bearers=ACCOUNT_AND_AGENT, scope="passports:write", role="standard"),
+    audit=Audit("mission.open", layer="vault"),
+    subject=lambda world, command: command.agent_id,
+    source="sdk 4.0.0 missions.open",
+    grade="documented",
+)
+def open_mission(ctx: Context, command: MissionTerms) -> OpenedMission:
+    """Open a mission. Passports are then issued for it, and none outlives it.
+
+    Raises:
+        Fault: NOT_FOUND for an unknown agent, CONFLICT for an idempotency key used with another body.
+    """
+    ctx.row.set(intent=command.intent_summary, services=command.intent_services or None)
+    opening = open_terms(ctx, command, assignee(ctx, command.agent_id))
+    mission = opening.mission
+    ctx.row.set(agent_id=mission.agent_id, mission=mission.id, repeated=opening.repeated or None)
+    return OpenedMission(
+        mission_id=mission.id,
+        claim_id=mission.claim_id,
+        expires_at=iso(mission.expires_at),
+        agent_id=mission.agent_id,
+        status=status_of(ctx.world, mission),
+    )
+
+
+class CompleteMission(MissionById):
+    """Ends a mission well."""
+
+    output: dict[str, Any] | None = Field(None, description="What the mission produced")
+
+
+class RevokeMission(MissionById):
+    """Ends a mission before its work is done."""
+
+    reason: Literal["adversarial", "operator_initiated_clean"] = Field(
+        description="adversarial when something went wrong, operator_initiated_clean when it is only stopped"
+    )
+    notes: str | None = Field(None, max_length=1000, description="More about the reason")
+
+
+@dataclass(frozen=True)
+class _Ending:
+    status: str
+    terminal_state: str
+    sentence: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _end(world: World, act: Act, mission: Mission, ending: _Ending) -> tuple[Mission, list[str]]:
+    """End a mission, and with it every passport bound to it that still lives."""
+    now = act.now_ms
+    details = {**mission.details, "terminal_state": ending.terminal_state, "end_claim_id": act.new_id("claim", "pc_")}
+    ended = replace(mission, status=ending.status, ended_at=now, details=details, **ending.changes)
+    world.store.put(ended)
+    world.disarm(f"{EXPIRE}/{mission.id}")
+    bound = [
+        passport
+        for passport in world.store.find(Passport, mission_id=mission.id)
+        if passport.revoked_at is None and passport.expires_at > now
+    ]
+    done = revoke(world, act, bound, revocation="mission", reason=ending.sentence, cascade=True)
+    act.row.set(agent_id=mission.agent_id, mission=mission.id, intent=mission.intent_summary)
+    act.row.set(terminal_state=ending.terminal_state, revoked_passports=sum(map(len, done)))
+    return ended, [passport.id for group in done for passport in group]
+
+
+def _ended_reply(mission: Mission, transitioned: bool, revoked: list[str]) -> EndedMission:
+    ended = iso(mission.ended_at or mission.expires_at)
+    return EndedMission(
+        mission_id=mission.id,
+        claim_id=mission.details.get("end_claim_id") or mission.claim_id,
+        status=mission.status,
+        terminal_state=mission.details.get("terminal_state") or "expired",
+        transitioned=transitioned,
+        completed_at=ended if mission.status == "completed" else None,
+        revoked_at=ended if mission.status == "revoked" else None,
+        reason=mission.end_reason,
+        revoked_passports=revoked,
+    )
+
+
+@operation(
+    "missions.complete",
+    rest=Rest("POST", "/v1/missions/{mission_id}/complete"),
+    tool=Tool("stack_complete_mission", idempotent=True),
+    auth=Auth(bearers=ACCOUNT_AND_AGENT, scope="passports:write", role="standard"),
+    audit=Audit("mission.complete", layer="vault"),
+    subject=subject_mission,
+    source="sdk 4.0.0 missions.complete",
+    grade="documented",
+)
+def complete_mission(ctx: Context, command: CompleteMission) -> EndedMission:
+    """Complete a mission and revoke its passports. Completing it again changes nothing and says so.
+
+    Raises:
+        Fault: NOT_FOUND, MISSION_ENDED when it was revoked or has expired.
+    """
+    ctx.row.set(mission=command.mission_id)
+    mission = require_visible_mission(ctx, command.mission_id)
+    if mission.status == "completed":
+        return _ended_reply(mission, False, [])
+    require_live_mission(ctx.world, ctx.operator_id, mission.id)
+    ending = _Ending(
+        "completed", "completed_successful", f"Mission {mission.id} is completed", {"output": command.output}
+    )
+    return _ended_reply(*_transition(ctx, mission, ending))
+
+
+@operation(
+    "missions.revoke",
+    rest=Rest("POST", "/v1/missions/{mission_id}/revoke"),
+    tool=Tool("stack_revoke_mission", destructive=True, idempotent=True),
+    auth=Auth(bearers=ACCOUNT_AND_AGENT, scope="passports:write", role="standard"),
+    audit=Audit("mission.revoke", layer="vault"),
+    subject=subject_mission,
+    source="sdk 4.0.0 missions.revoke",
+    grade="documented",
+)
+def revoke_mission(ctx: Context, command: RevokeMission) -> EndedMission:
+    """Revoke a mission and, whatever the reason, its passports. A mission that has ended already stays as it is.
+
+    Raises:
+        Fault: NOT_FOUND.
+    """
+    ctx.row.set(mission=command.mission_id, reason=command.reason)
+    mission = require_visible_mission(ctx, command.mission_id)
+    status = status_of(ctx.world, mission)
+    if status != "active":
+        return _ended_reply(replace(mission, status=status), False, [])
+    changes = {"end_reason": command.reason, "end_notes": command.notes}
+    terminal = "revoked_adversarial" if command.reason == "adversarial" else "revoked_clean"
+    ending = _Ending("revoked", terminal, f"Mission {mission.id} is revoked", changes)
+    return _ended_reply(*_transition(ctx, mission, ending))
+
+
+def _transition(ctx: Context, mission: Mission, ending: _Ending) -> tuple[Mission, bool, list[str]]:
+    ended, revoked = _end(ctx.world, ctx.act, mission, ending)
+    return ended, True, revoked
+
+
+@on_timer(EXPIRE)
+def expire_mission(world: World, act: Act, timer: Timer) -> None:
+    """A mission's time is up: it is expired, and a passport that would outlive it dies with it."""
+    mission = world.store.get(Mission, timer.payload["mission_id"])
+    if mission is None or mission.status != "active":
+        return
+    _end(world, act, mission, _Ending("expired", "expired", f"Mission {mission.id} has expired"))

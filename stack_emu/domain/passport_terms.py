@@ -1,0 +1,128 @@
+"""What a passport is asked to be, and making a root passport from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+from pydantic import Field
+
+from stack_emu.domain import faults
+from stack_emu.domain.issuance import DEFAULT_TTL_SECONDS, MODE_RANK, Draft, mint, require_holder
+from stack_emu.domain.narrowing import IntentUse, ScopeInput, choose, granted
+from stack_emu.domain.state import Agent, JsonObject, Mission, Passport, ServiceScope
+from stack_emu.kernel.dispatch import Context
+from stack_emu.kernel.errors import Fault
+from stack_emu.kernel.operations import Command
+
+
+class IntentInput(Command):
+    """What a passport is for."""
+
+    summary: str = Field("", max_length=500, description="What the agent is going to do, in words")
+    services: list[str] = Field([], description="Services it is going to use")
+    will_delegate: bool = Field(False, description="Whether it is going to delegate")
+    estimated_duration_seconds: int | None = Field(None, ge=0, description="How long it is expected to take")
+
+
+class PassportTerms(Command):
+    """What a passport shall be."""
+
+    ttl_seconds: int = Field(
+        DEFAULT_TTL_SECONDS, ge=60, le=3600, description="Life in seconds: 60 to 3600, 900 when left out"
+    )
+    scopes: list[ScopeInput] | None = Field(
+        None, description="What it may use of each connection; all grants when left out"
+    )
+    services: list[ScopeInput | str] | None = Field(None, description="The same, as providers or connection ids")
+    intents: list[IntentUse | str] | None = Field(None, description="Named intents of the grants to keep to")
+    identity_claim_ids: list[str] | None = Field(
+        None, description="Identity claims; accepted, identity is not emulated"
+    )
+    intent: IntentInput | str | None = Field(None, description="What it is for; enforced and logged agents need one")
+    checkpoint_interval_seconds: int | None = Field(
+        None, ge=60, le=3600, description="Seconds between checkpoints: 60 to 3600; 300 in enforced mode when left out"
+    )
+    accountability_mode: Literal["enforced", "logged", "standard"] | None = Field(
+        None, description="Stricter mode than the agent's own"
+    )
+    authority_binding_ids: list[str] | None = Field(None, description="Authority bindings; kept, not checked")
+
+
+def issue(ctx: Context, agent: Agent, mission: Mission | None, terms: PassportTerms) -> Passport:
+    """Make a root passport for an agent.
+
+    Args:
+        ctx: the call; its row is filled in.
+        agent: who gets it.
+        mission: a live mission, or None where the world's ``compat`` allows that.
+        terms: what it shall be.
+
+    Raises:
+        Fault: PASSPORT_BLOCKED, FORBIDDEN, ACCOUNTABILITY_REQUIRED, SCOPE_ESCALATION, NOT_FOUND or INVALID_REQUEST.
+    """
+    intent = intent_of(terms)
+    ctx.row.set(
+        agent_id=agent.id,
+        mission=mission.id if mission else None,
+        intent=intent["summary"] if intent else None,
+        services=list(intent["services"]) if intent else None,
+    )
+    require_holder(agent)
+    if mission is not None and mission.agent_id not in (None, agent.id):
+        reason = f"{mission.id} is assigned to agent {mission.agent_id}; open a mission for {agent.id} or unassigned"
+        raise Fault(faults.FORBIDDEN, reason=reason)
+    mode = _mode(agent, terms.accountability_mode)
+    if mode != "standard" and not (intent and intent["summary"]):
+        raise Fault(faults.ACCOUNTABILITY_REQUIRED, agent_id=agent.id, mode=mode)
+    draft = Draft(
+        agent=agent,
+        accountability=mode,
+        services=_services(ctx, agent, terms),
+        mission=mission,
+        intent=intent,
+        ttl_seconds=terms.ttl_seconds,
+        interval_seconds=terms.checkpoint_interval_seconds,
+        authority_binding_ids=tuple(terms.authority_binding_ids or ()),
+    )
+    return mint(ctx, draft)
+
+
+def intent_of(terms: PassportTerms) -> JsonObject | None:
+    """The intent of a request as it is kept; a bare string (raw HTTP) is its summary."""
+    given = IntentInput(summary=terms.intent) if isinstance(terms.intent, str) else terms.intent
+    if given is None:
+        return None
+    kept: dict[str, Any] = {
+        "summary": given.summary,
+        "services": list(given.services),
+        "will_delegate": given.will_delegate,
+    }
+    if given.estimated_duration_seconds is not None:
+        kept["estimated_duration_seconds"] = given.estimated_duration_seconds
+    return kept
+
+
+def _mode(agent: Agent, asked: str | None) -> str:
+    if asked is None or asked == agent.accountability_mode:
+        return agent.accountability_mode
+    if MODE_RANK[asked] < MODE_RANK[agent.accountability_mode]:
+        problem = (
+            f"accountability_mode: {asked} is weaker than {agent.accountability_mode}, the mode of agent {agent.id}"
+        )
+        raise Fault(faults.INVALID_REQUEST, problem=problem, details={"fields": {"accountability_mode": "is weaker"}})
+    return asked
+
+
+def _services(ctx: Context, agent: Agent, terms: PassportTerms) -> tuple[ServiceScope, ...]:
+    wanted = terms.scopes if terms.scopes is not None else terms.services
+    chosen = choose(ctx, granted(ctx, agent), wanted)
+    if terms.intents is None:
+        return chosen
+    names = [entry if isinstance(entry, str) else entry.name for entry in terms.intents]
+    known = {name for scope in chosen for name in scope.intents}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        problem = f"intents: {unknown[0]} is not granted to {agent.id}; granted: {', '.join(sorted(known)) or 'none'}"
+        raise Fault(faults.INVALID_REQUEST, problem=problem, details={"fields": {"intents": problem}})
+    return tuple(replace(scope, intents=tuple(name for name in scope.intents if name in names)) for scope in chosen)
