@@ -24,14 +24,8 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from stack_emu.surfaces import gateway_refusals as refusals
-from stack_emu.surfaces.gateway_connection import (
-    Connection,
-    Dial,
-    Tunnel,
-    normal_host,
-    read_authority,
-    read_basic_credentials,
-)
+from stack_emu.surfaces.gateway_connection import Connection, Dial, Tunnel
+from stack_emu.surfaces.gateway_heads import normal_host, read_authority, read_basic_credentials
 from stack_emu.surfaces.gateway_refusals import Refusal
 from stack_emu.surfaces.gateway_tls import CertificateAuthority
 

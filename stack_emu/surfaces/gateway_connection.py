@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import re
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from stack_emu.surfaces import gateway_refusals as refusals
+from stack_emu.surfaces.gateway_heads import (
+    origin_form,
+    read_absolute_form,
+    read_authority,
+    read_header,
+    single_use_answer,
+)
 from stack_emu.surfaces.gateway_refusals import CHALLENGE, Refusal
 
 HEAD_LIMIT = 64 * 1024
@@ -19,7 +23,6 @@ HEAD_LIMIT = 64 * 1024
 
 _TLS_HANDSHAKE = 0x16
 _CONNECT = b"CONNECT "
-_AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]{1,253})):([0-9]{1,5})")
 
 Dial = Callable[
     [Callable[[], asyncio.BaseProtocol], str, int], Awaitable[tuple[asyncio.BaseTransport, asyncio.BaseProtocol]]
@@ -230,7 +233,7 @@ class Connection(asyncio.Protocol):
     async def _relay(
         self, world: str, authority: tuple[str, int], *, opening: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n"
     ) -> None:
-        far = RelayEnd()
+        far = RelayEnd(single_use=not opening)
         try:
             transport, _ = await asyncio.wait_for(self._owner.dial(lambda: far, *authority), self._owner.idle_timeout)
         except (OSError, asyncio.TimeoutError) as problem:
@@ -277,11 +280,16 @@ class Connection(asyncio.Protocol):
 
 
 class RelayEnd(asyncio.Protocol):
-    """One end of a tunnel whose bytes pass through untouched."""
+    """One end of a tunnel whose bytes pass through untouched.
 
-    def __init__(self) -> None:
+    Args:
+        single_use: this end is the server of a plain request; its answer has to say that the connection will close.
+    """
+
+    def __init__(self, *, single_use: bool = False) -> None:
         self.transport: asyncio.Transport | None = None
         self.ended = False
+        self._single_use = single_use
         self._other: RelayEnd | None = None
         self._early = bytearray()
 
@@ -291,8 +299,9 @@ class RelayEnd(asyncio.Protocol):
         self._other = other
         other._other = self
         if other._early:
-            transport.write(bytes(other._early))
+            early = bytes(other._early)
             other._early.clear()
+            other.data_received(early)
         if other.ended and transport.can_write_eof():
             transport.write_eof()
 
@@ -305,7 +314,14 @@ class RelayEnd(asyncio.Protocol):
         """Pass bytes to the other end."""
         if self._other is None or self._other.transport is None:
             self._early += data
-        elif not self._other.transport.is_closing():
+            return
+        if self._single_use:
+            data, kept = single_use_answer(bytes(self._early) + data)
+            self._early[:] = kept or b""
+            self._single_use = kept is not None
+            if len(self._early) > HEAD_LIMIT:
+                self._other.transport.abort()
+        if not self._other.transport.is_closing():
             self._other.transport.write(data)
 
     def eof_received(self) -> bool:
@@ -335,64 +351,6 @@ class RelayEnd(asyncio.Protocol):
         """Read from the other end again."""
         if self._other is not None and self._other.transport is not None:
             self._other.transport.resume_reading()
-
-
-def read_authority(text: str) -> tuple[str, int] | None:
-    """Read ``host:port`` (IPv6 in brackets); return the host in lower case without a trailing dot, or None."""
-    match = _AUTHORITY.fullmatch(text)
-    if match is None or not 0 < int(match[3]) < 65536:
-        return None
-    host = normal_host(match[1] or match[2])
-    return (host, int(match[3])) if host else None
-
-
-def normal_host(host: str) -> str:
-    """Return a host name as the gateway compares them: lower case, no trailing dot, no brackets."""
-    return host.strip("[]").lower().rstrip(".")
-
-
-def read_header(head: bytes, name: bytes) -> str | None:
-    """Return the first value of a header (name in lower case) in a raw head, or None."""
-    for line in head.split(b"\r\n")[1:]:
-        field, colon, value = line.partition(b":")
-        if colon and field.lower() == name:
-            return value.strip().decode("latin-1")
-    return None
-
-
-def read_absolute_form(head: bytes) -> tuple[str, int] | None:
-    """Return host and port of a plain ``http://`` request target, or None when it has another form."""
-    parts = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
-    match = re.match(r"(?i)http://([^/?#]*)", parts[1]) if len(parts) == 3 else None
-    if match is None:
-        return None
-    authority = match[1].rpartition("@")[2]
-    return read_authority(authority) or read_authority(f"{authority}:80")
-
-
-def origin_form(head: bytes) -> bytes:
-    """Rewrite the head of a proxy request for the server it names: path only, no proxy headers, one request."""
-    line, *fields = head[:-4].split(b"\r\n")
-    method, target, version = line.split(b" ")
-    path = re.sub(rb"(?i)^http://[^/?#]*", b"", target)
-    if not path.startswith(b"/"):
-        path = b"/" + path
-    kept = [field for field in fields if not field.lower().startswith((b"proxy-", b"connection:"))]
-    # The next request may be for another host, and this connection now belongs to one: so it ends after the answer.
-    return b"\r\n".join([b" ".join([method, path, version]), *kept, b"Connection: close", b"", b""])
-
-
-def read_basic_credentials(authorization: str) -> tuple[str, str] | None:
-    """Read ``Basic <base64 of user:password>``; return user and password, or None when it is anything else."""
-    scheme, _, encoded = authorization.partition(" ")
-    if scheme.lower() != "basic":
-        return None
-    try:
-        decoded = base64.b64decode(encoded.strip(), validate=True).decode("utf-8")
-    except (binascii.Error, UnicodeDecodeError):
-        return None
-    user, colon, password = decoded.partition(":")
-    return (user, password) if colon else None
 
 
 def _feed(protocol: asyncio.BaseProtocol, data: bytes) -> None:

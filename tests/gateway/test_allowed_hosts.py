@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import trustme
 
+from stack_emu.surfaces.gateway_heads import single_use_answer
+
 REAL = "files.example.com"
 SIZE = 8 * 1024 * 1024
 
@@ -138,6 +140,7 @@ def test_a_pooled_plain_connection_finds_the_allowed_host_after_an_emulated_one(
         first = pool.request("GET", "http://slack.com/a", headers=headers, retries=False)
         second = pool.request("GET", f"http://{REAL}/b", headers=headers, retries=False)
         third = pool.request("GET", "http://slack.com/c", headers=headers, retries=False)
+    assert second.headers["Connection"] == "close"
     assert first.json()["target"][2] == "slack.com"
     assert second.json()["line"] == "GET /b HTTP/1.1"
     assert third.json()["raw_path"] == "/c"
@@ -197,6 +200,19 @@ def test_either_end_closes_the_other(allowing, raw_client):
     assert client.answer()[0] == 200
     assert client.file.read() == b""
     assert allowing.wait_for_no_tasks() == 0
+
+
+def test_the_answer_to_a_plain_request_says_that_the_connection_ends():
+    early = b"HTTP/1.1 100 Continue\r\n\r\n"
+    head = b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5\r\nConnection: keep-alive\r\nX: y\r\n\r\n"
+    closing = b"HTTP/1.1 200 OK\r\nX: y\r\nConnection: close\r\n\r\n"
+    whole = early + head + b"body\r\n\r\nmore"
+    assert single_use_answer(whole) == (early + closing + b"body\r\n\r\nmore", None)
+    assert single_use_answer(early) == (early, b"")
+    for cut in range(1, len(early + head)):
+        sent, kept = single_use_answer(whole[:cut])
+        rest, nothing = single_use_answer(kept + whole[cut:])
+        assert (sent + rest, nothing) == (early + closing + b"body\r\n\r\nmore", None)
 
 
 @pytest.mark.parametrize("listed", ["api.getstack.run", "API.getstack.run.", "slack.com:443"])
