@@ -10,12 +10,23 @@ from typing import Any
 
 import pytest
 
+from tests import evidence
 from stack_emu.hosting import HostedWorld, Hosting
 from stack_emu.scenario.loader import loads
 from stack_emu.scenario.models import Scenario
 from stack_emu.surfaces.server import Server
 
 KEY = "sk_live_emu_operator"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-evidence", action="store_true", help="rewrite stack_emu/evidence.json from this run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    evidence.watch_operations()
+    evidence.watch_sdk()
+    config.pluginmanager.register(evidence.EvidencePlugin(config), "stack-emu-evidence")
 
 
 @dataclass

@@ -76,7 +76,7 @@ class VirtualClock:
 
 
 def iso(ms: int) -> str:
-    """ISO-8601 with milliseconds and ``Z``, the form STACK-like APIs print instants in."""
+    """ISO-8601 with milliseconds and ``Z``, the form APIs print instants in."""
     whole, rest = divmod(ms, 1000)
     return datetime.fromtimestamp(whole, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%S") + f".{rest:03d}Z"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from stack_emu.kernel.errors import WorldError
+
 
 class UpstreamError(Exception):
     """An upstream gave no answer. The message is one sentence without secrets."""
@@ -33,5 +35,5 @@ class UpstreamRefused(UpstreamError):
         super().__init__(message or f"an injected fault answers with {code}.")
 
 
-class UpstreamSettingsError(ValueError):
+class UpstreamSettingsError(WorldError):
     """The settings of an upstream cannot work; the message names the upstream and what to write instead."""
