@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stack_emu.scenario.model_rules import ModelMatch, ModelRule
@@ -68,9 +69,12 @@ def find_rule(rules: Sequence[ModelRule], facts: Facts) -> int:
 
 def quote(text: str) -> str:
     """Text in quotes, its middle left out when it is long."""
-    if len(text) > _SHOWN:
-        text = f"{text[: _SHOWN // 2]} … {text[-_SHOWN // 2 :]}"
-    return repr(text)
+    return repr(_shorten(text))
+
+
+def shown(value: Any) -> str:
+    """A JSON value in one line, its middle left out when it is long."""
+    return _shorten(json.dumps(value, ensure_ascii=False))
 
 
 def describe_when(when: ModelMatch) -> str:
@@ -159,6 +163,10 @@ def bare_name(name: str) -> str:
     """The MCP tool a client tool named `mcp__<server>__<tool>` stands for; any other name unchanged."""
     parts = name.split("__", 2)
     return parts[2] if len(parts) == 3 and parts[0] == "mcp" and parts[1] else name
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]} … {text[-_SHOWN // 2 :]}"
 
 
 def _plain(value: object) -> str:

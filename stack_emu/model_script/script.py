@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stack_emu.model_script.conversation import Conversation
-from stack_emu.model_script.matching import Facts, Unscripted, describe_when, find_rule, quote
+from stack_emu.model_script.matching import Facts, Unscripted, describe_when, find_rule, quote, shown
 from stack_emu.model_script.routing import Offer, Route, route_call
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def render_part(templates: Templates, value: Any, variables: dict[str, Any], whe
     try:
         return templates.render(value, variables)
     except TemplateError as error:
-        seen = f"result is {quote(str(variables['result']))}" if "result" in variables else "no call has been made yet"
+        seen = f"result is {shown(variables['result'])}" if "result" in variables else "no call has been made yet"
         raise Unscripted(f"{where}: {error} ({seen}).") from None
 
 

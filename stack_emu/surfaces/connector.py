@@ -191,11 +191,16 @@ class _Connection:
         self._task = loop.create_task(self._live())
 
     async def ready(self) -> None:
-        await asyncio.wait([self._listed, self._task], return_when=asyncio.FIRST_COMPLETED)
-        if not self._listed.done():
-            raise ServerUnusable(self.dial.name, self._reason or "the connection was closed before it was ready")
+        """Wait until the server has listed its tools."""
+        seconds = self._connector.answer_seconds
+        await asyncio.wait([self._listed, self._task], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if self._listed.done():
+            return
+        late = f"{shown_url(self.dial.url)} did not list its tools within {seconds:g} s"
+        raise ServerUnusable(self.dial.name, self._reason or late)
 
     async def call(self, tool: str, arguments: dict[str, Any]) -> CallOutcome:
+        """Call a tool; a session that broke is an error result."""
         outcome: asyncio.Future[CallOutcome] = asyncio.get_running_loop().create_future()
         if not self._task.done():
             await self._requests.put(_Request(tool, arguments, outcome))
@@ -205,10 +210,11 @@ class _Connection:
         return _failed_call(self.dial.name, self._reason or "the connection was closed")
 
     async def close(self) -> None:
+        """End the session; one that is still being opened, or does not end, is broken off."""
         await self._requests.put(None)
-        try:
-            await asyncio.wait_for(asyncio.shield(self._task), self._connector.connect_seconds)
-        except asyncio.TimeoutError:
+        if self._listed.done():
+            await asyncio.wait([self._task], timeout=self._connector.connect_seconds)
+        if not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task])
 

@@ -11,8 +11,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
@@ -29,6 +31,7 @@ from stack_emu.surfaces.messages_faults import answer_fault, drops_reply, take_f
 from stack_emu.surfaces.messages_models import list_models, retrieve_model
 from stack_emu.surfaces.messages_request import MessagesRequest, read_request
 from stack_emu.surfaces.messages_side import side_reply
+from stack_emu.surfaces.messages_threads import Threads, scope_of
 from stack_emu.surfaces.messages_turns import ReplyWriter, new_id
 
 if TYPE_CHECKING:
@@ -50,6 +53,8 @@ class _Stop:
     stop_sequence: str | None = None
 
 
+_Emit = Callable[[dict[str, Any]], None]
+_Hold = Callable[[Sequence[dict[str, Any]]], None]
 _Event = dict[str, Any] | _Stop | ApiError
 
 
@@ -79,6 +84,7 @@ class MessagesSurface:
         self._connector = connector or Connector()
         self._leaks = leaks
         self._templates: Templates | None = None
+        self._threads: WeakKeyDictionary[World, Threads] = WeakKeyDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def handle(self, world: World, request: web.BaseRequest, path: str) -> web.StreamResponse:
@@ -161,9 +167,12 @@ class MessagesSurface:
         answer = await answer_fault(exchange, inject) if inject else None
         if answer is not None:
             return answer
-        request = read_request(body, exchange.betas)
+        threads = self._threads.setdefault(exchange.world, Threads())
+        scope = scope_of(exchange.api_key(), body)
+        request = read_request(threads.expand(body, exchange.betas, scope), exchange.betas)
+        held = partial(threads.hold, request.body, scope, _message_id(exchange)) if body.get("thread") else None
         events: asyncio.Queue[_Event] = asyncio.Queue()
-        task = asyncio.get_running_loop().create_task(self._reply(exchange, request, events))
+        task = asyncio.get_running_loop().create_task(self._reply(exchange, request, events, held))
         # A task of its own, so that a client that hangs up leaves no MCP call half done.
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -171,10 +180,18 @@ class MessagesSurface:
             return await _stream(exchange, request, events, drop=drops_reply(inject))
         return await _whole(exchange, request, events, drop=drops_reply(inject))
 
-    async def _reply(self, exchange: Exchange, request: MessagesRequest, events: asyncio.Queue[_Event]) -> None:
+    async def _reply(
+        self, exchange: Exchange, request: MessagesRequest, events: asyncio.Queue[_Event], hold: _Hold | None
+    ) -> None:
         """Make a reply: its blocks, then how it ends."""
+        blocks: list[dict[str, Any]] = []
+
+        def emit(block: dict[str, Any]) -> None:
+            blocks.append(block)
+            events.put_nowait(block)
+
         try:
-            stop = await self._make(exchange, request, events.put_nowait)
+            stop = await self._make(exchange, request, emit)
         except ApiError as error:
             end: _Event = error
         except Unscripted as error:
@@ -184,11 +201,13 @@ class MessagesSurface:
             end = ApiError(500, "The emulator failed while making this reply; its log says why.")
         else:
             end = stop
+            if hold is not None and stop.stop_reason != "refusal":
+                hold(blocks)
         if isinstance(end, ApiError):
             exchange.note_refusal(end)
         events.put_nowait(end)
 
-    async def _make(self, exchange: Exchange, request: MessagesRequest, emit: Callable[[_Event], None]) -> _Stop:
+    async def _make(self, exchange: Exchange, request: MessagesRequest, emit: _Emit) -> _Stop:
         conversation = read_conversation(request.messages, request.system)
         self._note(exchange, request, conversation)
         side = side_reply(request, conversation)
@@ -211,7 +230,7 @@ class MessagesSurface:
         request: MessagesRequest,
         conversation: Conversation,
         connections: Connections,
-        emit: Callable[[_Event], None],
+        emit: _Emit,
     ) -> _Stop:
         offer = _offer(request, connections)
         facts = self._facts(exchange, request, conversation, offer)

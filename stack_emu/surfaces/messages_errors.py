@@ -36,6 +36,7 @@ class ApiError(Exception):
         problem: the violation a strict run fails for (`unscripted`, `unknown_field`), if it is one.
         unread: fields of the request that nobody looked at.
         headers: further response headers.
+        details: the error's `details`, which clients read codes from.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class ApiError(Exception):
         problem: str | None = None,
         unread: tuple[str, ...] = (),
         headers: Mapping[str, str] | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -55,10 +57,14 @@ class ApiError(Exception):
         self.problem = problem
         self.unread = unread
         self.headers = dict(headers or {})
+        self.details = dict(details or {})
 
     def body(self, request_id: str) -> dict[str, Any]:
         """The JSON body."""
-        return {"type": "error", "error": {"type": self.type, "message": self.message}, "request_id": request_id}
+        error: dict[str, Any] = {"type": self.type, "message": self.message}
+        if self.details:
+            error["details"] = self.details
+        return {"type": "error", "error": error, "request_id": request_id}
 
 
 def invalid(message: str) -> ApiError:

@@ -13,7 +13,7 @@ from stack_emu.kernel.canonical import canonical_json
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.world import World
 from stack_emu.surfaces.messages_errors import ApiError, invalid
-from stack_emu.surfaces.messages_fields import CONNECTOR_BETAS
+from stack_emu.surfaces.messages_fields import KNOWN_BETAS
 from stack_emu.surfaces.messages_turns import new_id
 
 LANE_HEADER = "X-Stack-Emu-Lane"
@@ -41,7 +41,7 @@ class Exchange:
         self.digest = _hash(f"{request.method} {path}".encode())
         self.entry = world.journal.add(world.now_ms(), "messages", request.method, path, lane="model")
         self.betas = _beta_names(request)
-        self.entry.unread = tuple(f"anthropic-beta:{name}" for name in self.betas if name not in CONNECTOR_BETAS)
+        self.entry.unread = tuple(f"anthropic-beta:{name}" for name in self.betas if name not in KNOWN_BETAS)
         self._leaks = leaks
 
     @property

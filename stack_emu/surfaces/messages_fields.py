@@ -12,6 +12,8 @@ from dataclasses import dataclass
 BETA_2025_04 = "mcp-client-2025-04-04"
 BETA_2025_11 = "mcp-client-2025-11-20"
 CONNECTOR_BETAS = (BETA_2025_04, BETA_2025_11)
+BETA_THREADS = "message-threads-2026-08-12"
+KNOWN_BETAS = frozenset({*CONNECTOR_BETAS, BETA_THREADS, "token-counting-2024-11-01"})
 REFUSED_BETAS = frozenset({"mcp-client-2026-09-15"})
 
 
@@ -63,7 +65,6 @@ CREATE = MODELLED | frozenset(ACCEPTED)
 NOT_SERVED: Mapping[str, str] = {
     "compaction": "send the messages in full",
     "container": "leave it out; there is no code execution",
-    "thread": "send the messages in full",
     "fallbacks": "name the model you want in model",
     "fallback_credit_token": "leave it out; nothing is billed",
     "billing_policy": "leave it out; nothing is billed",

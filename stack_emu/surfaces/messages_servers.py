@@ -1,7 +1,7 @@
 """The MCP servers of a request and which of their tools it enables, in both generations of the connector.
 
 Source: anthropic 2.12.0 `beta_request_mcp_server_*_param.py` and `beta_mcp_toolset_param.py`, Anthropic's connector
-page (each server referenced by exactly one toolset since 2025-11-20). A disabled tool is the client's wish and no error.
+page (each server referenced by exactly one toolset since 2025-11-20). A disabled tool is the client's wish, no error.
 """
 
 from __future__ import annotations
