@@ -20,13 +20,21 @@ class HostTable:
     def __init__(self, hosts: Mapping[str, Iterable[str]]) -> None:
         self._owners: dict[str, str] = {}
         for upstream, names in hosts.items():
-            for name in names:
-                key = name.lower().rstrip(".")
-                owner = self._owners.setdefault(key, upstream)
-                if owner != upstream:
-                    raise UpstreamSettingsError(
-                        f"upstreams {owner} and {upstream} both claim {key}; leave it to one of them."
-                    )
+            self.add(upstream, names)
+
+    def add(self, upstream: str, names: Iterable[str]) -> None:
+        """Give an upstream more host names.
+
+        Raises:
+            UpstreamSettingsError: when another upstream has one of them.
+        """
+        for name in names:
+            key = name.lower().rstrip(".")
+            owner = self._owners.setdefault(key, upstream)
+            if owner != upstream:
+                raise UpstreamSettingsError(
+                    f"upstreams {owner} and {upstream} both claim {key}; leave it to one of them."
+                )
 
     def owner(self, host: str) -> str | None:
         """The upstream that answers for a host name (any case, without port), or None.
