@@ -61,9 +61,11 @@ async def direct_call(hosted: HostedWorld, request: web.BaseRequest, url: str) -
     name = upstreams.host_owner(parts.hostname or "", parts.port)
     body = await request.read()
     reply = await upstreams.direct(
-        hosted.world, name, UpstreamRequest(request.method, url, tuple(request.headers.items()), body)
+        hosted.world, name, UpstreamRequest(request.method, url, tuple(request.headers.items()), body=body)
     )
     headers = [
-        (key, value) for key, value in reply.headers if key.lower() not in ("content-length", "transfer-encoding")
+        (key, value)
+        for key, value in reply.headers.items()
+        if key.lower() not in ("content-length", "transfer-encoding")
     ]
     return web.Response(status=reply.status, headers=headers, body=reply.body)
