@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import errno
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -109,11 +110,15 @@ async def _start_gateway(server: Server, options: argparse.Namespace, host: str)
     from stack_emu.surfaces.host_gateway import HostGateway
 
     try:
-        gateway = await asyncio.to_thread(HostGateway, server, options.allow_host)
+        gateway = await asyncio.to_thread(HostGateway, server, options.allow_host, _tell)
     except ValueError as error:
         raise UsageError(str(error)) from None
     await gateway.start(host)
     return gateway
+
+
+def _tell(sentence: str) -> None:
+    print(f"stack-emu: gateway: {sentence}", file=sys.stderr, flush=True)
 
 
 def _bind_problem(error: OSError, host: str, port: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,16 +30,22 @@ class HostGateway:
     Args:
         server: whose worlds it leads to.
         allow: hosts tunnelled untouched, beside those of the worlds' scenarios.
+        tell: given one sentence for each refusal, for the user to see; clients tend to hide them.
     """
 
-    def __init__(self, server: Server, allow: Iterable[str] = ()) -> None:
+    def __init__(self, server: Server, allow: Iterable[str] = (), tell: Callable[[str], None] | None = None) -> None:
         self._server = server
         self._folder = tempfile.TemporaryDirectory(prefix="stack-emu-")
         self.authority = CertificateAuthority.create()
         self.ca_file = str(Path(self._folder.name) / "ca-bundle.pem")
         allowed = {*allow, *(host for hosted in server.hosting for host in hosted.scenario.gateway.allow)}
         self._gateway = Gateway(
-            self._answer, self.emulates, token=secrets.token_urlsafe(18), ca=self.authority, allow=sorted(allowed)
+            self._answer,
+            self.emulates,
+            token=secrets.token_urlsafe(18),
+            ca=self.authority,
+            allow=sorted(allowed),
+            tell=tell,
         )
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
