@@ -226,7 +226,7 @@ def _passport(
         ttl = min(ttl, interval)
     services = _service_scopes(world, agent, declared.services)
     summary = declared.intent or (mission.intent_summary if mission else None)
-    jti = declared.id or derived_id(world, "passport", "pp_", f"{agent.id}/{declared.env}/{declared.mission}")
+    jti = _jti(world, declared)
     names = tuple(dict.fromkeys(scope.service_name for scope in services))
     passport = Passport(
         id=jti,
@@ -247,6 +247,22 @@ def _passport(
 
     world.store.put(passport)
     arm_silence(world, passport, f"agent:{agent.id}/passport:{jti}")
+
+
+def _jti(world: World, declared: models.Passport) -> str:
+    return declared.id or derived_id(world, "passport", "pp_", f"{declared.agent}/{declared.env}/{declared.mission}")
+
+
+def scenario_tokens(world: World, scenario: Scenario) -> dict[str, str]:
+    """The tokens of the scenario's passports by the environment variable they are handed out in."""
+    from stack_emu.domain.passports import token_for
+
+    tokens = {}
+    for declared in scenario.passports:
+        passport = world.store.get(Passport, _jti(world, declared))
+        if declared.env is not None and passport is not None:
+            tokens[declared.env] = token_for(world, passport)
+    return tokens
 
 
 def _service_scopes(world: World, agent: Agent, wanted: Sequence[str] | None) -> tuple[ServiceScope, ...]:

@@ -269,7 +269,7 @@ class Server:
 
     def describe(self, hosted: HostedWorld) -> dict[str, Any]:
         """Everything a client needs to use a world."""
-        from stack_emu.domain.passports import scenario_tokens
+        from stack_emu.domain.provision import scenario_tokens
 
         base = self.world_url(hosted.world.name)
         return {
