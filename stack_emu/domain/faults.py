@@ -56,9 +56,6 @@ UPSTREAM_TIMEOUT = FaultSpec("UPSTREAM_TIMEOUT", 504, "{host} did not answer wit
 UPSTREAM_UNREACHABLE = FaultSpec("UPSTREAM_UNREACHABLE", 502, "{host} could not be reached: {reason}", "failure")
 RESPONSE_TOO_LARGE = FaultSpec("RESPONSE_TOO_LARGE", 502, "{host} answered with more than {limit} bytes", "failure")
 NOT_EMULATED = FaultSpec("NOT_EMULATED", 501, "{what} is not emulated. {hint}", "failure")
-CREDENTIAL_EXPIRED = FaultSpec(
-    "CREDENTIAL_EXPIRED", 403, "The credential of {connection} expired at {expired_at}; connect the service again"
-)
 MISSION_LIMIT_EXCEEDED = FaultSpec(
     "MISSION_LIMIT_EXCEEDED", 403, "Mission {mission_id} allows {limit} {what}; {used} are used"
 )

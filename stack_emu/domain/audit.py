@@ -1,0 +1,294 @@
+"""The raw audit log: listing it, exporting it and checking its chain.
+
+Columns and hash formula are those of docs/api/audit. Rows carry one field more, ``metadata``, with what STACK has no
+column for; it is outside the hash, like most columns.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from stack_emu.domain import faults
+from stack_emu.domain.audit_hash import row_hash
+from stack_emu.domain.authentication import ACCOUNT
+from stack_emu.kernel.audit import GENESIS, Row, verify_chain
+from stack_emu.kernel.clock import iso, parse_iso
+from stack_emu.kernel.dispatch import Context
+from stack_emu.kernel.errors import Fault
+from stack_emu.kernel.operations import Auth, Command, Download, Reply, Rest, Tool, operation
+
+EXPORT_LIMIT = 50_000
+COLUMNS = tuple(column.name for column in fields(Row) if column.name != "metadata")
+
+_READ = Auth(bearers=ACCOUNT, scope="audit:read", role="readonly")
+_MEDIA = {"application/x-ndjson": "ndjson", "application/ndjson": "ndjson", "text/csv": "csv"}
+
+
+def _instant(text: str) -> str:
+    parse_iso(text)
+    return text
+
+
+Instant = Annotated[str, AfterValidator(_instant)]
+
+
+class ListAudit(Command):
+    """Which rows to list."""
+
+    limit: int = Field(20, ge=1, le=100, description="At most this many rows, 1 to 100")
+    since: int | None = Field(None, ge=0, description="Only rows newer than this instant, in epoch milliseconds")
+    agent_id: str | None = Field(None, description="Only rows of this agent")
+    passport_jti: str | None = Field(None, description="Only rows of this passport")
+    action: str | None = Field(None, description="Only rows with this action, such as credential.proxy")
+    page: int | None = Field(None, ge=1, description="Page number from 1; with it the reply is a bare array (SDK 0.1)")
+
+
+class AuditEntry(Reply):
+    """One row of the raw log."""
+
+    entry_id: str
+    timestamp: int
+    trace_id: str
+    span_id: str
+    parent_span_id: str | None
+    operator_id: str
+    agent_id: str | None
+    passport_jti: str | None
+    layer: str
+    action: str
+    outcome: str
+    duration_ms: int | None
+    payload_hash: str | None
+    error_code: str | None
+    error_message: str | None
+    prev_entry_hash: str
+    entry_hash: str
+    metadata: dict[str, Any]
+
+
+class AuditPage(Reply):
+    """Rows, newest first."""
+
+    entries: list[AuditEntry]
+    max_timestamp: int | None
+
+
+class ExportAudit(Command):
+    """Which rows to export, and how."""
+
+    from_: Instant | None = Field(None, alias="from", description="First instant, ISO-8601, inclusive")
+    to: Instant | None = Field(None, description="Last instant, ISO-8601, exclusive")
+    agent_id: str | None = Field(None, description="Only rows of this agent")
+    passport_jti: str | None = Field(None, description="Only rows of this passport")
+    action: str | None = Field(None, description="Only rows with this action")
+    format: Literal["json", "ndjson", "csv"] | None = Field(
+        None, description="json (default), ndjson or csv; the Accept header says it too"
+    )
+    accept: str = Field("", description="Media types wanted: application/json, application/x-ndjson or text/csv")
+
+
+class AuditExport(Reply):
+    """Rows, oldest first. ``truncated`` says that more than 50,000 matched: go on from the last timestamp."""
+
+    entries: list[AuditEntry]
+    count: int
+    truncated: bool
+
+
+class VerifyChain(Command):
+    """Which part of the chain to check."""
+
+    from_: Instant | None = Field(None, alias="from", description="First instant, ISO-8601, inclusive")
+    to: Instant | None = Field(None, description="Last instant, ISO-8601, exclusive")
+    limit: int | None = Field(None, ge=1, description="At most this many rows, from the oldest")
+
+
+class ChainBreak(Reply):
+    """Where the chain stops holding."""
+
+    index: int
+    entry_id: str
+    timestamp: int
+    problem: str
+
+
+class ChainReport(Reply):
+    """What checking the chain found."""
+
+    valid: bool
+    checked: int
+    first_break: ChainBreak | None
+    head: str
+
+
+class ChainHead(Reply):
+    """The end of the chain."""
+
+    entry_hash: str
+    entry_count: int
+    entry_id: str | None
+    timestamp: int | None
+
+
+def entry_of(row: Row) -> AuditEntry:
+    """A row as the API shows it."""
+    return AuditEntry(**{name: getattr(row, name) for name in COLUMNS}, metadata=dict(row.metadata))
+
+
+def visible(ctx: Context) -> Callable[[Row], bool]:
+    """Which rows a caller may see: a member limited to connections sees no row about another one."""
+    allowed = ctx.caller.allowed_connections
+    if allowed is None:
+        return lambda row: True
+    return lambda row: row.metadata.get("connection") is None or row.metadata["connection"] in allowed
+
+
+def _selected(ctx: Context, command: ListAudit | ExportAudit, *, newest_first: bool) -> Iterator[Row]:
+    rows = ctx.world.audit.rows(ctx.operator_id)
+    wanted = {
+        name: value for name in ("agent_id", "passport_jti", "action") if (value := getattr(command, name)) is not None
+    }
+    may_see = visible(ctx)
+    for row in reversed(rows) if newest_first else iter(rows):
+        if all(getattr(row, name) == value for name, value in wanted.items()) and may_see(row):
+            yield row
+
+
+@operation(
+    "audit.list",
+    rest=Rest("GET", "/v1/audit"),
+    tool=Tool("stack_list_audit", read_only=True, hidden=("page",)),
+    auth=_READ,
+    source="sdk 4.0.0 audit.list; sdk 0.1.0 audit.list (page, action); docs/api/audit",
+    grade="documented",
+)
+def list_audit(ctx: Context, command: ListAudit) -> AuditPage | list[AuditEntry]:
+    """List audit rows, newest first. Poll with ``since`` set to the last ``max_timestamp``."""
+    rows = _selected(ctx, command, newest_first=True)
+    if command.since is not None:
+        since = command.since
+        rows = (row for row in rows if row.timestamp > since)
+    skipped = 0 if command.page is None else (command.page - 1) * command.limit
+    chosen = [row for _, row in zip(range(skipped + command.limit), rows)][skipped:]  # noqa: B905 - stops at either end
+    entries = [entry_of(row) for row in chosen]
+    if command.page is not None:
+        return entries
+    return AuditPage(entries=entries, max_timestamp=max((row.timestamp for row in chosen), default=None))
+
+
+@operation(
+    "audit.export",
+    rest=Rest("GET", "/v1/audit/export", headers={"Accept": "accept"}),
+    tool=Tool("stack_export_audit", read_only=True, hidden=("accept",)),
+    auth=_READ,
+    source="docs/api/audit (parameters, formats, row limit); the shape of the JSON form is not published",
+    grade="documented",
+)
+def export_audit(ctx: Context, command: ExportAudit) -> AuditExport | Download:
+    """Export audit rows, oldest first, as JSON, NDJSON or CSV; at most 50,000 rows."""
+    chosen: list[Row] = []
+    truncated = False
+    within = _window(command.from_, command.to)
+    for row in _selected(ctx, command, newest_first=False):
+        if within(row):
+            truncated = len(chosen) == EXPORT_LIMIT
+            if truncated:
+                break
+            chosen.append(row)
+    form = command.format or _accepted(command.accept)
+    if form == "ndjson":
+        lines = "".join(json.dumps(_flat(row), separators=(",", ":"), ensure_ascii=False) + "\n" for row in chosen)
+        return Download(lines.encode("utf-8"), "application/x-ndjson", "audit.ndjson")
+    if form == "csv":
+        return Download(_csv(chosen).encode("utf-8"), "text/csv; charset=utf-8", "audit.csv")
+    return AuditExport(entries=[entry_of(row) for row in chosen], count=len(chosen), truncated=truncated)
+
+
+def _accepted(accept: str) -> str:
+    kinds = (part.partition(";")[0].strip().lower() for part in accept.split(","))
+    return next((_MEDIA[kind] for kind in kinds if kind in _MEDIA), "json")
+
+
+def _window(start: str | None, end: str | None) -> Callable[[Row], bool]:
+    first = parse_iso(start) if start is not None else None
+    last = parse_iso(end) if end is not None else None
+    if first is not None and last is not None and last < first:
+        problem = f"to ({iso(last)}) is before from ({iso(first)})"
+        raise Fault(faults.INVALID_REQUEST, problem=problem, details={"fields": {"to": problem}})
+    return lambda row: (first is None or row.timestamp >= first) and (last is None or row.timestamp < last)
+
+
+def _flat(row: Row) -> dict[str, Any]:
+    return {**{name: getattr(row, name) for name in COLUMNS}, "metadata": dict(row.metadata)}
+
+
+def _csv(rows: list[Row]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow((*COLUMNS, "metadata"))
+    for row in rows:
+        cells = [_cell(getattr(row, name)) for name in COLUMNS]
+        writer.writerow((*cells, json.dumps(dict(row.metadata), sort_keys=True, ensure_ascii=False)))
+    return out.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """A value as it may stand in CSV; text that a spreadsheet would run as a formula is quoted with an apostrophe."""
+    if value is None:
+        return ""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+@operation(
+    "audit.verify_chain",
+    rest=Rest("GET", "/v1/audit/verify-chain"),
+    tool=Tool("stack_verify_audit_chain", read_only=True),
+    auth=_READ,
+    source="sdk 4.0.0 audit.verify_chain; docs/api/audit (what is checked); the shape of the reply is not published",
+    grade="sdk-implied",
+)
+def verify_audit_chain(ctx: Context, command: VerifyChain) -> ChainReport:
+    """Recompute the chain's hashes and links and report the first break."""
+    rows = ctx.world.audit.rows(ctx.operator_id)
+    within = _window(command.from_, command.to)
+    inside = [index for index, row in enumerate(rows) if within(row)]
+    # Stamps of different lanes need not rise along the chain: everything between the first and the last is walked.
+    first, last = (inside[0], inside[-1] + 1) if inside else (len(rows), len(rows))
+    chosen = rows[first : last if command.limit is None else min(last, first + command.limit)]
+    found = verify_chain(chosen, row_hash, rows[first - 1].entry_hash if first else GENESIS)
+    broken = None
+    if found is not None:
+        row = chosen[found.index]
+        broken = ChainBreak(
+            index=first + found.index, entry_id=found.entry_id, timestamp=row.timestamp, problem=found.problem
+        )
+    checked = len(chosen) if found is None else found.index + 1
+    head = chosen[-1].entry_hash if chosen else GENESIS
+    return ChainReport(valid=found is None, checked=checked, first_break=broken, head=head)
+
+
+@operation(
+    "audit.chain_head",
+    rest=Rest("GET", "/v1/audit/chain-head"),
+    tool=Tool("stack_get_audit_chain_head", read_only=True),
+    auth=_READ,
+    source="sdk 4.0.0 audit.chain_head (latest hash and count); the names in the reply are not published",
+    grade="sdk-implied",
+)
+def audit_chain_head(ctx: Context, command: Command) -> ChainHead:
+    """The hash of the newest audit row and how many rows there are."""
+    rows = ctx.world.audit.rows(ctx.operator_id)
+    last = rows[-1] if rows else None
+    return ChainHead(
+        entry_hash=last.entry_hash if last else GENESIS,
+        entry_count=len(rows),
+        entry_id=last.entry_id if last else None,
+        timestamp=last.timestamp if last else None,
+    )
