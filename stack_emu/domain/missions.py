@@ -179,8 +179,14 @@ class Opening:
     repeated: bool
 
 
-def open_terms(ctx: Context, terms: MissionTerms, agent: Agent | None) -> Opening:
+def open_terms(ctx: Context, terms: MissionTerms, agent: Agent | None, also: object = None) -> Opening:
     """Open a mission with these terms, or find the one opened with the same idempotency key and terms.
+
+    Args:
+        ctx: the call.
+        terms: what to open.
+        agent: whom it is assigned to, or None.
+        also: JSON data that must be equal too for a repeated call to be the same one.
 
     Raises:
         Fault: CONFLICT for a key used with other terms, NOT_EMULATED for a fleet's mission.
@@ -189,7 +195,7 @@ def open_terms(ctx: Context, terms: MissionTerms, agent: Agent | None) -> Openin
         raise Fault(
             faults.NOT_EMULATED, what="A mission of a fleet (fleet_policy_id)", hint="Leave fleet_policy_id out."
         )
-    fingerprint = digest([agent.id if agent else None, terms.model_dump(mode="json", exclude_unset=True)])
+    fingerprint = digest([agent.id if agent else None, terms.model_dump(mode="json", exclude_unset=True), also])
     if terms.idempotency_key is not None:
         known = ctx.world.store.find(Mission, idempotency_key=terms.idempotency_key, operator_id=ctx.operator_id)
         for mission in known:

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from pydantic import Field
 
 from stack_emu.domain import faults
 from stack_emu.domain.constraints import ConstraintInput, accepted, as_json, check_all
-from stack_emu.domain.state import Agent, Connection, Constraint, Grant, ServiceScope
+from stack_emu.domain.grants import IntentUse, expand
+from stack_emu.domain.state import Agent, Connection, Constraint, Grant, NamedIntent, ServiceScope
 from stack_emu.kernel.dispatch import Context
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.operations import Command
-
-
-class IntentUse(Command):
-    """A named intent with its parameters."""
-
-    name: str = Field(description="Intent name, such as slack.post_to_channel")
-    params: dict[str, Any] | None = Field(None, description="Parameters of the intent")
 
 
 class ScopeInput(Command):
@@ -31,7 +24,7 @@ class ScopeInput(Command):
     service: str | None = Field(None, description="Provider, instead of a connection id")
     scopes: list[str] | None = Field(None, description="Subset of the scopes")
     constraints: list[ConstraintInput] = Field([], description="Conditions added to those there are")
-    intents: list[IntentUse | str] | None = Field(None, description="Named intents of the grant to keep to")
+    intents: list[IntentUse | str] | None = Field(None, description="Named intents, expanded to constraints")
     allow_data_from: list[str] | None = Field(None, description="Services whose content may flow into this one")
 
     @property
@@ -104,7 +97,7 @@ def choose(ctx: Context, basis: Basis, wanted: Sequence[ScopeInput | str] | None
     chosen: list[ServiceScope] = []
     for entry in wanted:
         item = ScopeInput(service_connection_id=entry) if isinstance(entry, str) else entry
-        chosen.extend(_narrow(basis, scope, item) for scope in _named(ctx, basis, item))
+        chosen.extend(_narrow(ctx, basis, scope, item) for scope in _named(ctx, basis, item))
     ids = [scope.connection_id for scope in chosen]
     repeated = sorted({one for one in ids if ids.count(one) > 1})
     if repeated:
@@ -129,11 +122,11 @@ def _named(ctx: Context, basis: Basis, item: ScopeInput) -> list[ServiceScope]:
     raise Fault(faults.SCOPE_ESCALATION, what=f"Connection {reference}", parent=basis.owner, allowed=have)
 
 
-def _narrow(basis: Basis, scope: ServiceScope, item: ScopeInput) -> ServiceScope:
+def _narrow(ctx: Context, basis: Basis, scope: ServiceScope, item: ScopeInput) -> ServiceScope:
     scopes = scope.scopes if item.scopes is None else tuple(dict.fromkeys(item.scopes))
-    _within(basis, scope, "scope", scopes, scope.scopes)
+    if not _limits_nothing(ctx, scope):
+        _within(basis, scope, "scope", scopes, scope.scopes)
     constraints = _merged(scope.constraints, accepted(item.constraints))
-    intents = scope.intents if item.intents is None else _intents(scope, item.intents)
     flows = scope.allow_data_from
     if item.allow_data_from is not None:
         flows = tuple(dict.fromkeys(item.allow_data_from))
@@ -141,7 +134,14 @@ def _narrow(basis: Basis, scope: ServiceScope, item: ScopeInput) -> ServiceScope
             raise _invalid("scopes.allow_data_from", "* is not accepted here; name the services")
         if scope.allow_data_from is not None:
             _within(basis, scope, "allow_data_from", flows, scope.allow_data_from)
-    return replace(scope, scopes=scopes, constraints=constraints, intents=intents, allow_data_from=flows)
+    narrowed = replace(scope, scopes=scopes, constraints=constraints, allow_data_from=flows)
+    return with_intents(ctx, narrowed, item.intents or ())
+
+
+def _limits_nothing(ctx: Context, scope: ServiceScope) -> bool:
+    """A connection that declares no scopes limits nothing, nor does a grant of it without scopes."""
+    connection = ctx.world.store.get(Connection, scope.connection_id)
+    return not scope.scopes and connection is not None and not connection.scopes
 
 
 def _within(basis: Basis, scope: ServiceScope, what: str, asked: Sequence[str], allowed: Sequence[str]) -> None:
@@ -163,23 +163,29 @@ def _merged(kept: tuple[Constraint, ...], added: tuple[Constraint, ...]) -> tupl
     return merged
 
 
-def _intents(scope: ServiceScope, wanted: Sequence[IntentUse | str]) -> tuple[str, ...]:
-    names = []
+def with_intents(ctx: Context, scope: ServiceScope, wanted: Sequence[IntentUse | str]) -> ServiceScope:
+    """A scope with further named intents: their constraints are added to those there are (docs/concepts/intents).
+
+    Raises:
+        Fault: INVALID_REQUEST for an intent the connection does not offer, or parameters that are not the intent's.
+    """
+    names, constraints = scope.intents, scope.constraints
     for entry in wanted:
         use = IntentUse(name=entry) if isinstance(entry, str) else entry
-        if use.name not in scope.intents:
-            known = ", ".join(scope.intents) or "none"
-            raise _invalid(
-                "scopes.intents", f"{use.name} is no intent granted for {scope.service_name}; granted: {known}"
-            )
-        if use.params:
-            raise Fault(
-                faults.NOT_EMULATED,
-                what=f"Narrowing the parameters of intent {use.name} on a passport",
-                hint="Add the equivalent constraints instead.",
-            )
-        names.append(use.name)
-    return tuple(dict.fromkeys(names))
+        if use.name in scope.intents and not use.params:
+            continue  # the grant has it, and its constraints stay
+        connection = ctx.world.store.get(Connection, scope.connection_id)
+        if connection is None:
+            raise Fault(faults.NOT_FOUND, what="Connection", id=scope.connection_id)
+        constraints = _merged(constraints, expand(ctx.world, connection, use.name, use.params))
+        names = (*names, use.name)
+    return replace(scope, intents=tuple(dict.fromkeys(names)), constraints=constraints)
+
+
+def offers(ctx: Context, scope: ServiceScope, name: str) -> bool:
+    """Whether a named intent can be used with a scope."""
+    known = ctx.world.store.get(NamedIntent, f"{scope.connection_id}/{name}")
+    return name in scope.intents or known is not None
 
 
 def _invalid(field: str, problem: str) -> Fault:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field
 
 from stack_emu.domain import faults
+from stack_emu.domain.grants import IntentUse
 from stack_emu.domain.issuance import DEFAULT_TTL_SECONDS, MODE_RANK, Draft, mint, require_holder
-from stack_emu.domain.narrowing import IntentUse, ScopeInput, choose, granted
+from stack_emu.domain.narrowing import ScopeInput, choose, granted, offers, with_intents
 from stack_emu.domain.state import Agent, JsonObject, Mission, Passport, ServiceScope
 from stack_emu.kernel.dispatch import Context
 from stack_emu.kernel.errors import Fault
@@ -35,7 +35,7 @@ class PassportTerms(Command):
         None, description="What it may use of each connection; all grants when left out"
     )
     services: list[ScopeInput | str] | None = Field(None, description="The same, as providers or connection ids")
-    intents: list[IntentUse | str] | None = Field(None, description="Named intents of the grants to keep to")
+    intents: list[IntentUse | str] | None = Field(None, description="Named intents, for the services that offer them")
     identity_claim_ids: list[str] | None = Field(
         None, description="Identity claims; accepted, identity is not emulated"
     )
@@ -117,12 +117,10 @@ def _mode(agent: Agent, asked: str | None) -> str:
 def _services(ctx: Context, agent: Agent, terms: PassportTerms) -> tuple[ServiceScope, ...]:
     wanted = terms.scopes if terms.scopes is not None else terms.services
     chosen = choose(ctx, granted(ctx, agent), wanted)
-    if terms.intents is None:
-        return chosen
-    names = [entry if isinstance(entry, str) else entry.name for entry in terms.intents]
-    known = {name for scope in chosen for name in scope.intents}
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        problem = f"intents: {unknown[0]} is not granted to {agent.id}; granted: {', '.join(sorted(known)) or 'none'}"
-        raise Fault(faults.INVALID_REQUEST, problem=problem, details={"fields": {"intents": problem}})
-    return tuple(replace(scope, intents=tuple(name for name in scope.intents if name in names)) for scope in chosen)
+    for entry in terms.intents or ():
+        name = entry if isinstance(entry, str) else entry.name
+        if not any(offers(ctx, scope, name) for scope in chosen):
+            problem = f"intents: no service of the passport offers {name}; stack_list_intents names those there are"
+            raise Fault(faults.INVALID_REQUEST, problem=problem, details={"fields": {"intents": problem}})
+        chosen = tuple(with_intents(ctx, scope, [entry]) if offers(ctx, scope, name) else scope for scope in chosen)
+    return chosen
