@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from stack_emu.domain import faults
 from stack_emu.domain.audit_hash import row_hash
+from stack_emu.domain.audit_rows import complete_row
 from stack_emu.domain.families import registry
 from stack_emu.domain.provision import provision
 from stack_emu.domain.state import Connection
@@ -113,6 +115,7 @@ class Hosting:
             tick_ms=scenario.clock.tick,
         )
         world.timer_handlers.update(self.registry.timers)
+        world.complete_row = partial(complete_row, world)
         world.settings["fault_catalogue"] = faults.by_code()
         world.settings["upstream_names"] = tuple(scenario.upstreams)
         provision(world, scenario)

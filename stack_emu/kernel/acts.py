@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,9 +93,16 @@ class Act:
         self.more.append(draft)
         return draft
 
-    def rows(self, refused: bool) -> tuple[Row, ...]:
-        """The finished rows, unchained: the principal one, then (unless refused) the others."""
+    def rows(self, refused: bool, complete: Callable[[RowDraft], None]) -> tuple[Row, ...]:
+        """The finished rows, unchained: the principal one, then (unless refused) the others.
+
+        Args:
+            refused: whether only the principal row is kept.
+            complete: fills in what a draft leaves open.
+        """
         drafts = [self.row] if refused else [self.row, *self.more]
+        for draft in drafts:
+            complete(draft)
         trace = "req_" + text_id(self.derivation.take("trace"))
         return tuple(self._finish(draft, trace, number) for number, draft in enumerate(drafts))
 

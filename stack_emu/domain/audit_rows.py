@@ -1,0 +1,26 @@
+"""What every audit row says: agent, passport, mission, intent and scopes, also where an operation named only some of them.
+
+STACK's page on the audit log promises agent, passport, intent, scope and result for every call (docs/concepts/audit).
+"""
+
+from __future__ import annotations
+
+from stack_emu.domain.issuance import describe
+from stack_emu.domain.state import Mission, Passport
+from stack_emu.kernel.acts import RowDraft
+from stack_emu.kernel.world import World
+
+
+def complete_row(world: World, draft: RowDraft) -> None:
+    """Fill in from the passport, or else the mission, that a row names; what the operation said itself stays."""
+    passport = world.store.get(Passport, draft.passport_jti) if draft.passport_jti is not None else None
+    if passport is not None:
+        draft.agent_id = draft.agent_id or passport.agent_id
+        for name, value in describe(passport).items():
+            if value:
+                draft.metadata.setdefault(name, value)
+    mission_id = draft.metadata.get("mission")
+    mission = world.store.get(Mission, mission_id) if isinstance(mission_id, str) else None
+    if mission is not None:
+        draft.agent_id = draft.agent_id or mission.agent_id
+        draft.metadata.setdefault("intent", mission.intent_summary)
