@@ -36,7 +36,7 @@ def test_stack_s_real_mcp_url_means_this_world(serve):
 
 
 def test_a_wrong_bearer_is_refused_by_the_endpoint_and_named(serve):
-    with pytest.raises(anthropic.BadRequestError, match="the server stack cannot be used: .*answered HTTP 401"):
+    with pytest.raises(anthropic.BadRequestError, match=r"the server stack cannot be used: .*answered HTTP 401"):
         ask(serve(SCENARIO), "sk_live_emu_nobody")
 
 
