@@ -64,17 +64,20 @@ class FaultRules:
         """Rules that never injected anything."""
         return [state.rule for state in self._states if not any(state.fired.values())]
 
-    def take(self, lane: str, elapsed_ms: int, **call: str) -> Mapping[str, Any] | None:
+    def take(
+        self, lane: str, elapsed_ms: int, *, needs: frozenset[str] = frozenset(), **call: str
+    ) -> Mapping[str, Any] | None:
         """Count a call against every rule and return what the first applicable one injects.
 
         Args:
             lane: lane of the call.
             elapsed_ms: world time since the world began.
+            needs: only rules that name one of these fields count; the others have seen this call before.
             **call: the call's fields (``operation``, ``upstream``, ``path``, ``method``, ``agent``, ``tool`` …).
         """
         chosen: Mapping[str, Any] | None = None
         for state in self._states:
-            if not _matches(state.rule.on, call):
+            if (needs and needs.isdisjoint(state.rule.on)) or not _matches(state.rule.on, call):
                 continue
             counter = "" if state.rule.per == "world" else lane
             seen = state.seen[counter] = state.seen.get(counter, 0) + 1

@@ -56,6 +56,9 @@ Retrieved = Callable[[World, str], bool]
 TIMEOUT_S = 30.0
 MAX_REPLY_BYTES = 10 * 1024 * 1024
 
+_REACHED = frozenset({"upstream", "path", "method", "service"})
+"""What only a call that reached an upstream has: rules that name none of these were counted when STACK was called."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -259,9 +262,9 @@ class Upstreams:
         self, fake: Fake, exchange: Exchange, standing: _Standing, act: Act, about: Mapping[str, str]
     ) -> UpstreamReply:
         if standing.foreign:
-            exchange.problem("leak", replies.leak_hint(standing.foreign, exchange.request.host))
+            exchange.say("leak", replies.leak_hint(standing.foreign, exchange.request.host))
         if standing.bypass is not None:
-            exchange.problem("bypass", standing.bypass)
+            exchange.say("bypass", standing.bypass)
         try:
             return exchange.finish(await self._faulted(fake, exchange, standing, act, about))
         except UpstreamError as error:
@@ -274,7 +277,7 @@ class Upstreams:
         world, request = exchange.world, exchange.request
         call = {**about, "upstream": fake.name, "path": request.path, "method": request.method}
         elapsed = world.now_ms() - world.clock.start_ms
-        inject = world.faults.take(exchange.lane or "", elapsed, **call) or {}
+        inject = world.faults.take(exchange.lane or "", elapsed, needs=_REACHED, **call) or {}
         await self._wait(world, request.host, inject.get("delay"))
         if inject.get("error"):
             raise UpstreamRefused(str(inject["error"]), inject.get("message"))
@@ -308,7 +311,7 @@ class Upstreams:
             return await self._forward(exchange, fake.forward)
         near = nearest_route(fake.rules, request)
         reply, hint = replies.unmatched(fake.name, request, near, exchange.world.redactor)
-        exchange.problem("unmatched", hint)
+        exchange.say("unmatched", hint)
         return reply
 
     async def _forward(self, exchange: Exchange, target: str) -> UpstreamReply:
@@ -323,7 +326,7 @@ class Upstreams:
         try:
             return render_reply(rule, exchange.request, act, fake.seed, self._templates.render)
         except TemplateError as error:
-            exchange.problem("crash", f"the reply of route {rule.pattern} of upstream {fake.name}: {error}.")
+            exchange.say("crash", f"the reply of route {rule.pattern} of upstream {fake.name}: {error}.")
             return replies.crashed(fake.name, str(exchange.entry.hint))
 
     def _ask_pack(self, fake: Fake, pack: Pack, exchange: Exchange, standing: _Standing, act: Act) -> UpstreamReply:
@@ -353,8 +356,7 @@ class Upstreams:
             world.store.commit()
         exchange.entry.route = context.route
         exchange.entry.unread = context.unread
-        if context.problem is not None:
-            exchange.problem(context.problem, context.hint or "")
+        exchange.say(context.problem, context.hint)
         return reply
 
     async def _wait(self, world: World, host: str, delay_ms: int | None) -> None:
@@ -393,7 +395,5 @@ def _crashed(fake: Fake, exchange: Exchange, error: Exception) -> UpstreamReply:
     """Answer 500; only code locations are logged, because messages may quote the request."""
     place = "".join(traceback.format_tb(error.__traceback__)).rstrip()
     _log.error("upstream %s failed with %s\n%s", fake.name, type(error).__name__, place)
-    exchange.problem(
-        "crash", f"the fake of upstream {fake.name} failed with {type(error).__name__}; nothing was changed."
-    )
+    exchange.say("crash", f"the fake of upstream {fake.name} failed with {type(error).__name__}; nothing was changed.")
     return replies.crashed(fake.name, str(exchange.entry.hint))
