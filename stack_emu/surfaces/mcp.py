@@ -1,7 +1,8 @@
 """MCP at ``/mcp``: Streamable HTTP of both protocol eras on one URL, a tool per operation.
 
-The protocol is the ``mcp`` package's (low-level server and session manager). The package is imported in a thread once
-the port is bound, because that takes longer than everything else together; requests wait for it. Answers are plain JSON
+The protocol is the ``mcp`` package's (low-level server and session manager). Importing it takes longer than everything
+else together, so it is done in a thread: on the first request, or before it where nothing else in the process imports
+``mcp`` (two threads that import its modules in different orders can each see the other's half). Answers are plain JSON
 unless ``mcp_json`` is False: no operation sends anything before its reply, the clients tried all take both, and in the
 handshake era JSON takes half the time of an event stream.
 """
@@ -78,7 +79,6 @@ class McpSurface:
         hosts: host names clients may use, besides STACK's own.
         mcp_json: answer calls with JSON rather than with an event stream.
         resource_metadata: (world, origin) → URL of the protected-resource metadata named in a 401, when there is one.
-        settle: called in the loading thread once everything is imported.
     """
 
     def __init__(
@@ -89,24 +89,26 @@ class McpSurface:
         hosts: Iterable[str] = ("127.0.0.1", "localhost", "::1"),
         mcp_json: bool = True,
         resource_metadata: Callable[[World, str], str] | None = None,
-        settle: Callable[[], None] | None = None,
     ) -> None:
         self.resource_metadata = resource_metadata
         self._registry = registry
         self._spawn = spawn
         self._hosts = tuple(hosts)
         self._json = mcp_json
-        self._settle = settle
         self._loading: asyncio.Task[None] | None = None
         self._holder: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self._manager: StreamableHTTPSessionManager | None = None
         self._calls: ToolCalls | None = None
 
-    async def start_loading(self) -> None:
-        """Begin to import what the endpoint needs, unless that has begun; returns at once."""
-        if self._loading is None:
-            self._loading = self._spawn(self._load())
+    async def start_loading(self, settle: Callable[[], None] | None = None) -> None:
+        """Begin to import what the endpoint needs, unless that has begun; returns at once.
+
+        Args:
+            settle: called in the loading thread once everything is imported.
+        """
+        if self._loading is None or _failed(self._loading):
+            self._loading = self._spawn(self._load(settle))
 
     async def ready(self) -> None:
         """Wait until calls can be answered.
@@ -179,8 +181,10 @@ class McpSurface:
 
     # --- loading ----------------------------------------------------------------------------------------------------
 
-    async def _load(self) -> None:
+    async def _load(self, settle: Callable[[], None] | None) -> None:
         manager = await asyncio.get_running_loop().run_in_executor(None, self._build)
+        if settle is not None:
+            await asyncio.get_running_loop().run_in_executor(None, settle)
         started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._holder = self._spawn(self._hold(manager, started))
         await started
@@ -205,10 +209,7 @@ class McpSurface:
         )
         self._calls = ToolCalls(Catalogue(self._registry), self._spawn)
         server = build_server(self._calls)
-        manager = StreamableHTTPSessionManager(server, json_response=self._json, security_settings=security)
-        if self._settle is not None:
-            self._settle()
-        return manager
+        return StreamableHTTPSessionManager(server, json_response=self._json, security_settings=security)
 
 
 def build_server(calls: ToolCalls) -> Server[Any]:
@@ -362,6 +363,10 @@ def _refusal(world: World, entry: Entry, fault: Fault) -> CallToolResult:
     entry.status, entry.code = fault.status, fault.code
     text = json.dumps(fault_body(world, fault), separators=(",", ":"), ensure_ascii=False)
     return CallToolResult(content=[TextContent(text=text)], is_error=True)
+
+
+def _failed(task: asyncio.Task[None]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
 
 
 def _exchange(ctx: Any) -> Exchange:

@@ -91,27 +91,32 @@ class _Exchange:
             return
         try:
             if message["type"] == "http.response.start":
-                self._start(message)
+                await self._start(message)
             elif message["type"] == "http.response.body":
                 await self._write(message.get("body", b""), bool(message.get("more_body", False)))
         except ConnectionResetError:  # nobody is left to read it
             self.gone.set()
 
-    def _start(self, message: Message) -> None:
+    async def _start(self, message: Message) -> None:
         self._status = int(message["status"])
         for raw_name, raw_value in message.get("headers", ()):
             name = raw_name.decode("latin-1")
             if name.lower() not in _OURS:
                 self._headers.add(name, raw_value.decode("latin-1"))
+        if self._headers.get("Content-Type", "").startswith("text/event-stream"):
+            await self._open_stream()  # its first event may be a long time coming; the client waits for the headers
+
+    async def _open_stream(self) -> web.StreamResponse:
+        self.response = web.StreamResponse(status=self._status, headers=self._headers)
+        await self.response.prepare(self._request)
+        return self.response
 
     async def _write(self, body: bytes, more: bool) -> None:
         if self.response is None and not more:
             self.response = web.Response(body=bytes(body), status=self._status, headers=self._headers)
             return
-        if self.response is None:
-            self.response = web.StreamResponse(status=self._status, headers=self._headers)
-            await self.response.prepare(self._request)
+        response = self.response if self.response is not None else await self._open_stream()
         if body:
-            await self.response.write(bytes(body))
+            await response.write(bytes(body))
         if not more:
-            await self.response.write_eof()
+            await response.write_eof()

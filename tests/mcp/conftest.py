@@ -37,9 +37,11 @@ async def connected(
     from mcp.client.streamable_http import streamable_http_client
 
     sent = {"Authorization": f"Bearer {bearer}", **(headers or {})}
-    async with httpx2.AsyncClient(headers=sent, timeout=20) as http:
-        async with Client(streamable_http_client(url, http_client=http), mode=mode) as client:
-            yield client
+    async with (
+        httpx2.AsyncClient(headers=sent, timeout=20) as http,
+        Client(streamable_http_client(url, http_client=http), mode=mode) as client,
+    ):
+        yield client
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
@@ -69,7 +71,7 @@ class Raw:
             headers["Authorization"] = f"Bearer {token}"
         if self.session is not None:
             headers["Mcp-Session-Id"] = self.session
-        return httpx.request(method, self.url, headers=headers, timeout=20, **options)
+        return httpx.request(method, self.url, headers=headers, **{"timeout": 20, **options})
 
     def post(self, method: str, params: dict[str, Any] | None = None, **options: Any) -> httpx.Response:
         self.number += 1

@@ -11,7 +11,7 @@ from mcp.shared.exceptions import McpError
 
 async def main(url: str, bearer: str) -> None:
     headers = {"Authorization": f"Bearer {bearer}"}
-    async with streamablehttp_client(url, headers=headers) as (read, write, session_id):
+    async with streamablehttp_client(url, headers=headers) as (read, write, session_id):  # noqa: SIM117
         async with ClientSession(read, write) as session:
             hello = await session.initialize()
             tools = await session.list_tools()
