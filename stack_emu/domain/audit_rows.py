@@ -1,4 +1,4 @@
-"""What every audit row says: agent, passport, mission, intent and scopes, also where an operation named only some of them.
+"""What every audit row says: agent, passport, mission, intent and scopes, also where an operation named only a few.
 
 STACK's page on the audit log promises agent, passport, intent, scope and result for every call (docs/concepts/audit).
 """
@@ -11,16 +11,19 @@ from stack_emu.kernel.acts import RowDraft
 from stack_emu.kernel.world import World
 
 
-def complete_row(world: World, draft: RowDraft) -> None:
-    """Fill in from the passport, or else the mission, that a row names; what the operation said itself stays."""
+def complete_row(world: World, operator_id: str, draft: RowDraft) -> None:
+    """Fill in from the passport, or else the mission, that a row names; what the operation said itself stays.
+
+    A row says nothing of what belongs to another account than the one whose chain it goes on.
+    """
     passport = world.store.get(Passport, draft.passport_jti) if draft.passport_jti is not None else None
-    if passport is not None:
+    if passport is not None and passport.operator_id == operator_id:
         draft.agent_id = draft.agent_id or passport.agent_id
         for name, value in describe(passport).items():
             if value:
                 draft.metadata.setdefault(name, value)
     mission_id = draft.metadata.get("mission")
     mission = world.store.get(Mission, mission_id) if isinstance(mission_id, str) else None
-    if mission is not None:
+    if mission is not None and mission.operator_id == operator_id:
         draft.agent_id = draft.agent_id or mission.agent_id
         draft.metadata.setdefault("intent", mission.intent_summary)

@@ -85,7 +85,7 @@ class World:
         self.timer_handlers: dict[str, TimerHandler] = {}
         self.timer_runners: dict[str, Callable[[World, Timer], None]] = {}
         self.settings: dict[str, Any] = {}
-        self.complete_row: Callable[[RowDraft], None] = lambda draft: None
+        self.complete_row: Callable[[str, RowDraft], None] = lambda operator_id, draft: None
         self.on_act: list[Callable[[ActEntry], None]] = []
         self._act_counts: dict[str, int] = {}
         self._lane_counts: dict[str, int] = {}
@@ -256,7 +256,7 @@ class World:
     def _close(self, act: Act, *, refused: bool) -> None:
         for name in act.minted:
             self._minted.setdefault(name, act.depth)
-        rows = act.rows(refused, self.complete_row)
+        rows = act.rows(refused, lambda draft: self.complete_row(act.operator_id, draft))
         self._lane_counts[act.lane] = self._lane_counts.get(act.lane, 0) + 1
         made = ActEntry(act.lane, 0, act.key, act.ordinal, act.depth, act.operation, rows, act.now_ms)
         entry = self.audit.append(made)
