@@ -179,7 +179,7 @@ def injected(slug: str, credential: str | Mapping[str, object]) -> tuple[dict[st
     headers: dict[str, str] = {}
     query: dict[str, str] = {}
     for injection in injections(slug, credential):
-        text = re.sub(r"\{(\w+)\}", lambda match: str(values.get(match[1], "")), injection.template)
+        text = re.sub(r"\{([^{}]+)\}", lambda match: str(values.get(match[1], "")), injection.template)
         if injection.where == "query":
             query[injection.name] = text
         elif injection.where == "basic":

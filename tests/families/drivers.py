@@ -79,7 +79,10 @@ class McpTools:
 
     async def _call(self, name: str, arguments: dict[str, Any]) -> tuple[Any, bool]:
         headers = {"Authorization": f"Bearer {self.bearer}"}
-        async with httpx2.AsyncClient(headers=headers, timeout=20) as http:
-            async with Client(streamable_http_client(f"{self.base_url}/mcp", http_client=http)) as client:
-                outcome = await client.call_tool(name, arguments)
+        url = f"{self.base_url}/mcp"
+        async with (
+            httpx2.AsyncClient(headers=headers, timeout=20) as http,
+            Client(streamable_http_client(url, http_client=http)) as client,
+        ):
+            outcome = await client.call_tool(name, arguments)
         return json.loads(outcome.content[0].text), bool(outcome.is_error)

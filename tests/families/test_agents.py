@@ -244,7 +244,7 @@ def test_an_approval_is_for_one_agent_and_one_account(serve: Callable[..., Any],
     with pytest.raises(getstack.ForbiddenError) as caught:
         client.agents.unblock("agent_bot")
     approval = caught.value.details["approval_id"]
-    with pytest.raises(getstack.ForbiddenError, match="is for agents.unblock of agent_bot"):
+    with pytest.raises(getstack.ForbiddenError, match=r"is for agents\.unblock of agent_bot"):
         client.agents.unblock("agent_helper", governance_approval_id=approval)
     with pytest.raises(getstack.ForbiddenError, match="is not known in this account"):
         client.agents.unblock("agent_bot", governance_approval_id="gvr_unheard")
@@ -303,7 +303,11 @@ def test_permissions_show_grants_with_scopes_and_constraints(serve: Callable[...
     assert permissions["agent_id"] == "agent_bot"
     assert permissions["agent"]["credential_access"] == "proxy_only"
     slack, github = permissions["grants"]
-    assert (slack["service_connection_id"], slack["provider"], slack["scopes"]) == ("scon_slack", "slack", ["chat:write"])
+    assert (slack["service_connection_id"], slack["provider"], slack["scopes"]) == (
+        "scon_slack",
+        "slack",
+        ["chat:write"],
+    )
     assert slack["constraints"] == [{"path": "body.channel", "op": "in", "value": ["#eng"]}]
     assert github["scopes"] == ["repo"]
 

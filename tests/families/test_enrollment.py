@@ -66,7 +66,14 @@ class Enrollee:
 
     def token(self, **changes: Any) -> str:
         now = int(time.time())
-        claims = {"iss": "stack-sdk", "sub": self.agent_id, "aud": "stack:agent", "iat": now, "nbf": now, "exp": now + 60}
+        claims = {
+            "iss": "stack-sdk",
+            "sub": self.agent_id,
+            "aud": "stack:agent",
+            "iat": now,
+            "nbf": now,
+            "exp": now + 60,
+        }
         return jwt.encode({**claims, "jti": f"aj_{now}_{id(self):x}", **changes}, self.key, algorithm="EdDSA")
 
     def get(self, token: str, agent_id: str | None = None) -> httpx.Response:
@@ -250,7 +257,9 @@ def test_a_suspended_or_deleted_agent_is_locked_out(serve: Callable[..., Any]) -
 def ticket_for(served: Any, agent_id: str) -> str:
     def issue() -> str:
         world = served.world
-        act = world.begin_act("control.approve_enrollment", "op_emu", "control", {}, RowDraft("agent.approve", "system"))
+        act = world.begin_act(
+            "control.approve_enrollment", "op_emu", "control", {}, RowDraft("agent.approve", "system")
+        )
         with world.transaction(act):
             return str(enrollment.issue_ticket(world, act, "op_emu", agent_id))
 
