@@ -58,6 +58,6 @@ def compile_fake(name: str, upstream: Upstream) -> Fake:
         pack = find_pack(upstream.pack) if upstream.pack is not None else None
         if pack is not None:
             pack.check(upstream.seed)
-    except ValueError as error:
+    except (ValueError, UpstreamSettingsError) as error:
         raise UpstreamSettingsError(f"upstream {name}: {error}") from None
     return Fake(name, compile_routes(name, upstream.routes), pack, upstream.forward, upstream.seed)

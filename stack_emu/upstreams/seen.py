@@ -83,11 +83,12 @@ class Exchange:
             request=self._shown_request(),
         )
 
-    def problem(self, kind: str, hint: str) -> None:
-        """Say that the call is a violation; the first one said stands."""
-        if self.entry.problem is None:
-            self.entry.problem = kind
-            self.entry.hint = self.world.redactor.text(hint)
+    def say(self, kind: str | None, hint: str | None) -> None:
+        """Say what would have worked and, with a ``kind``, that the call is a violation; what was said first stands."""
+        if hint is None or self.entry.hint is not None:
+            return
+        self.entry.problem = kind
+        self.entry.hint = self.world.redactor.text(hint)
 
     def finish(self, reply: UpstreamReply) -> UpstreamReply:
         """Complete the journal entry with the reply and return it."""
