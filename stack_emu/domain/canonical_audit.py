@@ -20,6 +20,7 @@ CARRIED = (
     "mission",
     "intent",
     "service",
+    "services",
     "connection",
     "scopes",
     "upstream",

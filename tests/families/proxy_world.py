@@ -57,7 +57,9 @@ upstreams:
       - when: {{path: /status/404}}
         reply: {{status: 404, json: {{error: gone}}}}
       - when: {{path: /text}}
-        reply: {{text: "token {{{{ request.headers.authorization }}}}", headers: {{Set-Cookie: a=1, X-Seen: "{{{{ request.headers.authorization }}}}"}}}}
+        reply:
+          text: "token {{{{ request.headers.authorization }}}}"
+          headers: {{Set-Cookie: a=1, X-Seen: "{{{{ request.headers.authorization }}}}"}}
       - when: {{path: /bytes}}
         reply: {{base64: "/wD/", headers: {{Content-Type: image/png}}}}
       - when: {{path: /empty}}
