@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from stack_emu.kernel.matching import PathTemplate
+
 
 @dataclass(frozen=True)
 class FaultRule:
@@ -13,8 +15,9 @@ class FaultRule:
 
     Args:
         on: fields a call must have, for example ``{"operation": "proxy.request"}`` or ``{"upstream": …, "path": …}``; a
-            trailing ``*`` in a value matches any rest.
-        inject: what to answer: ``status``, ``headers``, ``json``, ``body``, ``error`` (a fault code), ``delay`` (ms), ``drop``.
+            trailing ``*`` in a value matches any rest, and ``path`` is a path template.
+        inject: what to answer: ``status``, ``headers``, ``json``, ``body``, ``error`` (a fault
+            code), ``delay`` (ms), ``drop``.
         nth: only the nth matching call (1-based).
         every: every nth matching call.
         times: at most so many injections.
@@ -108,7 +111,10 @@ def _matches(pattern: Mapping[str, str], call: Mapping[str, str]) -> bool:
         got = call.get(name)
         if got is None:
             return False
-        if wanted.endswith("*"):
+        if name == "path":
+            if PathTemplate(wanted).match(got) is None:
+                return False
+        elif wanted.endswith("*"):
             if not got.startswith(wanted[:-1]):
                 return False
         elif got != wanted:

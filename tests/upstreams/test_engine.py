@@ -358,6 +358,11 @@ def test_faults_are_counted_in_each_lane_and_may_name_more_than_the_upstream(wor
             world.engine.call(world.world, act, "incidents", get("/text"), lane="x", about={"agent": agent})
         )
         assert reply.status == status
+    world.world.faults.clear()
+    world.world.faults.add(FaultRule({"upstream": "incidents", "path": "/v1/incidents/{id}"}, {"status": 410}))
+    paths = ["/text", "/v1/incidents/7", "/v1/incidents/a%2Fb", "/v1/incidents/a/b"]
+    assert [world.ask("incidents", get(path)).status for path in paths] == [200, 410, 410, 501]
+    world.world.faults.clear()
     add(world, {"status": 418}, nth=1)
     assert [world.ask("incidents", get("/text"), lane=lane).status for lane in "ppq"] == [418, 200, 418]
 
