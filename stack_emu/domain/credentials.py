@@ -149,9 +149,7 @@ def _check_agent(ctx: Context, agent: Agent, connection: Connection) -> None:
 
 def _outside(ctx: Context, passport: Passport, connection: Connection) -> Refused | None:
     """The refusal when a passport does not reach a connection; the attempt is noted as a signal."""
-    granted = any(scope.connection_id == connection.id for scope in passport.services)
-    intended = passport.intent_services
-    if granted and (not intended or {connection.id, connection.provider} & set(intended)):
+    if any(scope.connection_id == connection.id for scope in passport.services):
         return None
     signals.note(
         ctx.world,
@@ -162,7 +160,7 @@ def _outside(ctx: Context, passport: Passport, connection: Connection) -> Refuse
         severity=signals.WARNING if passport.accountability == "logged" else signals.CRITICAL,
         message=f"Credential retrieval for {connection.provider} not in passport scope",
         metadata={
-            "intent_services": list(intended),
+            "intent_services": list(passport.intent_services),
             "granted_providers": sorted({scope.service_name for scope in passport.services}),
         },
     )
