@@ -86,7 +86,7 @@ async def serving(options: argparse.Namespace, *, host: str, port: int, strict: 
         raise UsageError(_bind_problem(error, host, port)) from None
     gateway: HostGateway | None = None
     try:
-        await server.ready()
+        await server.preload()
         gateway = await _start_gateway(server, options, host)
         yield Serving(server, gateway)
     finally:

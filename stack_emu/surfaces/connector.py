@@ -356,5 +356,6 @@ def _load_transport() -> Any:
     """Import the MCP client and build the transport its HTTP clients share, without a limit on open connections."""
     import httpx2
 
+    importlib.import_module("mcp")  # the package first: threads that start with different modules of it see halves
     importlib.import_module("mcp.client.client")
     return httpx2.AsyncHTTPTransport(trust_env=False, limits=httpx2.Limits(max_connections=None))

@@ -26,10 +26,10 @@ from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.journal import Entry
 from stack_emu.kernel.operations import Caller, Command, Download, Registry
 from stack_emu.kernel.world import World
+from stack_emu.surfaces.lane import lane_of
 from stack_emu.surfaces.mcp_bridge import Spawn, answer_asgi
 from stack_emu.surfaces.mcp_tools import Catalogue, ToolEntry, admits
-from stack_emu.surfaces.rest import LANE_HEADER, bearer_of, fault_body, fault_response
-from stack_emu.surfaces.server import LANE_KEY
+from stack_emu.surfaces.rest import bearer_of, fault_body, fault_response
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
@@ -144,7 +144,7 @@ class McpSurface:
         await self.ready()
         if self._stop.is_set() or self._manager is None:
             return web.Response(status=503, text="The emulator is stopping; start it again to go on.")
-        lane = str(request.get(LANE_KEY) or request.headers.get(LANE_HEADER, ""))
+        lane = lane_of(request)
         exchange = Exchange(world, caller, ticket, origin, lane)
         extra = {_EXCHANGE: exchange, "user": _principal(world, caller)}
         return await answer_asgi(self._manager.asgi_app, request, extra, self._spawn)
@@ -291,7 +291,7 @@ class ToolCalls:
         except Fault as fault:
             return _refusal(world, entry, fault)
         except Exception:
-            _log.exception("tool %s failed inside the emulator", name)
+            _log.error("tool %s failed inside the emulator\n%s", name, world.redactor.traceback())
             return _refusal(world, entry, Fault(faults.INTERNAL_ERROR, operation=tool.operation.name))
         entry.status = tool.operation.rest.status if tool.operation.rest is not None else 200
         return result

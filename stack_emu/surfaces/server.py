@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from stack_emu.surfaces.lane import LANE_KEY
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
 MAX_BODY = 32 * 1024 * 1024
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-LANE_KEY = "stack_emu.lane"
 MODEL_KEY = "sk-ant-emu"
 _WORLD = re.compile(r"^/w/([A-Za-z0-9][A-Za-z0-9_.-]{0,63})(?:/~([A-Za-z0-9_.:-]{1,64}))?(/.*)?$")
 _TIMER_PAUSE_SECONDS = 0.1
@@ -68,6 +69,7 @@ class Server:
         self._runner: web.AppRunner | None = None
         self._hosting: Hosting | None = None
         self._loading: asyncio.Task[None] | None = None
+        self._timer_trouble = ""
         self._rest: RestSurface
         self._mcp: McpSurface
         self._messages: MessagesSurface
@@ -131,28 +133,16 @@ class Server:
         return self._load()
 
     def _make_surfaces(self, hosting: Hosting) -> None:
+        from stack_emu.surfaces.control import ControlSurface
+        from stack_emu.surfaces.mcp import McpSurface
         from stack_emu.surfaces.rest import RestSurface
+        from stack_emu.surfaces.wiring import messages_surface
 
         self._rest = RestSurface(hosting.registry, self.spawn)
-        try:  # TEMPORARY while modules land
-            from stack_emu.surfaces.control import ControlSurface
-
-            self._control = ControlSurface(self)
-        except ImportError as error:
-            print("control missing", error)
-        try:
-            from stack_emu.surfaces.mcp import McpSurface
-
-            self._mcp = McpSurface(hosting.registry, self.spawn, hosts=self.allowed_hosts, settle=settle_memory)
-            self.spawn(self._mcp.start_loading())
-        except ImportError:
-            self._mcp = None
-        try:
-            from stack_emu.surfaces.wiring import messages_surface
-
-            self._messages = messages_surface(self)
-        except ImportError:
-            self._messages = None
+        self._control = ControlSurface(self)
+        self._mcp = McpSurface(hosting.registry, self.spawn)
+        self._messages = messages_surface(self)
+        self.spawn(self._mcp.start_loading())
 
     async def _keep_time(self) -> None:
         """Fire the timers of worlds on real clocks also while no request comes."""
@@ -160,7 +150,17 @@ class Server:
             await asyncio.sleep(_TIMER_PAUSE_SECONDS)
             for hosted in self.hosting:
                 if not hosted.world.clock.virtual:
-                    hosted.world.fire_due()
+                    self._fire_due(hosted)
+
+    def _fire_due(self, hosted: HostedWorld) -> None:
+        """Fire the timers that are due. One that fails stays armed; it is reported once, and requests go on."""
+        try:
+            hosted.world.fire_due()
+        except Exception:
+            trouble = hosted.world.redactor.traceback()
+            if trouble != self._timer_trouble:
+                self._timer_trouble = trouble
+                _log.error("a timer of world %s failed and stays armed\n%s", hosted.world.name, trouble)
 
     async def ready(self) -> None:
         """Wait until every world can answer.
@@ -173,18 +173,23 @@ class Server:
             await asyncio.shield(self._loading)
         self._loading.result()
 
+    async def preload(self) -> None:
+        """Begin to load what the first MCP request would otherwise wait for, and settle this process's memory after it.
+
+        For a process that only serves: a program that imports ``mcp`` itself at the same time may find half of it.
+        """
+        await self.ready()
+        await self._mcp.start_loading(settle_memory)
+
     async def stop(self) -> None:
         """Close the port and end what is still running."""
         if self._loading is not None:
             await asyncio.wait([self._loading], timeout=5)
         if self._hosting is not None:
-            if self._mcp:
-                await self._mcp.aclose()
-            if self._messages:
-                await self._messages.aclose()
+            await self._mcp.aclose()
+            await self._messages.aclose()
             for hosted in self._hosting:
-                if "upstreams" in hosted.world.settings:
-                    await hosted.world.settings["upstreams"].aclose()
+                await hosted.world.settings["upstreams"].aclose()
         if self._runner is not None:
             await self._runner.cleanup()
         tasks = tuple(self._tasks)
@@ -216,7 +221,7 @@ class Server:
             path: raw path inside the world.
             origin: scheme, authority and world prefix the client used.
         """
-        hosted.world.fire_due()
+        self._fire_due(hosted)
         if path == "/mcp":
             return await self._mcp.handle(hosted, request, origin)
         if path == "/anthropic" or path.startswith("/anthropic/"):

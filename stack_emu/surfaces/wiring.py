@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from stack_emu.domain.authentication import authenticate, key_digest
-from stack_emu.domain.state import ApiKey, Connection
+from stack_emu.domain.state import Agent, ApiKey, Connection
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.world import World
 from stack_emu.scenario.models import ModelRule
 from stack_emu.surfaces.messages import MessagesSurface
+from stack_emu.surfaces.messages_errors import invalid
 from stack_emu.upstreams.engine import UpstreamRequest
 
 if TYPE_CHECKING:
@@ -26,9 +27,11 @@ STACK_MCP = "https://mcp.getstack.run/mcp"
 def messages_surface(server: Server) -> MessagesSurface:
     """The Messages API over the worlds of a server."""
 
-    def script_for(world: World) -> Sequence[ModelRule]:
+    def script_for(world: World, body: Mapping[str, Any]) -> Sequence[ModelRule]:
         hosted = server.hosting.get(world.name)
-        return hosted.model_rules if hosted is not None else ()
+        if hosted is None:
+            return ()
+        return [*scripted_by(hosted.model_function, body), *hosted.model_rules]
 
     def resolve_mcp(world: World, url: str) -> str | None:
         if url.rstrip("/") == STACK_MCP:
@@ -36,22 +39,45 @@ def messages_surface(server: Server) -> MessagesSurface:
         host = (urlsplit(url).hostname or "").lower()
         return url if host in ("127.0.0.1", "localhost", "::1") else None
 
-    return MessagesSurface(script_for, resolve_mcp, principal_agent)
+    return MessagesSurface(script_for, resolve_mcp, principal_agent, leaks=credentials_in)
 
 
-def principal_agent(world: World, bearer: str) -> str | None:
-    """The agent behind an MCP bearer, or None for an operator or an unknown credential."""
+def scripted_by(function: Callable[..., Any] | None, body: Mapping[str, Any]) -> list[ModelRule]:
+    """The rule a test's function makes of a request: it returns a turn, a list of turns, or None to decline.
+
+    Raises:
+        ApiError: when the function fails or returns something else, with what it should return.
+    """
+    if function is None:
+        return []
+    try:
+        turns = function(dict(body))
+        if turns is None:
+            return []
+        return [ModelRule.model_validate({"turns": turns if isinstance(turns, (list, tuple)) else [turns]})]
+    except Exception as error:
+        raise invalid(
+            f"The function given to model.script failed with {type(error).__name__}: {error}. It gets the request body and "
+            'returns a turn such as {"say": "Hello"}, a list of turns, or None.'
+        ) from error
+
+
+def credentials_in(world: World, text: str) -> list[str]:
+    """Names of the vault's credentials that occur in a text; keys and tokens a client brought itself do not count."""
+    found = world.redactor.names_in(text)
+    return [name for name in found if world.store.get(Connection, name.partition(".")[0]) is not None]
+
+
+def principal_agent(world: World, bearer: str) -> tuple[str, str] | None:
+    """Id and name of the agent behind an MCP bearer, or None for an operator or an unknown credential."""
     if world.store.get(ApiKey, key_digest(bearer)) is not None:
         return None
     try:
-        return authenticate(world, bearer).agent_id
+        agent_id = authenticate(world, bearer, single_use=False).agent_id
     except Fault:
         return None
-
-
-def accepted_credentials(world: World, upstream: str) -> list[Connection]:
-    """Connections whose credential an upstream accepts."""
-    return list(world.store.find(Connection, upstream=upstream))
+    agent = world.store.get(Agent, agent_id) if agent_id is not None else None
+    return (agent.id, agent.name) if agent is not None else None
 
 
 async def direct_call(hosted: HostedWorld, request: web.BaseRequest, url: str) -> web.StreamResponse:
