@@ -218,17 +218,20 @@ def test_a_credential_outside_the_passport_is_refused_and_noted(serve: Callable[
 def test_reaching_outside_the_passport_costs_an_enforced_agent_its_passport(
     serve: Callable[..., Any], sdk: SdkFactory
 ) -> None:
+    deep = "{id: scon_deep, provider: deep, grants: [{agent: strict}]}"
     served = serve(
-        WORLD.replace("{id: scon_deep, provider: a.b_c}", "{id: scon_deep, provider: deep, grants: [{agent: strict}]}")
+        WORLD.replace("{id: scon_deep, provider: a.b_c}", deep).replace(
+            "mission: ms_strict, ttl: 5m", "mission: ms_strict, ttl: 5m, services: [slack]"
+        )
     )
     client = sdk(served.base_url, KEY)
-    client.services.disconnect("scon_hub_one")
-    issued = client.passports.issue("agt_strict", "Look", services=["slack"], mission_ids=["ms_strict"])
+    token = token_of(served, "pp_strict")
+    assert client.credentials.get("slack", passport_token=token).provider == "slack"
     with pytest.raises(getstack.ForbiddenError):
-        client.credentials.get("deep", passport_token=issued.token)
-    assert served.world.store.get(Passport, issued.jti).revoked_at is not None
+        client.credentials.get("deep", passport_token=token)
+    assert served.world.store.get(Passport, "pp_strict").revocation == "detector"
     with pytest.raises(getstack.UnauthorizedError):
-        client.credentials.get("slack", passport_token=issued.token)
+        client.credentials.get("slack", passport_token=token)
 
 
 def test_more_than_ten_retrievals_in_a_minute_are_a_burst(serve: Callable[..., Any], sdk: SdkFactory) -> None:
