@@ -136,6 +136,7 @@ def target_of(url: str, query: Mapping[str, Any] | None) -> Target:
         raise _invalid("url", "the URL carries a user name or password; the proxy adds the credential itself")
     given = tuple((name, value) for name, value in parsed.query.items())
     plain = str(parsed.with_query(None).with_fragment(None))
+    plain += "" if "/" in plain.partition("://")[2] else "/"
     return Target(plain, parsed.host.lower(), port, (*given, *_query_pairs(query)))
 
 

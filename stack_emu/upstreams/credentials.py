@@ -40,6 +40,7 @@ def presented(request: UpstreamRequest) -> Iterator[str]:
         scheme, _, rest = value.partition(" ")
         if rest:
             yield rest.strip()
+            yield rest.partition("=")[2].strip().strip('"')  # Token token="..."
         if scheme.lower() == "basic":
             yield from _basic(rest)
     yield from (value for _, value in request.query)
