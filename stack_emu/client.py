@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 
 if TYPE_CHECKING:
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from getstack import AsyncStack, Stack
 
 Milliseconds = int
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=_Closable)
 
 
 class EmulatorError(Exception):
@@ -220,6 +227,7 @@ class WorldClient:
         self.faults = FaultControl(self)
         self.model = ModelControl(self)
         self.approvals = ApprovalControl(self)
+        self._clients: list[_Closable] = []
 
     @classmethod
     def connect(cls, url: str) -> WorldClient:
@@ -265,9 +273,21 @@ class WorldClient:
             "mcp_url": f"{marked}/mcp",
             "anthropic_base_url": f"{marked}/anthropic",
         }
-        return WorldClient(self.connection, {**self.description, **changed})
+        there = WorldClient(self.connection, {**self.description, **changed})
+        there._clients = self._clients
+        return there
 
     # --- clients ----------------------------------------------------------------------------------------------------
+
+    def _made(self, client: C) -> C:
+        self._clients.append(client)
+        return client
+
+    def close_clients(self) -> None:
+        """Close the synchronous clients made here; asynchronous ones belong to the loop they were used in."""
+        for client in self._clients:
+            client.close()
+        self._clients.clear()
 
     def stack(self, **options: Any) -> Stack:
         """STACK's own synchronous SDK, pointed here; options are those of ``getstack.Stack``."""
@@ -276,7 +296,7 @@ class WorldClient:
         options.setdefault("base_url", self.base_url)
         if "agent_id" not in options:
             options.setdefault("api_key", self.api_key)
-        return Stack(**options)
+        return self._made(Stack(**options))
 
     def async_stack(self, **options: Any) -> AsyncStack:
         """STACK's own asynchronous SDK, pointed here; options are those of ``getstack.AsyncStack``."""
@@ -291,8 +311,10 @@ class WorldClient:
         """Anthropic's SDK, pointed at this world's scripted model."""
         from anthropic import Anthropic
 
-        return Anthropic(
-            **{"base_url": self.anthropic_base_url, "api_key": self.description["anthropic_api_key"], **options}
+        return self._made(
+            Anthropic(
+                **{"base_url": self.anthropic_base_url, "api_key": self.description["anthropic_api_key"], **options}
+            )
         )
 
     def async_anthropic(self, **options: Any) -> AsyncAnthropic:

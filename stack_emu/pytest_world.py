@@ -227,7 +227,8 @@ class TestWorld(WorldClient):
         return environment
 
     def close(self) -> None:
-        """Stop the servers behind upstreams and report what their handlers raised."""
+        """Close the clients made for the test and stop the servers behind upstreams."""
+        self.close_clients()
         for server in self._servers.values():
             if server.is_running():
                 server.stop()

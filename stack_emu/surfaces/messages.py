@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -25,8 +25,9 @@ from stack_emu.model_script.routing import Offer
 from stack_emu.model_script.script import PlannedTurn, plan_reply
 from stack_emu.surfaces import messages_reply as reply
 from stack_emu.surfaces.connector import Connections, Connector, Dial, ServerUnusable, shown_url
+from stack_emu.surfaces.lane import LANE_HEADER
 from stack_emu.surfaces.messages_errors import ApiError, invalid, unscripted
-from stack_emu.surfaces.messages_exchange import LANE_HEADER, Exchange, Leaks
+from stack_emu.surfaces.messages_exchange import Exchange, Leaks
 from stack_emu.surfaces.messages_faults import answer_fault, drops_reply, take_fault
 from stack_emu.surfaces.messages_models import list_models, retrieve_model
 from stack_emu.surfaces.messages_request import MessagesRequest, read_request
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-ScriptFor = Callable[[World], "Sequence[ModelRule]"]
+ScriptFor = Callable[[World, Mapping[str, Any]], "Sequence[ModelRule]"]
 ResolveMcp = Callable[[World, str], "str | None"]
 Principal = Callable[[World, str], "str | tuple[str, ...] | None"]
 
@@ -62,7 +63,7 @@ class MessagesSurface:
     """The Messages API of every world.
 
     Args:
-        script_for: the scenario's `model` of a world.
+        script_for: the rules of a world for a request body: the scenario's `model`, and what a test added.
         resolve_mcp: the URL to dial for a server's URL, or None for one that is not reachable from here.
         principal: who stands behind an MCP bearer: the agent's id, or its id and name, or None.
         connector: dials MCP servers; one with default settings when left out.
@@ -234,7 +235,7 @@ class MessagesSurface:
     ) -> _Stop:
         offer = _offer(request, connections)
         facts = self._facts(exchange, request, conversation, offer)
-        plan = plan_reply(self._script_for(exchange.world), facts, conversation, offer)
+        plan = plan_reply(self._script_for(exchange.world, request.body), facts, conversation, offer)
         writer = ReplyWriter(
             seed=exchange.world.seed,
             digest=exchange.digest,

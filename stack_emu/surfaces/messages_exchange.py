@@ -12,12 +12,11 @@ from aiohttp import web
 from stack_emu.kernel.canonical import canonical_json
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.world import World
+from stack_emu.surfaces.lane import lane_of
 from stack_emu.surfaces.messages_errors import ApiError, invalid
 from stack_emu.surfaces.messages_fields import KNOWN_BETAS
 from stack_emu.surfaces.messages_turns import new_id
 
-LANE_HEADER = "X-Stack-Emu-Lane"
-LANE_KEY = "stack_emu.lane"
 VERSIONS = frozenset({"2023-06-01", "2026-10-21"})
 _LIMITS = {"requests": 4_000, "tokens": 4_800_000, "input-tokens": 4_000_000, "output-tokens": 800_000}
 
@@ -61,7 +60,7 @@ class Exchange:
 
     def lane(self) -> str | None:
         """The lane the client named in a header or in the URL; MCP calls made for it carry the name on."""
-        return self.request.headers.get(LANE_HEADER) or self.request.get(LANE_KEY)
+        return lane_of(self.request) or None
 
     def api_key(self) -> str:
         """The API key; any will do, none will not.

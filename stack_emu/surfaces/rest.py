@@ -15,12 +15,12 @@ from stack_emu.kernel.dispatch import Call, dump, perform
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.operations import ANONYMOUS, Caller, Download, Operation, Registry
 from stack_emu.kernel.world import World
+from stack_emu.surfaces.lane import lane_of
 from stack_emu.surfaces.routing import operation_routes
 
 if TYPE_CHECKING:
     import asyncio
 
-LANE_HEADER = "X-Stack-Emu-Lane"
 _log = logging.getLogger("stack_emu")
 
 Spawn = Callable[[Awaitable[Any]], "asyncio.Task[Any]"]
@@ -70,7 +70,7 @@ class RestSurface:
                 entry.problem, entry.hint = "unmatched", fault.message
             response = fault_response(world, fault)
         except Exception:
-            _log.exception("%s %s failed inside the emulator", request.method, path)
+            _log.error("%s %s failed inside the emulator\n%s", request.method, entry.path, world.redactor.traceback())
             name = declared.name if declared is not None else "the REST surface"
             entry.code = faults.INTERNAL_ERROR.code
             response = fault_response(world, Fault(faults.INTERNAL_ERROR, operation=name))
@@ -103,7 +103,7 @@ def _call(
         value = request.headers.get(header)
         if value is not None:
             raw[name] = value
-    return Call(declared, caller, raw, origin, lane_suffix=request.headers.get(LANE_HEADER, ""))
+    return Call(declared, caller, raw, origin, lane_suffix=lane_of(request))
 
 
 def bearer_of(request: web.BaseRequest) -> str | None:
