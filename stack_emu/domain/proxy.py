@@ -264,8 +264,9 @@ def _fault(ctx: Context, planned: _Planned, error: Exception) -> Fault:
         message = error.message or f"Injected by a fault rule of the scenario: {error.code}"
         return Fault(spec, message, details={"injected": True})
     # Messages of unforeseen errors may quote the request, so only the kind is kept.
-    _log.error("the upstream %s failed with %s", planned.upstream, type(error).__name__)
-    return Fault(faults.INTERNAL_ERROR, operation="proxy.request")
+    _log.error("a call to the upstream %s failed with %s", planned.upstream, type(error).__name__)
+    message = "The emulator failed inside proxy.request after the call was sent; its outcome is unknown"
+    return Fault(faults.INTERNAL_ERROR, message)
 
 
 def _not_emulated(ctx: Context, operation_id: str, draft: Draft, hosts: list[str]) -> ProxyEnvelope:

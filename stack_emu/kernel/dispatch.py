@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import json
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -26,6 +27,7 @@ INTERNAL_ERROR = FaultSpec(
 )
 
 T = TypeVar("T")
+_log = logging.getLogger("stack_emu")
 
 
 @dataclass
@@ -199,10 +201,17 @@ async def _finish(world: World, context: Context, pending: Pending[Any]) -> Any:
         result = await pending.io()
     except Exception as error:  # settling decides what a failed exchange means
         result = error
-    act = context.act
-    with world.transaction(act, last=False):
-        outcome = pending.settle(context, result)
+    try:
+        outcome = _settle(world, context, pending, result)
+    except Exception as error:  # what was set aside for the call must not outlive it: settle it as a failed one
+        _log.error("%s failed while it settled\n%s", context.operation.name, world.redactor.traceback())
+        outcome = _settle(world, context, pending, error)
     return _conclude(world, context, outcome)
+
+
+def _settle(world: World, context: Context, pending: Pending[Any], result: Any) -> Any:
+    with world.transaction(context.act, first=False, last=False):
+        return pending.settle(context, result)
 
 
 def validate(declared: Operation, raw: Mapping[str, Any]) -> Command:

@@ -47,6 +47,12 @@ class Redactor:
                 text = text.replace(secret, f"<secret:{name}>")
         return _JWT.sub("<token>", text) if "eyJ" in text else text
 
+    def traceback(self) -> str:
+        """The traceback of the exception being handled, secrets in its message masked."""
+        import traceback
+
+        return self.text(traceback.format_exc().rstrip())
+
     def value(self, value: Any) -> Any:
         """JSON data with every string (keys too) masked."""
         if isinstance(value, str):

@@ -23,48 +23,83 @@ class Record(Protocol):
 
 
 R = TypeVar("R", bound=Record)
-_Undo = tuple[type[Any], str, Any]
+_Place = tuple[str, Any, int]
+_Undo = tuple[type[Any], str, Any, list[_Place]]
+_ROWS = ""
+"""Stands for the table itself where names of indexes stand."""
 
 
 class _Table:
-    __slots__ = ("indexes", "rows")
+    """Rows and indexes.
+
+    Every row has a place in the table and under each of its index values, by which a rollback brings back the order.
+    """
+
+    __slots__ = ("indexes", "next_place", "places", "rows")
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.rows: dict[str, Any] = {}
-        self.indexes: dict[str, dict[Any, dict[str, None]]] = {name: {} for name in names}
+        self.places: dict[str, int] = {}
+        self.indexes: dict[str, dict[Any, dict[str, int]]] = {name: {} for name in names}
+        self.next_place = 0
 
-    def swap(self, key: str, record: Any | None) -> Any | None:
-        """Put ``record`` (or nothing) at ``key`` and return what stood there."""
+    def swap(self, key: str, record: Any | None) -> tuple[Any | None, list[_Place]]:
+        """Put ``record`` (or nothing) at ``key``; returns what stood there and the places it lost."""
         old = self.rows.get(key)
-        if record is None:
-            self.rows.pop(key, None)
-        else:
+        lost: list[_Place] = []
+        if record is not None:
             self.rows[key] = record
+            if old is None:
+                self.places[key] = self._new_place()
+        elif old is not None:
+            del self.rows[key]
+            lost.append((_ROWS, None, self.places.pop(key)))
         for name, index in self.indexes.items():
             before = () if old is None else _index_values(getattr(old, name))
             after = () if record is None else _index_values(getattr(record, name))
             if before != after:  # a value that stays keeps its place in the order
-                _move(index, key, before, after)
-        return old
+                self._leave(name, key, before, lost)
+                for value in after:
+                    index.setdefault(value, {})[key] = self._new_place()
+        return old, lost
+
+    def _leave(self, name: str, key: str, values: tuple[Any, ...], lost: list[_Place]) -> None:
+        index = self.indexes[name]
+        for value in values:
+            keys = index.get(value)
+            if keys is None or key not in keys:  # a value named twice was left already
+                continue
+            lost.append((name, value, keys.pop(key)))
+            if not keys:
+                del index[value]
+
+    def _new_place(self) -> int:
+        self.next_place += 1
+        return self.next_place
+
+    def give_back(self, key: str, places: list[_Place]) -> None:
+        """Give a record that was put back the places it had; ``tidy`` then restores the order."""
+        for name, value, place in places:
+            (self.places if name == _ROWS else self.indexes[name][value])[key] = place
+
+    def tidy(self, name: str, value: Any) -> None:
+        """Bring the rows, or those under an index value, into the order of their places."""
+        if name == _ROWS:
+            self.rows = {key: self.rows[key] for key in sorted(self.rows, key=self.places.__getitem__)}
+            return
+        keys = self.indexes[name].get(value)
+        if keys is not None:
+            self.indexes[name][value] = dict(sorted(keys.items(), key=lambda item: item[1]))
 
     def copy(self) -> _Table:
         twin = _Table(tuple(self.indexes))
         twin.rows = dict(self.rows)
+        twin.places = dict(self.places)
+        twin.next_place = self.next_place
         twin.indexes = {
             name: {value: dict(keys) for value, keys in index.items()} for name, index in self.indexes.items()
         }
         return twin
-
-
-def _move(index: dict[Any, dict[str, None]], key: str, before: tuple[Any, ...], after: tuple[Any, ...]) -> None:
-    for value in before:
-        keys = index.get(value)
-        if keys is not None:
-            keys.pop(key, None)
-            if not keys:
-                del index[value]
-    for value in after:
-        index.setdefault(value, {})[key] = None
 
 
 def _index_values(value: Any) -> tuple[Any, ...]:
@@ -135,9 +170,9 @@ class Store:
         return len(self._table(kind).rows)
 
     def _write(self, kind: type[Any], key: str, record: Any | None) -> None:
-        old = self._table(kind).swap(key, record)
+        old, lost = self._table(kind).swap(key, record)
         if self._undo is not None:
-            self._undo.append((kind, key, old))
+            self._undo.append((kind, key, old, lost))
         if self.on_write is not None:
             self.on_write()
 
@@ -156,10 +191,16 @@ class Store:
         self._undo = None
 
     def rollback(self) -> None:
-        """Undo what was written since ``begin``, newest first."""
+        """Undo what was written since ``begin``, newest first; records stand in the order they stood in before."""
         undo, self._undo = self._undo, None
-        for kind, key, old in reversed(undo or ()):
-            self._table(kind).swap(key, old)
+        disturbed: dict[tuple[type[Any], str, Any], None] = {}
+        for kind, key, old, lost in reversed(undo or ()):
+            table = self._table(kind)
+            table.swap(key, old)
+            table.give_back(key, lost)
+            disturbed.update(((kind, name, value), None) for name, value, _ in lost)
+        for kind, name, value in disturbed:
+            self._table(kind).tidy(name, value)
 
     def image(self) -> StoreImage:
         """A picture of the state that later writes do not change."""

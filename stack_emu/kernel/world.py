@@ -120,14 +120,27 @@ class World:
         return None
 
     def fire_due(self) -> int:
-        """Fire every timer that is due, in order of (instant, id); returns how many fired."""
+        """Fire every timer that is due, in order of (instant, id); returns how many fired.
+
+        Raises:
+            Exception: what the first handler raised that failed; its timer stays armed, the others have fired.
+        """
         fired = 0
+        failed: list[tuple[Timer, Exception]] = []
         while (due := self.next_due_ms()) is not None and due <= self.clock.now_ms():
             _, timer_id = heapq.heappop(self._heap)
             timer = self.store.get(Timer, timer_id)
-            if timer is not None:
+            if timer is None:
+                continue
+            try:
                 self._fire(timer)
                 fired += 1
+            except Exception as error:  # one broken timer must not stop the world's time
+                failed.append((timer, error))
+        for timer, _ in failed:
+            heapq.heappush(self._heap, (timer.at_ms, timer.id))
+        if failed:
+            raise failed[0][1]
         return fired
 
     def _fire(self, timer: Timer) -> None:
@@ -214,7 +227,7 @@ class World:
             self._act_counts[act.key] = act.ordinal
 
     @contextmanager
-    def transaction(self, act: Act, *, last: bool = True) -> Iterator[Act]:
+    def transaction(self, act: Act, *, first: bool = True, last: bool = True) -> Iterator[Act]:
         """Run a step of an act against the undo log.
 
         Leaving normally commits state, ids and (when ``last``) rows together. A ``Fault`` undoes the state, keeps the act's
@@ -222,6 +235,7 @@ class World:
 
         Args:
             act: the act.
+            first: False for a later step: what earlier ones committed stays, so the act keeps its ordinal.
             last: False for the planning step of an act whose rows are written when it settles.
         """
         self.store.begin()
@@ -236,7 +250,8 @@ class World:
             raise
         except BaseException:
             self.store.rollback()
-            self.abandon(act)
+            if first:
+                self.abandon(act)
             raise
         self.store.commit()
         if last:

@@ -1,0 +1,329 @@
+"""A tour of the emulator: an ordered list of calls that together bring every operation to a success.
+
+Each step builds its input from what exists at the start (``agt_tour`` with an enrolled key, ``pp_tour``, ``ms_tour``,
+``scon_slack``) and from the replies before it. The same tour can be taken over REST and over MCP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from stack_emu.domain.issuance import token_for
+from stack_emu.domain.state import Agent, Passport
+from stack_emu.domain.tokens import base64url
+from stack_emu.kernel.operations import Registry
+from stack_emu.kernel.world import World
+from tests.guarantees.wire import Answer
+
+OPERATOR = "sk_live_emu_tour_operator"
+READONLY = "sk_live_emu_tour_readonly"
+STANDARD = "sk_live_emu_tour_standard"
+ADMIN = "sk_live_emu_tour_admin"
+LIMITED = "sk_live_emu_tour_limited"
+STRANGER = "sk_live_emu_tour_stranger"
+TYPED_SECRETS = ("ghp-typed-by-hand-0001", "crm-typed-by-hand-0002")
+"""Credentials the tour itself hands over."""
+
+SCENARIO = f"""
+stack_emu: 1
+name: tour
+seed: 11
+clock: {{mode: virtual, start: 2026-03-01T00:00:00Z, tick: 1ms}}
+operators:
+  - id: op_tour
+    keys:
+      - {{key: {OPERATOR}, role: operator}}
+      - {{key: {READONLY}, role: readonly, member: reader@tour.test}}
+      - {{key: {STANDARD}, role: standard, member: worker@tour.test}}
+      - {{key: {ADMIN}, role: admin, member: admin@tour.test}}
+      - {{key: {LIMITED}, role: admin, member: narrow@tour.test, allowed_connections: [scon_crm]}}
+  - id: op_stranger
+    keys: [{{key: {STRANGER}, role: operator}}]
+agents:
+  - {{id: agt_tour, name: tour-bot, accountability_mode: logged, credential_access: proxy_preferred}}
+  - {{id: agt_stranger, name: stranger-bot, operator: op_stranger, accountability_mode: logged,
+      credential_access: proxy_preferred}}
+services:
+  - id: scon_slack
+    provider: slack
+    credential: canary
+    scopes: [chat:write, channels:read]
+    upstream: slack
+    intents:
+      - name: slack.post_to
+        params: [channel]
+        constraints: [{{path: body.channel, op: eq, value: "{{{{ params.channel }}}}"}}]
+    grants: [{{agent: agt_tour, scopes: [chat:write]}}]
+  - id: scon_crm
+    provider: crm
+    credential: {{fields: {{token: canary, region: eu}}}}
+    upstream: crm
+    grants: [{{agent: agt_tour}}]
+  - {{id: scon_stranger, provider: slack, operator: op_stranger, credential: canary, upstream: slack,
+      grants: [{{agent: agt_stranger}}]}}
+missions:
+  - {{id: ms_tour, agent: agt_tour, intent: See everything, services: [slack], expires: 24h}}
+  - {{id: ms_stranger, agent: agt_stranger, intent: See the same from elsewhere, services: [slack], expires: 24h}}
+passports:
+  - {{id: pp_tour, agent: agt_tour, mission: ms_tour, services: [slack], ttl: 60m}}
+  - {{id: pp_stranger, agent: agt_stranger, mission: ms_stranger, services: [slack], ttl: 60m}}
+upstreams:
+  slack: {{hosts: [slack.com], pack: slack, seed: {{channels: [{{name: engineering}}]}}}}
+  crm: {{hosts: [crm.test], routes: [{{when: {{path: /ping}}, reply: {{status: 200, json: {{ok: true}}}}}}]}}
+approvals: [{{when: {{operation: agents.unblock}}, decide: approve}}]
+"""
+
+AGENT_KEY = Ed25519PrivateKey.from_private_bytes(b"the key of agt_tour in the tests")
+POST_MESSAGE = "https://slack.com/api/chat.postMessage"
+AUTHORITY_REQUEST = "tour-authority-request-0001"
+
+Replies = Mapping[str, Any]
+Input = Callable[[Replies], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call.
+
+    Args:
+        operation: name of the operation.
+        raw: its input.
+        keep: name under which the reply is found by later steps.
+        code: code of the refusal that is meant to come, for what the next steps need; None for a success.
+        rest_only: the input has a part that is no tool argument.
+    """
+
+    operation: str
+    raw: Input
+    keep: str = ""
+    code: str | None = None
+    rest_only: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.keep or self.operation
+
+
+def public_jwk(key: Ed25519PrivateKey) -> dict[str, str]:
+    raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return {"kty": "OKP", "crv": "Ed25519", "x": base64url(raw)}
+
+
+def _fixed(**raw: Any) -> Input:
+    return lambda replies: dict(raw)
+
+
+def _of(name: str, **fields: str) -> Input:
+    """Input whose fields are taken from the reply kept under ``name``."""
+    return lambda replies: {field: replies[name][source] for field, source in fields.items()}
+
+
+def _enroll(replies: Replies) -> dict[str, Any]:
+    key = Ed25519PrivateKey.from_private_bytes(b"the key of the agent registered.")
+    return {
+        "agent_id": replies["tourist"]["id"],
+        "public_key": public_jwk(key),
+        "challenge_id": replies["challenge"]["challenge_id"],
+        "signed_challenge": base64url(key.sign(replies["challenge"]["challenge"].encode())),
+    }
+
+
+def _approval(replies: Replies) -> dict[str, Any]:
+    details = replies["unblock refused"]["error"]["details"]
+    return {"agent_id": "agt_tour", "governance_approval_id": details["approval_id"]}
+
+
+def _post(text: str, **more: Any) -> Input:
+    call = {
+        "service": "slack",
+        "method": "POST",
+        "url": POST_MESSAGE,
+        "body": {"channel": "#engineering", "text": text},
+        **more,
+    }
+    return lambda replies: {**call, "passport_token": replies["pp_tour"]["token"]}
+
+
+STEPS: tuple[Step, ...] = (
+    Step("agents.register", _fixed(name="tourist", accountability_mode="logged"), "tourist"),
+    Step("agents.register", _fixed(name="helper", accountability_mode="logged"), "helper"),
+    Step("agents.get", _fixed(agent_id="agt_tour")),
+    Step("agents.list", _fixed()),
+    Step("agents.update", _fixed(agent_id="agt_tour", description="Sees everything")),
+    Step("agents.create_enrollment_challenge", _of("tourist", agent_id="id"), "challenge"),
+    Step("agents.enroll", _enroll),
+    Step("services.list_available", _fixed()),
+    Step("services.list_templates", _fixed()),
+    Step("services.list", _fixed()),
+    Step("services.connect", _fixed(provider="github", credential=TYPED_SECRETS[0], scopes=["repo"]), "github"),
+    Step("services.connect_custom", _fixed(name="Internal CRM", credential={"token": TYPED_SECRETS[1]}), "custom"),
+    Step("services.verify", _fixed(connection_id="scon_slack")),
+    Step("services.list_intents", _fixed()),
+    Step(
+        "services.grant",
+        lambda replies: {
+            "agent_id": replies["tourist"]["id"],
+            "service_connection_id": "scon_slack",
+            "scopes": ["chat:write"],
+            "constraints": [{"path": "method", "op": "eq", "value": "POST"}],
+            "intents": [{"name": "slack.post_to", "params": {"channel": "#engineering"}}],
+        },
+    ),
+    Step(
+        "services.grant",
+        lambda replies: {"agent_id": replies["tourist"]["id"], "service_connection_id": "scon_crm"},
+        "second grant",
+    ),
+    Step("agents.permissions", _fixed(agent_id="agt_tour")),
+    Step("credentials.get", _fixed(provider="slack")),
+    Step("credentials.get_by_connection", _fixed(connection_id="scon_slack")),
+    Step("missions.open", _fixed(intent_summary="Announce a deploy", agent_id="agt_tour"), "opened"),
+    Step(
+        "missions.start",
+        lambda replies: {
+            "agent_id": replies["tourist"]["id"],
+            "mission": {"intent_summary": "Start from nothing", "intent_services": ["slack"]},
+            "passport": {"accountability_mode": "enforced"},
+        },
+        "started",
+    ),
+    Step("missions.renew", _of("started", mission_id="mission_id"), "renewed"),
+    Step("missions.get", _fixed(mission_id="ms_tour")),
+    Step("missions.list", _fixed()),
+    Step(
+        "passports.issue",
+        _fixed(agent_id="agt_tour", mission_ids=["ms_tour"], intent={"summary": "Look", "services": ["slack"]}),
+        "issued",
+    ),
+    Step("passports.verify", lambda replies: {"token": replies["pp_tour"]["token"]}),
+    Step("passports.list_active", _fixed()),
+    Step("passports.refresh", lambda replies: {"token": replies["pp_tour"]["token"]}, "refreshed"),
+    Step(
+        "passports.delegate",
+        lambda replies: {
+            "parent_passport_token": replies["pp_tour"]["token"],
+            "child_agent_id": replies["helper"]["id"],
+        },
+        "delegated",
+    ),
+    Step("proxy.request", _post("deploy started")),
+    Step("proxy.request", _post("by id", authority_request_id=AUTHORITY_REQUEST), "by id", rest_only=True),
+    Step(
+        "proxy.get_operation",
+        lambda replies: {
+            "operation_id": AUTHORITY_REQUEST,
+            "include_response": True,
+            "passport_token": replies["pp_tour"]["token"],
+        },
+    ),
+    Step("proxy.usage", _fixed()),
+    Step("passports.checkpoint", _fixed(passport_jti="pp_tour", services_used=["slack"], actions_count=2)),
+    Step(
+        "passports.checkpoint",
+        lambda replies: {"passport_jti": replies["started"]["passport"]["jti"], "services_used": []},
+        "enforced checkpoint",
+    ),
+    Step("passports.checkout", _fixed(passport_jti="pp_tour", services_used=["slack", "github"]), "checked out"),
+    Step("passports.report", _fixed(passport_jti="pp_tour")),
+    Step("reviews.list", _fixed()),
+    Step(
+        "reviews.decide",
+        lambda replies: {
+            "checkout_id": replies["checked out"]["checkout_id"],
+            "decision": "blocked",
+            "block_future": True,
+        },
+    ),
+    Step("agents.unblock", _fixed(agent_id="agt_tour"), "unblock refused", code="GOVERNANCE_APPROVAL_REQUIRED"),
+    Step("agents.unblock", _approval),
+    Step("missions.activity", _fixed(mission_id="ms_tour")),
+    Step("audit.list", _fixed(limit=100)),
+    Step("audit.export", _fixed(format="json")),
+    Step("audit.verify_chain", _fixed()),
+    Step("audit.chain_head", _fixed()),
+    Step("jwks.get", _fixed()),
+    Step("passports.revoke", _of("issued", jti="jti")),
+    Step("passports.revoke_agent", _of("helper", agent_id="id")),
+    Step("passports.revoke_session", _of("refreshed", session_id="session_id")),
+    Step("passports.revoke_all", _fixed()),
+    Step("missions.complete", _of("opened", mission_id="mission_id")),
+    Step("missions.revoke", lambda replies: {"mission_id": replies["started"]["mission_id"], "reason": "adversarial"}),
+    Step("services.revoke_agent", _fixed(agent_id="agt_tour")),
+    Step("services.disconnect", _of("github", connection_id="id")),
+    Step("agents.delete", _of("tourist", agent_id="id")),
+)
+
+
+@lru_cache(maxsize=1)
+def registry() -> Registry:
+    from stack_emu.domain.families import registry as families
+
+    return families()
+
+
+def prepare(world: World) -> None:
+    """Give ``agt_tour`` its key; it has signed nothing yet."""
+    agent = world.store.get(Agent, "agt_tour")
+    assert agent is not None
+    world.store.put(replace(agent, public_key=public_jwk(AGENT_KEY)["x"], enrolled_at=world.now_ms()))
+
+
+def token(world: World, jti: str) -> str:
+    """The token of a passport of the scenario."""
+    passport = world.store.get(Passport, jti)
+    assert passport is not None
+    return token_for(world, passport)
+
+
+def agent_jwt(world: World, number: int) -> str:
+    """A fresh JWT of ``agt_tour``."""
+    import jwt
+
+    now = world.now_ms() // 1000
+    claims = {
+        "iss": "stack-sdk",
+        "aud": "stack:agent",
+        "sub": "agt_tour",
+        "jti": f"jwt-{number}",
+        "iat": now,
+        "exp": now + 60,
+    }
+    return jwt.encode(claims, AGENT_KEY, algorithm="EdDSA")
+
+
+Caller = Callable[[Step, dict[str, Any]], Answer]
+
+
+@dataclass
+class Tour:
+    """A tour under way: the replies so far.
+
+    Args:
+        world: the world it goes through, prepared.
+    """
+
+    world: World
+    replies: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.replies["pp_tour"] = {"token": token(self.world, "pp_tour")}
+
+    def raw(self, step: Step) -> dict[str, Any]:
+        """The input of a step."""
+        return step.raw(self.replies)
+
+    def take(self, step: Step, call: Caller) -> Answer:
+        """Make a step and check that it ended as it should."""
+        answer = call(step, self.raw(step))
+        if step.code is None:
+            assert answer.ok, f"{step.name}: {answer.status} {answer.body}"
+        else:
+            assert answer.code == step.code, f"{step.name}: {answer.status} {answer.body}"
+        self.replies[step.name] = answer.body
+        return answer
