@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import json
 from typing import Any
 
@@ -86,3 +87,8 @@ def actions(served: Any, start: int = 0) -> list[tuple[str, str]]:
 def row(served: Any, action: str) -> Any:
     """The last row of an action."""
     return next(found for found in reversed(served.rows()) if found.action == action)
+
+
+def wait(client: Any, value: Any) -> Any:
+    """What an SDK object gives back, waited for in the client's own loop when it is asynchronous."""
+    return client._loop.run_until_complete(value) if inspect.isawaitable(value) else value

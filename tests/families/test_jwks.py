@@ -1,0 +1,75 @@
+"""The public key set, and the SDK's offline checks against it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import getstack
+import httpx
+import pytest
+from getstack import verify_passport_header, verify_passport_offline
+
+from tests.families.passport_world import OPERATOR, REAL, WORLD, issue
+
+
+def test_the_key_set_needs_no_credential_and_is_the_same_at_every_address(serve: Any) -> None:
+    served = serve(WORLD)
+    reply = httpx.get(served.base_url + "/v1/.well-known/jwks.json")
+    assert reply.status_code == 200
+    (key,) = reply.json()["keys"]
+    assert (key["kty"], key["crv"], key["use"], key["alg"]) == ("OKP", "Ed25519", "sig", "EdDSA")
+    assert key["kid"]
+    assert "d" not in key
+    for operator in ("op_emu", "agt_anything"):
+        assert httpx.get(f"{served.base_url}/v1/operators/{operator}/jwks.json").json() == reply.json()
+
+
+def test_a_world_has_the_same_key_on_every_run_and_another_seed_another_key(serve: Any) -> None:
+    def key(**options: Any) -> str:
+        return httpx.get(serve(WORLD, **options).base_url + "/v1/.well-known/jwks.json").json()["keys"][0]["x"]
+
+    assert key() == key() != key(seed=8)
+
+
+def test_the_sdk_verifies_a_passport_offline_and_from_the_header(serve: Any, sdk: Any) -> None:
+    served = serve(REAL)
+    stack = sdk(served.base_url, OPERATOR)
+    passport = issue(stack)
+    url = served.base_url + "/v1/.well-known/jwks.json"
+    for said in (
+        verify_passport_offline(passport.token, jwks_url=url),
+        verify_passport_offline(passport.token, public_jwk=httpx.get(url).json()["keys"][0]),
+        verify_passport_header(passport.token, base_url=served.base_url),
+        verify_passport_header([passport.token], base_url=served.base_url),
+    ):
+        assert said["jti"] == passport.jti
+        assert said["sub"] == said["stk"]["agent_id"] == "agt_logged"
+        assert said["stk"]["mission_ids"] == ["ms_logged"]
+    child = stack.passports.delegate(passport.token, "agt_helper")
+    assert verify_passport_header(child.token, base_url=served.base_url)["stk"]["parent_passport_id"] == passport.jti
+
+
+def test_the_sdk_refuses_a_passport_of_another_world(serve: Any) -> None:
+    one, two = serve(REAL), serve(REAL, seed=99)
+    with getstack.Stack(OPERATOR, base_url=one.base_url) as stack:
+        token = issue(stack).token
+    with pytest.raises(ValueError):
+        verify_passport_header(token, base_url=two.base_url)
+    other = httpx.post(two.base_url + "/v1/passports/verify", json={"token": token}).json()
+    assert (other["valid"], other["code"]) == (False, "UNAUTHORIZED")
+
+
+def test_a_tampered_passport_is_refused_offline_and_online(serve: Any) -> None:
+    import base64
+    import json
+
+    served = serve(REAL)
+    with getstack.Stack(OPERATOR, base_url=served.base_url) as stack:
+        head, body, signature = issue(stack).token.split(".")
+        said = json.loads(base64.urlsafe_b64decode(body + "=="))
+        said["stk"]["services"] = []
+        forged = base64.urlsafe_b64encode(json.dumps(said).encode()).rstrip(b"=").decode()
+        token = f"{head}.{forged}.{signature}"
+        assert stack.passports.verify(token)["valid"] is False
+    with pytest.raises(ValueError):
+        verify_passport_offline(token, jwks_url=served.base_url + "/v1/.well-known/jwks.json")
