@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import importlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -197,6 +198,7 @@ class McpSurface:
             await self._stop.wait()
 
     def _build(self) -> StreamableHTTPSessionManager:
+        importlib.import_module("mcp")  # the package first: threads that start with different modules of it see halves
         from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
         from mcp.server.transport_security import TransportSecuritySettings
 

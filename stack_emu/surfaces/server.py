@@ -140,9 +140,9 @@ class Server:
 
         self._rest = RestSurface(hosting.registry, self.spawn)
         self._control = ControlSurface(self)
-        self._mcp = McpSurface(hosting.registry, self.spawn)
+        # Loaded on its first request, or by preload(): a test process may be importing mcp itself right now.
+        self._mcp = McpSurface(hosting.registry, self.spawn, hosts=self.allowed_hosts)
         self._messages = messages_surface(self)
-        self.spawn(self._mcp.start_loading())
 
     async def _keep_time(self) -> None:
         """Fire the timers of worlds on real clocks also while no request comes."""
