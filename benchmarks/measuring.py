@@ -1,0 +1,114 @@
+"""Starting servers, loading them with wrk and reading what it says."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+SECONDS = 3
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a load run saw: requests a second, and the median and 99th percentile in milliseconds."""
+
+    per_second: float
+    p50: float
+    p99: float
+
+
+@contextlib.contextmanager
+def running(command: list[str], first_line: str | None = None) -> Iterator[dict[str, Any]]:
+    """A server process that prints one JSON line when it is ready."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdin is not None
+    if first_line is not None:
+        process.stdin.write(first_line + "\n")
+        process.stdin.flush()
+    try:
+        yield {**json.loads(process.stdout.readline()), "process_id": process.pid}
+    finally:
+        process.terminate()
+        process.wait(10)
+        process.stdout.close()
+        process.stdin.close()
+
+
+def floor() -> contextlib.AbstractContextManager[dict[str, Any]]:
+    """The bare aiohttp application."""
+    return running([sys.executable, str(HERE / "floor.py")])
+
+
+def emulator(scenario: str | Path) -> contextlib.AbstractContextManager[dict[str, Any]]:
+    """A running emulator."""
+    return running([sys.executable, "-m", "stack_emu.cli.main", "up", str(scenario), "--port", "0", "--json"])
+
+
+def post(url: str, body: Any, headers: dict[str, str] | None = None) -> Any:
+    """One POST; the reply's JSON."""
+    request = urllib.request.Request(
+        url, json.dumps(body).encode(), {"Content-Type": "application/json", **(headers or {})}
+    )
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as reply:
+        return json.loads(reply.read())
+
+
+def load(url: str, body: Any, headers: dict[str, str], connections: int) -> Load:
+    """Load one URL with POSTs of one body for a few seconds.
+
+    Raises:
+        SystemExit: when wrk is missing or requests failed.
+    """
+    wrk = shutil.which("wrk")
+    if wrk is None:
+        raise SystemExit("the HTTP figures need wrk: apt-get install wrk")
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        lines = ['wrk.method = "POST"', f"wrk.body = {json.dumps(json.dumps(body))}"]
+        sent = {"Content-Type": "application/json", **headers}
+        lines += [f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in sent.items()]
+        script.write("\n".join(lines))
+        script.flush()
+        command = [wrk, "-t1", f"-c{connections}", f"-d{SECONDS}s", "--latency", "-s", script.name, url]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in text:
+        raise SystemExit(f"{url} refused requests:\n{text}")
+    return Load(
+        float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]),  # type: ignore[index]
+        _milliseconds(re.search(r"50%\s+([\d.]+)(us|ms|s)", text)),
+        _milliseconds(re.search(r"99%\s+([\d.]+)(us|ms|s)", text)),
+    )
+
+
+def _milliseconds(found: re.Match[str] | None) -> float:
+    assert found is not None
+    return float(found[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[found[2]]
+
+
+def median_ms(function: Callable[[], object], times: int) -> float:
+    """Median duration of a call in milliseconds."""
+    taken = []
+    for _ in range(times):
+        started = time.perf_counter()
+        function()
+        taken.append((time.perf_counter() - started) * 1000)
+    return statistics.median(taken)
+
+
+def resident_mb(process_id: int) -> float:
+    """Resident memory of a process in megabytes."""
+    text = Path(f"/proc/{process_id}/status").read_text("utf-8")
+    return int(re.search(r"VmRSS:\s+(\d+)", text)[1]) / 1024  # type: ignore[index]
