@@ -24,7 +24,7 @@ from stack_emu.domain.signals import CRITICAL, WARNING, note
 from stack_emu.domain.state import Mission, Passport, Report, Review
 from stack_emu.kernel.acts import Act
 from stack_emu.kernel.clock import iso
-from stack_emu.kernel.dispatch import Context, Refused
+from stack_emu.kernel.dispatch import Context
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.operations import Audit, Auth, Command, Reply, Rest, Tool, on_timer, operation
 from stack_emu.kernel.world import Timer, World
@@ -247,28 +247,6 @@ def _signal(ctx: Context, passport: Passport, command: Activity, flags: list[dic
             "granted_providers": list(dict.fromkeys(scope.service_name for scope in passport.services)),
         },
     )
-
-
-def refused_after_checkout(ctx: Context, passport: Passport) -> Refused | None:
-    """Refuse a call with a passport whose work was checked out, and note the signal; None when it was not.
-
-    The signal is described but not named in docs/concepts/detectors ("post-checkout access"); its type here is ours.
-    """
-    try:
-        refuse_checked_out(passport)
-    except Fault as fault:
-        note(
-            ctx.world,
-            ctx.act,
-            agent_id=passport.agent_id,
-            passport=passport,
-            signal_type="post_checkout_access",
-            severity=_severity(passport),
-            message="The passport was used after its checkout",
-            metadata={"checked_out_at": iso(passport.checked_out_at or 0)},
-        )
-        return Refused(fault)
-    return None
 
 
 @on_timer(SILENCE)

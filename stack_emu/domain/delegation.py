@@ -33,10 +33,10 @@ MAX_DEPTH = 4
 class DelegatePassport(Command):
     """Which passport is delegated to whom, and how far."""
 
-    parent_passport_token: Annotated[str, TOKEN] | None = Field(
+    parent_passport_token: Annotated[str | None, TOKEN] = Field(
         None, description="Token of the passport to delegate from"
     )
-    parent_token: Annotated[str, TOKEN] | None = Field(
+    parent_token: Annotated[str | None, TOKEN] = Field(
         None, description="The same under the name SDKs before 1.4.0 send"
     )
     child_agent_id: str = Field(description="Agent that gets the new passport (agt_…)")

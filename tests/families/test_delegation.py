@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import getstack
 import pytest
 
 from tests.families.drivers import McpTools
-from tests.families.passport_world import MEMBER, OPERATOR, OTHER, WORLD, claims, error, issue, post, row
+from tests.families.passport_world import MEMBER, OPERATOR, OTHER, REAL, WORLD, claims, error, issue, post, row
 
 
 @pytest.fixture
@@ -216,3 +217,46 @@ def test_delegation_is_a_tool(served: Any, stack: Any) -> None:
     )
     assert failed
     assert refused["error"]["code"] == "NOT_FOUND"
+
+
+def test_ids_do_not_depend_on_the_instant_that_tokens_carry(serve: Any) -> None:
+    def run(text: str) -> list[str]:
+        served = serve(text)
+        with getstack.Stack(OPERATOR, base_url=served.base_url) as stack:
+            parent = issue(stack)
+            child = stack.passports.delegate(parent.token, "agt_helper")
+            again = stack.passports.refresh(child.token)
+            old = {"parent_token": parent.token, "child_agent_id": "agt_helper"}
+            older = post(served, "/v1/passports/delegate", old).json()["jti"]
+        return [parent.jti, child.jti, again.jti, older]
+
+    assert run(WORLD) == run(WORLD.replace("2026-01-01T00:00:00Z", "2026-03-01T12:34:56Z"))
+
+
+def test_many_agents_at_once_get_what_they_get_one_after_another(serve: Any) -> None:
+    async def one(stack: Any, number: int) -> list[str]:
+        agent = await stack.agents.register(f"bot-{number:02d}", accountability_mode="logged")
+        helper = await stack.agents.register(f"help-{number:02d}", accountability_mode="logged")
+        started = await stack.missions.start(agent_id=agent.id, mission={"intent_summary": "Work"})
+        child = await stack.passports.delegate(started["passport"]["token"], helper.id)
+        point = await stack.passports.checkpoint(child.jti, services_used=[], actions_count=1)
+        renewed = await stack.passports.refresh(child.token)
+        revoked = await stack.passports.revoke(started["passport"]["jti"])
+        return [started["mission_id"], child.jti, point.checkpoint_id, renewed.jti, *revoked["jtis"]]
+
+    def run(together: bool) -> tuple[Any, Any]:
+        served = serve(REAL)
+
+        async def all_of_them() -> Any:
+            stack = getstack.AsyncStack(OPERATOR, base_url=served.base_url)
+            try:
+                if together:
+                    return await asyncio.gather(*(one(stack, number) for number in range(12)))
+                return [await one(stack, number) for number in range(12)]
+            finally:
+                await stack.close()
+
+        ids = asyncio.run(all_of_them())
+        return ids, sorted((act.lane, act.key, act.ordinal) for act in served.world.audit.acts())
+
+    assert run(together=True) == run(together=False)
