@@ -10,7 +10,7 @@ from pydantic import Field
 from stack_emu.domain import faults
 from stack_emu.domain.agents import require_agent
 from stack_emu.domain.authentication import ACCOUNT_AND_AGENT
-from stack_emu.domain.issuance import Draft, PassportReply, describe, mint, passport_reply, require_holder
+from stack_emu.domain.issuance import Draft, PassportReply, describe, is_visible, mint, passport_reply, require_holder
 from stack_emu.domain.missions import (
     MissionById,
     MissionTerms,
@@ -103,7 +103,19 @@ def _require_terms(command: StartMission) -> MissionTerms:
 
 def _first_passport(ctx: Context, mission: Mission) -> Passport | None:
     jti = mission.details.get("started_passport")
-    return ctx.world.store.get(Passport, jti) if jti is not None else None
+    return _lendable(ctx, ctx.world.store.get(Passport, jti)) if jti is not None else None
+
+
+def _lendable(ctx: Context, passport: Passport | None) -> Passport | None:
+    """A passport to hand out again, or to make another like.
+
+    Raises:
+        Fault: FORBIDDEN when it reaches further than the caller does.
+    """
+    if passport is not None and not is_visible(ctx.caller, passport):
+        reason = f"The passport of {passport.mission_id} reaches further than this key; issue one with narrower scopes"
+        raise Fault(faults.FORBIDDEN, reason=reason)
+    return passport
 
 
 def _with_intent(terms: PassportTerms, mission: Mission) -> PassportTerms:
@@ -144,7 +156,8 @@ def renew_mission(ctx: Context, command: MissionById) -> RenewedMission:
     The new passport is like the last one issued for the mission.
 
     Raises:
-        Fault: NOT_FOUND, MISSION_ENDED, CONFLICT for a mission without an agent, PASSPORT_BLOCKED.
+        Fault: NOT_FOUND, MISSION_ENDED, CONFLICT for a mission without an agent, PASSPORT_BLOCKED,
+            FORBIDDEN when the last passport reaches further than the caller.
     """
     ctx.row.set(mission=command.mission_id)
     require_visible_mission(ctx, command.mission_id)
@@ -167,7 +180,7 @@ def renew_mission(ctx: Context, command: MissionById) -> RenewedMission:
 
 def _last_root(ctx: Context, mission: Mission) -> Passport | None:
     roots = [found for found in ctx.world.store.find(Passport, mission_id=mission.id) if found.parent_id is None]
-    return roots[-1] if roots else None
+    return _lendable(ctx, roots[-1]) if roots else None
 
 
 def _plain(mission: Mission) -> PassportTerms:

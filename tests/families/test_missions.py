@@ -434,6 +434,16 @@ def test_who_may_do_what_with_missions(served: Any) -> None:
     assert error(post(served, "/v1/missions", {"intent_summary": "x"}, "sk_live_wrong")) == (401, "INVALID_API_KEY")
 
 
+def test_a_limited_key_gets_no_wider_passport_by_renewing_or_repeating_a_start(stack: Any, served: Any) -> None:
+    form = {"agent_id": "agt_logged", "mission": {"intent_summary": "Triage", "idempotency_key": "k"}}
+    started = stack.missions.start(**form)
+    assert error(post(served, f"/v1/missions/{started['mission_id']}/renew", {}, MEMBER)) == (403, "FORBIDDEN")
+    assert error(post(served, "/v1/missions/start", form, MEMBER)) == (403, "FORBIDDEN")
+    own = {"agent_id": "agt_logged", "mission": {"intent_summary": "Mine"}}
+    mine = post(served, "/v1/missions/start", own, MEMBER).json()
+    assert post(served, f"/v1/missions/{mine['mission_id']}/renew", {}, MEMBER).status_code == 200
+
+
 def test_a_passport_reads_its_own_mission_and_ends_none(stack: Any, served: Any) -> None:
     passport = issue(stack)
     assert get(served, "/v1/missions/ms_logged", passport.token).json()["mission_id"] == "ms_logged"
