@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import statistics
@@ -33,7 +34,8 @@ class Load:
 @contextlib.contextmanager
 def running(command: list[str], first_line: str | None = None) -> Iterator[dict[str, Any]]:
     """A server process that prints one JSON line when it is ready."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None
     assert process.stdin is not None
     if first_line is not None:

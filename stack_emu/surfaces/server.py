@@ -29,6 +29,7 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 MODEL_KEY = "sk-ant-emu"
 _WORLD = re.compile(r"^/w/([A-Za-z0-9][A-Za-z0-9_.-]{0,63})(?:/~([A-Za-z0-9_.:-]{1,64}))?(/.*)?$")
 _TIMER_PAUSE_SECONDS = 0.1
+_MCP_PAUSE_SECONDS = 0.4
 _log = logging.getLogger("stack_emu")
 
 
@@ -144,6 +145,11 @@ class Server:
         self._mcp = McpSurface(hosting.registry, self.spawn, hosts=self.allowed_hosts)
         self._messages = messages_surface(self)
 
+    async def _load_mcp_soon(self) -> None:
+        """Import in the background, but not against the first requests: both would wait for the interpreter lock."""
+        await asyncio.sleep(_MCP_PAUSE_SECONDS)
+        await self._mcp.start_loading(settle_memory)
+
     async def _keep_time(self) -> None:
         """Fire the timers of worlds on real clocks also while no request comes."""
         while True:
@@ -174,12 +180,12 @@ class Server:
         self._loading.result()
 
     async def preload(self) -> None:
-        """Begin to load what the first MCP request would otherwise wait for, and settle this process's memory after it.
+        """Wait until worlds can answer; load what the first MCP request would wait for soon after.
 
         For a process that only serves: a program that imports ``mcp`` itself at the same time may find half of it.
         """
         await self.ready()
-        await self._mcp.start_loading(settle_memory)
+        self.spawn(self._load_mcp_soon())
 
     async def stop(self) -> None:
         """Close the port and end what is still running."""
