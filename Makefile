@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench coverage clean
+.PHONY: demo test lint bench coverage goldens clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/stack-emu demo
@@ -22,6 +22,11 @@ bench: $(STAMP)
 
 coverage: $(STAMP)
 	$(BIN)/stack-emu coverage
+
+goldens: $(STAMP)
+	@for folder in scenarios/*; do echo $$folder; \
+	  $(BIN)/stack-emu exec $$folder --audit $$folder/audit.jsonl -- $(BIN)/python $$folder/agent.py > /dev/null || exit 1; \
+	done
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

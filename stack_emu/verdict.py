@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from stack_emu.hosting import HostedWorld
+from stack_emu.kernel.acts import Overlap
 from stack_emu.kernel.audit import ActEntry, Row
 from stack_emu.kernel.matching import Pattern
 from stack_emu.scenario.models import ExpectedCall, ExpectedRow
@@ -51,15 +53,17 @@ def verdict(hosted: HostedWorld) -> Verdict:
     failures = [Finding("expectation", sentence) for sentence in _unmet(hosted)]
     violations = _violations(hosted)
     overlaps = [
-        Finding(
-            "overlap",
-            f"{item.first} and {item.second} were in flight together in lane {item.lane}; name lanes to order them",
-        )
-        for item in hosted.world.lanes.overlaps
+        Finding("overlap", _overlap(item, count)) for item, count in Counter(hosted.world.lanes.overlaps).items()
     ]
     if hosted.strict:
         return Verdict(failures + violations, overlaps)
     return Verdict(failures, violations + overlaps)
+
+
+def _overlap(item: Overlap, count: int) -> str:
+    times = f" ({count} times)" if count > 1 else ""
+    together = f"{item.first} and {item.second} were in flight together in lane {item.lane}{times}"
+    return f"{together}; name lanes to order them"
 
 
 def _violations(hosted: HostedWorld) -> list[Finding]:

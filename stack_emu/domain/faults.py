@@ -36,7 +36,7 @@ GOVERNANCE_APPROVAL_REQUIRED = FaultSpec(
 DELEGATION_DEPTH_EXCEEDED = FaultSpec(
     "DELEGATION_DEPTH_EXCEEDED", 400, "A passport can be delegated over 4 hops; {jti} is at depth {depth} already"
 )
-SCOPE_ESCALATION = FaultSpec("SCOPE_ESCALATION", 400, "{what} is more than {parent} has: {allowed}")
+SCOPE_ESCALATION = FaultSpec("SCOPE_ESCALATION", 400, "{what} is beyond {parent}; allowed: {allowed}")
 ACCOUNTABILITY_REQUIRED = FaultSpec(
     "ACCOUNTABILITY_REQUIRED",
     400,

@@ -156,7 +156,7 @@ class LaneWatch:
 
     def __init__(self) -> None:
         self._sequence = 0
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[tuple[str, str], _Lane] = {}
         self.overlaps: list[Overlap] = []
 
     def ticket(self) -> int:
@@ -164,18 +164,25 @@ class LaneWatch:
         self._sequence += 1
         return self._sequence
 
-    def enter(self, lane: str, ticket: int, operation: str) -> None:
-        """Say that the request with this ticket is an act of ``lane``."""
-        state = self._lanes.setdefault(lane, _Lane())
+    def enter(self, lane: str, ticket: int, operation: str, apart: str = "") -> None:
+        """Say that the request with this ticket is an act of ``lane``.
+
+        Args:
+            lane: its label.
+            ticket: the request's.
+            operation: its name, for messages.
+            apart: act key of an act that will be recorded in a lane of its own; it overlaps only with its like.
+        """
+        state = self._lanes.setdefault((lane, apart), _Lane())
         if state.open:
             self.overlaps.append(Overlap(lane, next(iter(state.open.values())), operation))
         elif state.last_closed > ticket:
             self.overlaps.append(Overlap(lane, state.last_operation, operation))
         state.open[ticket] = operation
 
-    def leave(self, lane: str, ticket: int) -> None:
+    def leave(self, lane: str, ticket: int, apart: str = "") -> None:
         """Say that the request has been answered."""
-        state = self._lanes.get(lane)
+        state = self._lanes.get((lane, apart))
         if state is None:
             return
         operation = state.open.pop(ticket, None)

@@ -145,8 +145,10 @@ async def perform(world: World, call: Call, spawn: Callable[[Awaitable[Any]], as
     authorise(world, call, command)
     context = open_context(world, call, command)
     watched = bool(call.ticket and context.maybe_act is not None)
+    # What creates an agent is recorded in the agent's lane, so only equal acts can be in each other's way.
+    apart = context.act.key if watched and call.operation.creates is not None else ""
     if watched:
-        world.lanes.enter(context.lane, call.ticket, call.operation.name)
+        world.lanes.enter(context.lane, call.ticket, call.operation.name, apart)
     try:
         outcome = await _inject_then_run(world, context, command, call)
         if isinstance(outcome, Pending):
@@ -154,6 +156,9 @@ async def perform(world: World, call: Call, spawn: Callable[[Awaitable[Any]], as
         return outcome
     finally:
         if watched:
+            world.lanes.leave(context.lane, call.ticket, apart)
+        if apart and context.act.lane == context.lane:  # refused: its row stands in its credential's lane after all
+            world.lanes.enter(context.lane, call.ticket, call.operation.name)
             world.lanes.leave(context.lane, call.ticket)
 
 
@@ -311,11 +316,13 @@ def open_context(world: World, call: Call, command: Command) -> Context:
 def _principal(world: World, call: Call, command: Command) -> tuple[str | None, str | None]:
     declared, caller = call.operation, call.caller
     presented = declared.presents(world, command) if declared.presents is not None else None
-    if presented is not None:
+    if presented is not None and world.owns(caller.operator_id, presented[0]):
         return presented
     if caller.passport_jti is not None or caller.agent_id is not None:
         return caller.agent_id, caller.passport_jti
-    return (declared.subject(world, command) if declared.subject is not None else None), None
+    subject = declared.subject(world, command) if declared.subject is not None else None
+    # What is not the account's is refused as unknown, and its row must not tell the one from the other.
+    return (subject if subject is not None and world.owns(caller.operator_id, subject) else None), None
 
 
 def logical_input(declared: Operation, command: Command) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def test_a_connection_that_declares_no_scopes_limits_none(serve: Callable[..., A
 @pytest.mark.parametrize(
     ("body", "status", "code", "said"),
     [
-        ({"scopes": ["chat:write", "admin"]}, 400, "SCOPE_ESCALATION", "scope admin is more than"),
+        ({"scopes": ["chat:write", "admin"]}, 400, "SCOPE_ESCALATION", "scope admin is beyond"),
         ({"scopes": []}, 400, "INVALID_REQUEST", "scopes"),
         ({"scopes": "chat:write"}, 400, "INVALID_REQUEST", "scopes"),
         ({"agent_id": "agt_none"}, 404, "NOT_FOUND", "Agent agt_none"),

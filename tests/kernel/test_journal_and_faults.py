@@ -121,6 +121,13 @@ def test_serial_requests_do_not_overlap() -> None:
     assert watch.overlaps == []
 
 
+def test_acts_recorded_in_lanes_of_their_own_overlap_only_with_equal_ones() -> None:
+    watch = LaneWatch()
+    for ticket, key in ((watch.ticket(), "a"), (watch.ticket(), "b"), (watch.ticket(), "a")):
+        watch.enter("lane", ticket, key, key)
+    assert [(item.first, item.second) for item in watch.overlaps] == [("a", "a")]
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
