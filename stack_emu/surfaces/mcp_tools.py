@@ -82,7 +82,9 @@ class ToolEntry:
     def _problems(self, error: ValidationError, given: Mapping[str, Any]) -> dict[str, str]:
         path = ".".join(str(part) for part in error.absolute_path)
         if error.validator == "required":
-            missing = [name for name in error.validator_value if name not in error.instance]
+            wanted: Any = error.validator_value
+            present: Any = error.instance
+            missing = [name for name in wanted if name not in present]
             return {f"{path}.{name}" if path else name: "is required" for name in missing}
         if error.validator == "additionalProperties" and not path:
             return {name: self._unknown_sentence(name) for name in self.unknown(given)}
@@ -194,7 +196,8 @@ _TYPES = {
 
 def _sentence(error: ValidationError) -> str:
     """What is wrong, without the value: it may be a secret."""
-    rule, wanted = str(error.validator), error.validator_value
+    rule = str(error.validator)
+    wanted: Any = error.validator_value
     if rule == "type":
         names = [wanted] if isinstance(wanted, str) else list(wanted)
         return "must be " + " or ".join(_TYPES.get(name, name) for name in names)
