@@ -6,7 +6,7 @@ STACK's page on the audit log promises agent, passport, intent, scope and result
 from __future__ import annotations
 
 from stack_emu.domain.issuance import describe
-from stack_emu.domain.state import Mission, Passport
+from stack_emu.domain.state import Agent, Mission, Passport
 from stack_emu.kernel.acts import RowDraft
 from stack_emu.kernel.world import World
 
@@ -27,3 +27,9 @@ def complete_row(world: World, operator_id: str, draft: RowDraft) -> None:
     if mission is not None and mission.operator_id == operator_id:
         draft.agent_id = draft.agent_id or mission.agent_id
         draft.metadata.setdefault("intent", mission.intent_summary)
+
+
+def owns_agent(world: World, operator_id: str, agent_id: str) -> bool:
+    """Whether an agent is the account's, deleted or not: only then do the account's calls stand in the agent's lane."""
+    agent = world.store.get(Agent, agent_id)
+    return agent is not None and agent.operator_id == operator_id

@@ -86,6 +86,7 @@ class World:
         self.timer_runners: dict[str, Callable[[World, Timer], None]] = {}
         self.settings: dict[str, Any] = {}
         self.complete_row: Callable[[str, RowDraft], None] = lambda operator_id, draft: None
+        self.owns: Callable[[str, str], bool] = lambda operator_id, agent_id: True
         self.on_act: list[Callable[[ActEntry], None]] = []
         self._act_counts: dict[str, int] = {}
         self._lane_counts: dict[str, int] = {}

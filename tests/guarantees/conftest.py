@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from stack_emu.domain.canonical_audit import canonical_log
+from stack_emu.kernel.operations import Operation
 from tests.guarantees.tour import OPERATOR, SCENARIO, STEPS, Step, Tour, prepare, registry
 from tests.guarantees.wire import Answer, McpClient, RestClient
 
@@ -48,6 +49,30 @@ class Ground:
 
     def log(self) -> bytes:
         return self.do(lambda: canonical_log(self.world))
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A step of the tour with the world as it was right before it."""
+
+    step: Step
+    raw: dict[str, Any]
+    image: Any
+
+    @property
+    def declared(self) -> Operation:
+        return registry().operations[self.step.operation]
+
+
+def moments(ground: Ground) -> dict[str, Moment]:
+    """The first success of every operation on the tour."""
+    tour, found = Tour(ground.world), {}
+    for step in STEPS:
+        image = ground.do(ground.world.image)
+        if step.code is None and step.operation not in found:
+            found[step.operation] = Moment(step, tour.raw(step), image)
+        tour.take(step, ground.over_rest)
+    return found
 
 
 @pytest.fixture
