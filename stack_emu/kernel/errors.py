@@ -44,7 +44,8 @@ class Fault(Exception):
     ) -> None:
         self.spec = spec
         self.message = message if message is not None else spec.template.format(**fields)
-        data = {name: value for name, value in fields.items() if name not in ("hint", "problem")}
+        sentences = ("hint", "problem", spec.template.strip("{}"))
+        data = {name: value for name, value in fields.items() if name not in sentences}
         self.details: dict[str, Any] = {**data, **(details or {})}
         super().__init__(self.message)
 

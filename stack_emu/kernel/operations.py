@@ -235,7 +235,8 @@ class Operation:
         return {name: "<secret>" if name in self.secret_fields else value for name, value in raw.items()}
 
     def _marked(self, marker: Marker) -> frozenset[str]:
-        return frozenset(name for name, info in self.command.model_fields.items() if marker in info.metadata)
+        fields = self.command.model_fields.items()
+        return frozenset(name for name, info in fields if marker in info.metadata or _carries(info.annotation, marker))
 
     @cached_property
     def summary(self) -> str:
@@ -248,6 +249,13 @@ class Operation:
         import inspect
 
         return inspect.cleandoc(self.handler.__doc__ or "")
+
+
+def _carries(annotation: Any, marker: Marker) -> bool:
+    """Whether a marker stands inside an annotation, as in ``Annotated[str, TOKEN] | None``."""
+    if marker in getattr(annotation, "__metadata__", ()):
+        return True
+    return any(_carries(part, marker) for part in typing.get_args(annotation))
 
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -176,3 +176,22 @@ def test_the_clock_only_moves_forward() -> None:
 @pytest.mark.parametrize("ms", [0, START, START + 7, 4_102_444_799_999])
 def test_instants_survive_being_printed(ms: int) -> None:
     assert parse_iso(iso(ms)) == ms
+
+
+def test_markers_are_found_wherever_they_stand_in_an_annotation() -> None:
+    from typing import Annotated, Optional
+
+    from stack_emu.kernel.operations import TOKEN, VOLATILE, Auth, Command, Operation
+
+    class Given(Command):
+        plain: Annotated[str, TOKEN]
+        inside: Optional[Annotated[str, TOKEN]] = None
+        around: Annotated[Optional[str], VOLATILE] = None
+        other: str = ""
+
+    def handler(ctx: object, command: Given) -> None: ...
+
+    handler.__annotations__["command"] = Given
+    declared = Operation("x.y", handler, Auth(frozenset()), "here", "invented")
+    assert declared.token_fields == {"plain", "inside"}
+    assert declared.volatile_fields == {"around"}
