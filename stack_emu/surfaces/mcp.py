@@ -10,27 +10,22 @@ handshake era JSON takes half the time of an event stream.
 from __future__ import annotations
 
 import asyncio
-import base64
 import importlib
-import json
-import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from stack_emu.domain import faults
 from stack_emu.domain.authentication import authenticate
-from stack_emu.kernel.dispatch import Call, authorise, dump, perform
 from stack_emu.kernel.errors import Fault
-from stack_emu.kernel.journal import Entry
-from stack_emu.kernel.operations import Caller, Command, Download, Registry
+from stack_emu.kernel.operations import Caller, Registry
 from stack_emu.kernel.world import World
 from stack_emu.surfaces.lane import lane_of
 from stack_emu.surfaces.mcp_bridge import Spawn, answer_asgi
-from stack_emu.surfaces.mcp_tools import Catalogue, ToolEntry, admits
-from stack_emu.surfaces.rest import bearer_of, fault_body, fault_response
+from stack_emu.surfaces.mcp_calls import MCP_PATH, Exchange, ToolCalls
+from stack_emu.surfaces.mcp_tools import Catalogue
+from stack_emu.surfaces.rest import bearer_of, fault_response
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
@@ -39,33 +34,12 @@ if TYPE_CHECKING:
 
     from stack_emu.hosting import HostedWorld
 
-MCP_PATH = "/mcp"
 STACK_HOSTS = ("mcp.getstack.run", "api.getstack.run")
 """Names under which the endpoint is reached through the gateway."""
 
 _EXCHANGE = "stack_emu.exchange"
 _LIST_FRESH_MS = 60_000
 _LISTS_KEPT = 256
-_log = logging.getLogger("stack_emu")
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """What a tool call needs to know of the HTTP request it came in.
-
-    Args:
-        world: the world asked.
-        caller: who is behind the bearer of this very request.
-        ticket: its arrival ticket.
-        origin: scheme and authority (and world prefix) the client used.
-        lane_suffix: text the client asked to be appended to its lane.
-    """
-
-    world: World
-    caller: Caller
-    ticket: int
-    origin: str
-    lane_suffix: str
 
 
 class McpSurface:
@@ -262,109 +236,6 @@ def build_server(calls: ToolCalls) -> Server[Any]:
     )
     server.middleware[:] = [keep_lists]
     return server
-
-
-class ToolCalls:
-    """Runs tool calls.
-
-    Args:
-        catalogue: the tools.
-        spawn: starts a background task and keeps a reference to it.
-    """
-
-    def __init__(self, catalogue: Catalogue, spawn: Spawn) -> None:
-        self.catalogue = catalogue
-        self._spawn = spawn
-
-    async def call(self, exchange: Exchange, name: str, arguments: Mapping[str, Any]) -> CallToolResult:
-        """Call a tool and word its reply or refusal as a tool result.
-
-        Raises:
-            MCPError: invalid params (-32602) when there is no such tool.
-        """
-        world = exchange.world
-        entry = world.journal.add(world.now_ms(), "mcp", "tools/call", MCP_PATH, caller=exchange.caller.kind)
-        tool = self.catalogue.entries.get(name)
-        if tool is None:
-            raise self._unknown(exchange, entry, name)
-        entry.route, entry.operation = name, tool.operation.name
-        try:
-            result = _success(tool, await self._run(exchange, entry, tool, arguments))
-        except Fault as fault:
-            return _refusal(world, entry, fault)
-        except Exception:
-            _log.error("tool %s failed inside the emulator\n%s", name, world.redactor.traceback())
-            return _refusal(world, entry, Fault(faults.INTERNAL_ERROR, operation=tool.operation.name))
-        entry.status = tool.operation.rest.status if tool.operation.rest is not None else 200
-        return result
-
-    async def _run(self, exchange: Exchange, entry: Entry, tool: ToolEntry, arguments: Mapping[str, Any]) -> Any:
-        call = Call(
-            tool.operation,
-            exchange.caller,
-            {},
-            exchange.origin,
-            lane_suffix=exchange.lane_suffix,
-            ticket=exchange.ticket,
-            tool=str(tool.definition["name"]),
-        )
-        try:
-            if not admits(tool.operation.auth, exchange.caller):
-                authorise(exchange.world, call, Command())  # names the credential that would do, whatever the arguments
-            entry.unread = tool.unknown(arguments)
-            call.raw = tool.check(arguments)
-            return await perform(exchange.world, call, self._spawn)
-        finally:
-            entry.lane = call.lane
-            # Masked only now: the call itself may have taught the redactor a secret.
-            entry.request = exchange.world.redactor.value(tool.operation.without_secrets(arguments))
-
-    def _unknown(self, exchange: Exchange, entry: Entry, name: str) -> Exception:
-        from mcp.shared.exceptions import MCPError
-        from mcp_types import INVALID_PARAMS
-
-        near = self.catalogue.nearest(name, exchange.caller)
-        hint = f"the nearest is {near}" if near is not None else "this credential may call none"
-        shown = exchange.world.redactor.text(name[:100])
-        entry.status, entry.code = 404, "UNKNOWN_TOOL"
-        entry.problem, entry.hint = "unmatched", f"There is no tool {shown}; {hint}."
-        return MCPError(code=INVALID_PARAMS, message=f"Unknown tool: {shown}; {hint}")
-
-
-def _success(tool: ToolEntry, reply: Any) -> CallToolResult:
-    """The bare JSON of the REST reply as text; objects as structured content too."""
-    from mcp_types import CallToolResult, TextContent
-
-    if isinstance(reply, Download):
-        return CallToolResult(content=[_download(tool, reply)])
-    value = {} if reply is None else dump(reply)
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    structured = value if isinstance(value, dict) else None
-    return CallToolResult(content=[TextContent(text=text)], structured_content=structured)
-
-
-def _download(tool: ToolEntry, reply: Download) -> Any:
-    from mcp_types import BlobResourceContents, EmbeddedResource, TextContent
-
-    try:
-        return TextContent(text=reply.body.decode("utf-8"))
-    except UnicodeDecodeError:
-        uri = f"stack-emu://download/{reply.filename or tool.definition['name']}"
-        blob = base64.b64encode(reply.body).decode("ascii")
-        return EmbeddedResource(resource=BlobResourceContents(uri=uri, mime_type=reply.media, blob=blob))
-
-
-def _refusal(world: World, entry: Entry, fault: Fault) -> CallToolResult:
-    """A fault as a tool error: STACK's envelope as text.
-
-    It is not structured content: clients that check this against the tool's output schema do so for errors as well
-    (@modelcontextprotocol/sdk, Client.callTool) and would hide the envelope behind a schema violation.
-    """
-    from mcp_types import CallToolResult, TextContent
-
-    entry.status, entry.code = fault.status, fault.code
-    text = json.dumps(fault_body(world, fault), separators=(",", ":"), ensure_ascii=False)
-    return CallToolResult(content=[TextContent(text=text)], is_error=True)
 
 
 def _failed(task: asyncio.Task[None]) -> bool:
