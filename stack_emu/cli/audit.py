@@ -8,10 +8,13 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from stack_emu.cli.env import DEFAULT_URL
 from stack_emu.cli.main import UsageError
+
+if TYPE_CHECKING:
+    from stack_emu.client import WorldClient
 
 FORMATS = ("canonical", "table", "json", "ndjson", "csv")
 DIFFERENT = 1
@@ -102,10 +105,8 @@ def _export(options: argparse.Namespace) -> int:
             raise UsageError(f"a canonical log holds no raw rows; export {options.format} from a running emulator.")
         data = _read(options.file)
         _require_canonical(options.file, data)
-    elif options.format in _ACCEPT:
-        data = _raw_export(options)
     else:
-        data = _world(options).audit.canonical(options.order)
+        data = _from_emulator(options)
     if options.format == "table":
         data = table(data).encode("utf-8")
     _write(options.out, data)
@@ -153,18 +154,23 @@ def _require_canonical(path: Path, data: bytes) -> None:
         raise UsageError(f"{path}: {error}.") from None
 
 
-def _world(options: argparse.Namespace) -> Any:
+def _from_emulator(options: argparse.Namespace) -> bytes:
     from stack_emu.client import WorldClient
 
     url = options.url or os.environ.get("STACK_EMU_URL") or DEFAULT_URL
-    return WorldClient.connect(url.rstrip("/") + ("" if options.world == "default" else f"/w/{options.world}"))
+    world = WorldClient.connect(url.rstrip("/") + ("" if options.world == "default" else f"/w/{options.world}"))
+    try:
+        if options.format in _ACCEPT:
+            return _raw_export(options, world)
+        return world.audit.canonical(options.order)
+    finally:
+        world.connection.close()
 
 
-def _raw_export(options: argparse.Namespace) -> bytes:
+def _raw_export(options: argparse.Namespace, world: WorldClient) -> bytes:
     import urllib.error
     import urllib.request
 
-    world = _world(options)
     url = f"{world.base_url}/v1/audit/export"
     headers = {"Authorization": f"Bearer {world.api_key}", "Accept": _ACCEPT[options.format]}
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the URL is the emulator's own
