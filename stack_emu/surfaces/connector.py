@@ -47,12 +47,14 @@ class Dial:
         url: the URL to dial.
         token: sent as `Authorization: Bearer`, when given.
         headers: further headers of every request.
+        asked: the URL as the request has it, for messages, where another one is dialled in its place.
     """
 
     name: str
     url: str
     token: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
+    asked: str | None = None
 
 
 @dataclass(frozen=True)
@@ -333,7 +335,7 @@ def _reason(error: BaseException, status: int | None, dial: Dial, connector: Con
     from mcp.shared.exceptions import MCPError
     from mcp_types import REQUEST_TIMEOUT
 
-    at = shown_url(dial.url)
+    at = shown_url(dial.asked or dial.url)
     if isinstance(error, httpx2.ConnectTimeout):
         return f"nothing at {at} accepted a connection within {connector.connect_seconds:g} s"
     if isinstance(error, httpx2.ConnectError):

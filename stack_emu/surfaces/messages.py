@@ -262,7 +262,7 @@ class MessagesSurface:
                     f"mcp_servers.{index}.url: {shown_url(server.url)} cannot be reached from this emulator; "
                     "use https://mcp.getstack.run/mcp or a server on 127.0.0.1."
                 )
-            dials.append(Dial(server.name, url, server.token, headers))
+            dials.append(Dial(server.name, url, server.token, headers, server.url))
         try:
             return await self._connector.open(dials)
         except ServerUnusable as error:

@@ -75,7 +75,7 @@ def emulate(messages_loop: asyncio.AbstractEventLoop) -> Iterator[Callable[..., 
 
         async def begin() -> None:
             surface = MessagesSurface(
-                lambda _: emulated.script,
+                lambda *_: emulated.script,
                 options.pop("resolve_mcp", lambda _, url: url if is_loopback(url) else None),
                 lambda _, bearer: (AGENT, "deploy-bot") if bearer == TOKEN else None,
                 connector=connector,
