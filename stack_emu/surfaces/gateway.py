@@ -129,6 +129,7 @@ class Gateway:
         tell: receives one sentence for each refused host and each client that does not trust the CA.
         idle_timeout: seconds a client may take to say what it wants.
         client_max_size: bytes of body that ``request.read()`` accepts.
+        open_world: a world whose users reach every host it does not emulate, as if there were no gateway.
 
     Raises:
         ValueError: ``allow`` names something that is no host, or one that the default world emulates.
@@ -146,8 +147,10 @@ class Gateway:
         tell: Callable[[str], None] | None = None,
         idle_timeout: float = 30.0,
         client_max_size: int = 64 * 1024 * 1024,
+        open_world: str | None = None,
     ) -> None:
         self._handler = handler
+        self._open_world = open_world
         self._resolve = resolve
         self._token = token.encode()
         self._ca = ca
@@ -219,8 +222,11 @@ class Gateway:
 
     def lets_through(self, world: str, host: str, port: int) -> bool:
         """Say whether ``host`` is tunnelled untouched; a host the world emulates never is."""
-        listed = (host, None) in self._allowed or (host, port) in self._allowed
+        listed = self._is_open(world) or (host, None) in self._allowed or (host, port) in self._allowed
         return listed and not self._resolve(world, host, port)
+
+    def _is_open(self, world: str | None) -> bool:
+        return world is not None and world == self._open_world
 
     def new_handler(self, tunnel: Tunnel) -> asyncio.Protocol:
         """Return aiohttp's protocol for one connection."""
@@ -266,8 +272,9 @@ class Gateway:
             message = message._replace(url=URL.build(path=before, query_string=query, encoded=True), path=path)
             scheme = absolute.scheme if tunnel.authority is None else scheme
         authorization = given.get(hdrs.PROXY_AUTHORIZATION)
+        world = self.world_of(authorization) if tunnel.authority is None else tunnel.world
         # A pooled plain connection could carry its next request to an allowed host, which needs a relay of its own.
-        single_use = tunnel.authority is None and bool(self._allowed)
+        single_use = tunnel.authority is None and (bool(self._allowed) or self._is_open(world))
         if given:
             message = message._replace(should_close=message.should_close or single_use, **_without_hop_headers(message))
         request = GatewayRequest(
@@ -281,7 +288,7 @@ class Gateway:
             scheme=scheme,
         )
         request.absolute = absolute
-        request.world = self.world_of(authorization) if tunnel.authority is None else tunnel.world
+        request.world = world
         request.has_credentials = authorization is not None
         request.expects_continue = given.get(hdrs.EXPECT, "").lower() == "100-continue"
         return request

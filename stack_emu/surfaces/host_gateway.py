@@ -13,8 +13,10 @@ from aiohttp import web
 
 from stack_emu.surfaces.gateway import Gateway, GatewayTarget
 from stack_emu.surfaces.gateway_tls import CertificateAuthority
+from stack_emu.surfaces.transparent_listener import THIS_TEST, TransparentListener
 
 if TYPE_CHECKING:
+    from stack_emu.hosting import HostedWorld
     from stack_emu.surfaces.server import Server
 
 API_HOST = "api.getstack.run"
@@ -46,16 +48,20 @@ class HostGateway:
             ca=self.authority,
             allow=sorted(allowed),
             tell=tell,
+            open_world=THIS_TEST,
         )
+        self.transparent = TransparentListener(self._gateway)
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Bind the gateway's port and write the CA bundle."""
         self.authority.write_bundle(self.ca_file, dict(os.environ))
         await self._gateway.start(host, port)
+        self.transparent.start()
         self._server.gateway_url = self._gateway.url
 
     async def stop(self) -> None:
         """Close the port, its tunnels, and remove the CA file."""
+        await self.transparent.stop()
         await self._gateway.stop()
         self._server.gateway_url = None
         self._folder.cleanup()
@@ -66,16 +72,27 @@ class HostGateway:
 
     def emulates(self, world: str, host: str, port: int) -> bool:
         """Whether a host is one of STACK's, Anthropic's or an upstream's in a world."""
-        hosted = self._server.hosting.get(world)
+        hosted = self._hosted(world)
         if hosted is None:
-            return False
+            # A client that outlived a transparent test must not reach the real STACK with what it learnt there.
+            return world == THIS_TEST and host.lower() in OWN_HOSTS
         if host.lower() in OWN_HOSTS:
             return True
         return hosted.world.settings["upstreams"].host_owner(host, port) is not None
 
+    def hosts_of(self, world: str) -> list[str]:
+        """The host names and ``*.suffix`` patterns a world emulates."""
+        hosted = self._hosted(world)
+        return [*OWN_HOSTS, *(hosted.world.settings["upstreams"].hosts if hosted is not None else ())]
+
+    def _hosted(self, world: str) -> HostedWorld | None:
+        name = self.transparent.world if world == THIS_TEST else world
+        return self._server.hosting.get(name) if name is not None else None
+
     async def _answer(self, request: web.BaseRequest, target: GatewayTarget) -> web.StreamResponse:
-        hosted = self._server.hosting.get(target.world)
-        assert hosted is not None, "the gateway asks emulates() first"
+        hosted = self._hosted(target.world)
+        if hosted is None:
+            return web.json_response(_NO_TEST, status=502, headers={"x-should-retry": "false"})
         path = request.rel_url.raw_path
         host = target.host.lower()
         origin = f"{target.scheme}://{target.host}"
@@ -93,6 +110,14 @@ _NO_CONTROL = {
     "error": {
         "code": "NOT_FOUND",
         "message": "The control API answers on the emulator's own URL (STACK_EMU_URL), not under a real host name.",
+        "details": {},
+    }
+}
+
+_NO_TEST = {
+    "error": {
+        "code": "HOST_NOT_EMULATED",
+        "message": "This client was made in a test with transparent=True and is used outside of it; make it anew.",
         "details": {},
     }
 }
