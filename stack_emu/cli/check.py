@@ -17,8 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print every problem as ``file:line:column: …``; returns 2 when one is an error."""
     from stack_emu.scenario.check import reports
+    from stack_emu.vocabulary import vocabulary
 
-    found = reports(options.scenarios)
+    found = reports(options.scenarios, vocabulary())
     for report in found:
         for problem in report.problems:
             print(problem, file=sys.stderr)

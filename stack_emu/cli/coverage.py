@@ -27,7 +27,8 @@ def run(options: argparse.Namespace) -> int:
     else:
         for entry in entries:
             shown = " ".join(entry["driven"]) or "-"
-            print(f"{entry['name']:<34} {entry['rest'] or '-':<58} {entry['tool'] or '-':<34} {entry['grade']:<12} {shown}")
+            rest, tool = entry["rest"] or "-", entry["tool"] or "-"
+            print(f"{entry['name']:<34} {rest:<58} {tool:<34} {entry['grade']:<12} {shown}")
         print()
     if not options.json:
         print(counts(entries, methods))
@@ -63,8 +64,10 @@ def counts(entries: list[dict[str, Any]], methods: dict[str, list[str]]) -> str:
     return "\n".join(
         [
             f"{len(entries)} operations: {len(rest)} on REST, {len(tools)} as MCP tools",
-            f"driven by a real client in the tests: {_driven(rest, 'rest')} on REST, {_driven(tools, 'mcp')} as tools; "
-            f"refused on purpose: {_driven(entries, 'refused')}",
+            (
+                f"driven by a real client in the tests: {_driven(rest, 'rest')} on REST, {_driven(tools, 'mcp')} as tools; "
+                f"refused on purpose: {_driven(entries, 'refused')}"
+            ),
             f"methods of the published SDK driven: {len(methods)}, of these {both} both sync and async",
             "known from: " + ", ".join(f"{count} {grade}" for grade, count in sorted(grades.items())),
         ]

@@ -79,7 +79,8 @@ def _show_requests(now: Serving) -> None:
         for name in ("Authorization", "Content-Type"):
             shown = next((value for key, value in request["headers"].items() if key.lower() == name.lower()), None)
             if shown:
-                print(f"  {name}: {shown}  ({request['credential']})" if name == "Authorization" else f"  {name}: {shown}")
+                whose = f"  ({request['credential']})" if name == "Authorization" else ""
+                print(f"  {name}: {shown}{whose}")
         print(f"  {json.dumps(request['body'], ensure_ascii=False)}")
 
 

@@ -36,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given, cmd = _split_command(list(sys.argv[1:] if arguments is None else arguments))
     parser = argparse.ArgumentParser(
         prog="stack-emu",
-        description="A local emulator of STACK for testing agents offline. Independent of STACK, not affiliated with it.",
+        description=(
+            "A local emulator of STACK for testing agents offline. Independent of STACK, not affiliated with it."
+        ),
     )
     from stack_emu import __version__
 

@@ -102,7 +102,12 @@ def _load(server: Server, options: argparse.Namespace, strict: bool | None) -> H
     from stack_emu.hosting import DEFAULT_WORLD, Hosting
     from stack_emu.scenario.models import Scenario
 
-    scenario = Scenario.default() if options.scenario is None else server.scenarios.load(options.scenario)
+    scenario = Scenario.default()
+    if options.scenario is not None:
+        inspected = server.scenarios.inspect(options.scenario)
+        scenario = inspected.require()
+        for problem in inspected.problems:
+            print(problem, file=sys.stderr, flush=True)
     hosting = Hosting()
     chosen = scenario.strict if scenario.strict is not None else strict
     hosting.create(DEFAULT_WORLD, scenario, seed=options.seed, strict=chosen)

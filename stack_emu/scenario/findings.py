@@ -6,7 +6,7 @@ file keeps the models from being built. They therefore skip whatever has the wro
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -102,14 +102,22 @@ class Vocabulary:
     Args:
         operations: the operations that are served, such as `passports.issue`.
         packs: the bundled upstream packs.
-        codes: STACK's error codes.
+        codes: STACK's error codes, and in lower case the error types of the Messages API, which count in any case.
         detectors: the signal types there are.
+        faulted: the operations faults can hit; `operations` when None.
+        approved: the operations that ask for approval.
+        tools: the MCP tools that are served.
+        unserved: sections that are read and not acted on, each with what that means.
     """
 
     operations: Collection[str] | None = None
     packs: Collection[str] | None = None
     codes: Collection[str] | None = None
     detectors: Collection[str] | None = None
+    faulted: Collection[str] | None = None
+    approved: Collection[str] | None = None
+    tools: Collection[str] | None = None
+    unserved: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_word(findings: Findings, place: Place, known: Collection[str] | None, kind: str) -> None:

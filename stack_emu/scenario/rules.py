@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 from stack_emu.scenario.findings import Findings, Place, Vocabulary, check_word
@@ -190,13 +191,30 @@ def _check_templates(root: Place, findings: Findings) -> None:
 
 
 def _check_operations(root: Place, vocabulary: Vocabulary, findings: Findings) -> None:
-    conditions = [rule.at("on") for rule in root.each("faults")]
-    conditions += [rule.at("when") for kind in ("approvals", "detectors") for rule in root.each(kind)]
-    for place in (*conditions, *root.each("timeline")):
-        check_word(findings, place.at("operation"), vocabulary.operations, "operation")
+    faulted = vocabulary.faulted if vocabulary.faulted is not None else vocabulary.operations
     for rule in root.each("faults"):
-        check_word(findings, rule.at("inject", "error"), vocabulary.codes, "error code")
+        check_word(findings, rule.at("on", "operation"), faulted, "operation")
+        check_word(findings, rule.at("on", "tool"), vocabulary.tools, "tool")
+        _check_code(rule.at("inject", "error"), vocabulary.codes, findings)
+    for rule in root.each("approvals"):
+        place = rule.at("when", "operation")
+        check_word(findings, place, vocabulary.operations, "operation")
+        known, approved = vocabulary.operations, vocabulary.approved
+        if known is not None and approved is not None and place.value in known and place.value not in approved:
+            asking = " and ".join(sorted(approved))
+            findings.warn(place, f"{place.value} asks nobody for approval; {asking} do")
     for rule in root.each("detectors"):
+        check_word(findings, rule.at("when", "operation"), vocabulary.operations, "operation")
         check_word(findings, rule.at("signal"), vocabulary.detectors, "signal")
+    for step in root.each("timeline"):
+        check_word(findings, step.at("operation"), vocabulary.operations, "operation")
     for _, upstream in root.entries("upstreams"):
         check_word(findings, upstream.at("pack"), vocabulary.packs, "pack")
+    for name, sentence in vocabulary.unserved.items():
+        if root.at(name).value:
+            findings.warn(root.at(name), f"{sentence}; remove {name}, or leave it for a version that has it")
+
+
+def _check_code(place: Place, codes: Collection[str] | None, findings: Findings) -> None:
+    if isinstance(place.value, str) and codes is not None and place.value.lower() not in codes:
+        check_word(findings, place, codes, "error code")

@@ -10,7 +10,7 @@ from stack_emu.scenario.values import Count, Duration, Flag, Headers, Host, Iden
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 PATH_PATTERN = r"^/"
-CODE_PATTERN = r"^[A-Z][A-Z0-9_]*$"
+CODE_PATTERN = r"^([A-Z][A-Z0-9_]*|[a-z_]+_error|request_too_large)$"
 BASE64_PATTERN = r"^[A-Za-z0-9+/]*={0,2}$"
 SIGNAL_PATTERN = r"^[a-z][a-z0-9_]*$"
 

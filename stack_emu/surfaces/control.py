@@ -139,7 +139,8 @@ class ControlSurface:
         from stack_emu.scenario.loader import loads
 
         if "scenario_yaml" in body:
-            return loads(str(body["scenario_yaml"]), source=str(body.get("source", "<request>")))
+            source = str(body.get("source", "<request>"))
+            return loads(str(body["scenario_yaml"]), source, self._server.scenarios.vocabulary())
         if body.get("scenario"):
             return self._server.scenarios.load(Path(str(body["scenario"])))
         return Scenario.default()

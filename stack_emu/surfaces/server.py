@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stack_emu.hosting import HostedWorld, Hosting
+    from stack_emu.scenario.findings import Vocabulary
+    from stack_emu.scenario.loader import Inspection
     from stack_emu.scenario.models import Scenario
     from stack_emu.surfaces.control import ControlSurface
     from stack_emu.surfaces.mcp import McpSurface
@@ -34,10 +36,11 @@ _log = logging.getLogger("stack_emu")
 
 
 class ScenarioFiles:
-    """Scenarios by path, read again only when the file changed."""
+    """Scenarios by path, read again only when the file changed, and checked against what this version serves."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[int, Scenario]] = {}
+        self._known: dict[str, tuple[int, Inspection]] = {}
+        self._vocabulary: Vocabulary | None = None
 
     def load(self, path: Path) -> Scenario:
         """The scenario in a file or folder.
@@ -45,14 +48,26 @@ class ScenarioFiles:
         Raises:
             ScenarioError: when it has mistakes.
         """
-        from stack_emu.scenario.loader import load
+        return self.inspect(path).require()
+
+    def inspect(self, path: Path) -> Inspection:
+        """The scenario in a file or folder with its warnings, or its mistakes."""
+        from stack_emu.scenario.loader import inspect_path
 
         file = path / "scenario.yaml" if path.is_dir() else path
         stamp = file.stat().st_mtime_ns if file.exists() else 0
         known = self._known.get(str(file))
         if known is None or known[0] != stamp:
-            known = self._known[str(file)] = (stamp, load(path))
+            known = self._known[str(file)] = (stamp, inspect_path(path, self.vocabulary()))
         return known[1]
+
+    def vocabulary(self) -> Vocabulary:
+        """What the words of a scenario are checked against."""
+        if self._vocabulary is None:
+            from stack_emu.vocabulary import vocabulary
+
+            self._vocabulary = vocabulary()
+        return self._vocabulary
 
 
 class Server:

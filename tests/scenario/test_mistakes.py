@@ -9,6 +9,7 @@ import pytest
 
 from stack_emu.scenario.findings import Vocabulary
 from stack_emu.scenario.loader import ScenarioError, from_data, inspect_text, load, loads
+from stack_emu.vocabulary import vocabulary
 
 TABLE = Path(__file__).parent / "mistakes.txt"
 
@@ -192,3 +193,38 @@ def test_a_path_through_a_file_says_what_the_system_said(tmp_path: Path) -> None
     (tmp_path / "a.yaml").write_text("stack_emu: 1\n")
     with pytest.raises(ScenarioError, match="it cannot be read"):
         load(tmp_path / "a.yaml" / "b.yaml")
+
+
+def test_what_this_version_serves_is_checked_word_by_word() -> None:
+    text = """\
+stack_emu: 1
+upstreams: {slack: {pack: slack}}
+approvals: [{when: {operation: proxy.request}, decide: never}, {when: {operation: agents.unblok}, decide: never}]
+detectors: [{signal: scope_drift}]
+oauth: {consent: page}
+timeline: [{at: +1m, operation: messages.create}]
+faults:
+  - {on: {operation: messages.create}, inject: {error: overloaded_error}}
+  - {on: {operation: messages.create}, inject: {error: overload_error}}
+  - {on: {operation: proxy.request}, inject: {error: OVERLOADED_ERROR}}
+  - {on: {tool: stack_proxy_request}, inject: {error: NOT_FOUND}}
+  - {on: {tool: stack_proxy_reqest}, inject: {error: NOT_FOUND}}
+"""
+    assert [str(problem) for problem in inspect_text(text, "S", vocabulary()).problems] == [
+        (
+            "S:3:32: warning: approvals[0].when.operation: proxy.request asks nobody for approval; "
+            "agents.unblock and reviews.decide do"
+        ),
+        "S:3:83: approvals[1].when.operation: there is no operation agents.unblok; did you mean agents.unblock?",
+        (
+            "S:4:12: warning: detectors: no detector is served yet, so no signal is raised on demand; remove detectors, "
+            "or leave it for a version that has it"
+        ),
+        (
+            "S:5:8: warning: oauth: sign-in over OAuth is not served yet, so nothing here has an effect; remove oauth, "
+            "or leave it for a version that has it"
+        ),
+        "S:6:33: timeline[0].operation: there is no operation messages.create; did you mean agents.register?",
+        "S:9:56: faults[1].inject.error: there is no error code overload_error; did you mean overloaded_error?",
+        "S:12:17: faults[4].on.tool: there is no tool stack_proxy_reqest; did you mean stack_proxy_request?",
+    ]

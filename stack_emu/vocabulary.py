@@ -1,0 +1,41 @@
+"""The names a scenario may use that exist outside of it: operations, tools, packs and error codes of this version."""
+
+from __future__ import annotations
+
+from stack_emu.kernel.operations import Registry
+from stack_emu.scenario.findings import Vocabulary
+
+MODEL_OPERATIONS = ("messages.create", "messages.count_tokens", "models.list", "models.get")
+"""What faults can hit on the Messages API, which is not made of STACK's operations."""
+
+APPROVED_OPERATIONS = ("agents.unblock", "reviews.decide")
+"""Operations that wait for a human's approval, see ``domain.governance.gate``."""
+
+UNSERVED_SECTIONS = {
+    "detectors": "no detector is served yet, so no signal is raised on demand",
+    "oauth": "sign-in over OAuth is not served yet, so nothing here has an effect",
+}
+"""Sections of the format that this version reads and does not act on."""
+
+
+def vocabulary(registry: Registry | None = None) -> Vocabulary:
+    """Everything a scenario's words are checked against.
+
+    Args:
+        registry: the operations served; those of every family when left out.
+    """
+    from stack_emu.domain.families import registry as every_family
+    from stack_emu.domain.faults import by_code
+    from stack_emu.surfaces.messages_errors import STATUS_OF_TYPE
+    from stack_emu.upstreams.packs import pack_names
+
+    served = registry if registry is not None else every_family()
+    return Vocabulary(
+        operations=frozenset(served.operations),
+        faulted=frozenset({*served.operations, *MODEL_OPERATIONS}),
+        approved=frozenset(APPROVED_OPERATIONS),
+        tools=frozenset(served.tools),
+        packs=frozenset(pack_names()),
+        codes=frozenset({*by_code(), *STATUS_OF_TYPE}),
+        unserved=UNSERVED_SECTIONS,
+    )
