@@ -177,13 +177,23 @@ async def _inject_then_run(world: World, context: Context, command: Command, cal
         )
         if injected is not None:
             if delay := injected.get("delay"):
-                await asyncio.sleep(delay / 1000)
+                await _hold(world, context, delay / 1000)
             if (fault := _injected_fault(world, injected)) is not None:
                 if context.maybe_act is not None:
                     with world.transaction(context.maybe_act):
                         raise fault
                 raise fault
     return run(world, context, command)
+
+
+async def _hold(world: World, context: Context, seconds: float) -> None:
+    """Wait before the handler runs; a client that hangs up meanwhile has asked for nothing."""
+    try:
+        await asyncio.sleep(seconds)
+    except asyncio.CancelledError:
+        if context.maybe_act is not None:
+            world.abandon(context.maybe_act)
+        raise
 
 
 def _injected_fault(world: World, injected: Mapping[str, Any]) -> Fault | None:

@@ -68,7 +68,7 @@ class FaultRules:
         return [state.rule for state in self._states if not any(state.fired.values())]
 
     def take(
-        self, lane: str, elapsed_ms: int, *, needs: frozenset[str] = frozenset(), **call: str
+        self, lane: str, elapsed_ms: int, needs: frozenset[str] = frozenset(), /, **call: str
     ) -> Mapping[str, Any] | None:
         """Count a call against every rule and return what the first applicable one injects.
 

@@ -277,7 +277,7 @@ class Upstreams:
         world, request = exchange.world, exchange.request
         call = {**about, "upstream": fake.name, "path": request.path, "method": request.method}
         elapsed = world.now_ms() - world.clock.start_ms
-        inject = world.faults.take(exchange.lane or "", elapsed, needs=_REACHED, **call) or {}
+        inject = world.faults.take(exchange.lane or "", elapsed, _REACHED, **call) or {}
         await self._wait(world, request.host, inject.get("delay"))
         if inject.get("error"):
             raise UpstreamRefused(str(inject["error"]), inject.get("message"))

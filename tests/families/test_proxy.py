@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -246,30 +248,44 @@ def test_the_secret_is_in_no_reply_row_or_journal(serve: Callable[..., Any]) -> 
     assert [row.metadata.get("scrubbed") for row in served.rows()] == [True, True, None]
 
 
-def test_a_client_that_hangs_up_leaves_no_reservation_and_a_settled_row(serve: Callable[..., Any]) -> None:
-    import socket
-    import time
-
-    served = serve(WORLD)
-    raw = json.dumps({"service": "echo", "url": f"{ECHO}/slow"}).encode()
+def hang_up_after(served: Any, path: str, happened: Callable[[], Any]) -> None:
+    """Send a proxied call over a socket of its own and close it once ``happened`` is true."""
+    raw = json.dumps({"service": "echo", "url": f"{ECHO}{path}"}).encode()
     head = (
         f"POST /v1/proxy HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {OPERATOR}\r\nX-Passport-Token: "
         f"{token(served)}\r\nContent-Type: application/json\r\nContent-Length: {len(raw)}\r\n\r\n"
     )
-    connection = socket.create_connection(("127.0.0.1", served.server.port))
-    connection.sendall(head.encode() + raw)
+    with socket.create_connection(("127.0.0.1", served.server.port)) as connection:
+        connection.sendall(head.encode() + raw)
+        wait_until(happened)
+
+
+def wait_until(happened: Callable[[], Any]) -> None:
     deadline = time.monotonic() + 10
-    while not operations(served) and time.monotonic() < deadline:
-        pass
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen in 10 s"
+        time.sleep(0.005)
+
+
+def test_a_client_that_hangs_up_leaves_no_reservation_and_a_settled_row(serve: Callable[..., Any]) -> None:
+    served = serve(WORLD)
+    hang_up_after(served, "/slow", lambda: mission(served).reserved)
     assert operations(served)[0].delivery_state == "dispatching"
-    assert mission(served).reserved == 1
-    connection.close()
-    while not served.rows() and time.monotonic() < deadline:
-        pass
+    wait_until(served.rows)
     [row] = served.rows()
     assert (row.outcome, row.metadata["upstream_status"]) == ("success", 200)
-    assert (operations(served)[0].accounting_state, mission(served).reserved, mission(served).actions) == (
-        "committed",
-        0,
-        1,
-    )
+    assert operations(served)[0].accounting_state == "committed"
+    assert (mission(served).reserved, mission(served).actions) == (0, 1)
+
+
+def test_a_client_that_hangs_up_before_its_call_began_has_asked_for_nothing(serve: Callable[..., Any]) -> None:
+    fault = "faults: [{on: {operation: proxy.request, times: 1}, inject: {delay: 20s}}]\n"
+    served = serve(WORLD + fault)
+    hang_up_after(served, "/", lambda: not served.world.faults.unfired())
+    wait_until(lambda: not any(lane.open for lane in served.world.lanes._lanes.values()))
+    assert not served.rows()
+    assert not operations(served)
+    first = raw_proxy(served, {"service": "echo", "url": f"{ECHO}/"}, X_Passport_Token=token(served))
+    assert first.status_code == 200
+    [act] = served.world.audit.acts()
+    assert act.ordinal == 0
