@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench coverage goldens clean
+.PHONY: demo test test-agent-sdk lint bench coverage goldens clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/stack-emu demo
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered $(ARGS)
+
+test-agent-sdk: $(VENV)/.agent-sdk
+	@$(BIN)/python -m pytest tests/agent_sdk $(ARGS)
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
@@ -38,6 +41,10 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml
 
 $(STAMP): $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet -e . --group test
+	@touch $@
+
+$(VENV)/.agent-sdk: $(STAMP) pyproject.toml
+	@$(BIN)/python -m pip install --quiet -e ".[agent-sdk]"
 	@touch $@
 
 $(VENV)/.lint: $(STAMP) pyproject.toml
