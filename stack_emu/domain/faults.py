@@ -10,6 +10,7 @@ from stack_emu.kernel import dispatch
 from stack_emu.kernel.errors import FaultSpec
 
 INVALID_REQUEST = dispatch.INVALID_REQUEST
+BODY_TOO_LARGE = FaultSpec("INVALID_REQUEST", 413, "The body is larger than the {limit} MiB this emulator reads")
 UNAUTHORIZED = dispatch.UNAUTHORIZED
 FORBIDDEN = dispatch.FORBIDDEN
 INTERNAL_ERROR = dispatch.INTERNAL_ERROR

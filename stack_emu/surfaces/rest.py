@@ -125,9 +125,9 @@ async def read_object(request: web.BaseRequest) -> dict[str, Any]:
     """The JSON object in a request's body; an empty body (the SDK sends those with a JSON content type) is ``{}``.
 
     Raises:
-        Fault: INVALID_REQUEST when the body is no JSON object.
+        Fault: INVALID_REQUEST when the body is no JSON object, or larger than the server reads.
     """
-    raw = await request.read() if request.can_read_body else b""
+    raw = await _read(request)
     if not raw.strip():
         return {}
     if request.content_type == "application/x-www-form-urlencoded":
@@ -135,7 +135,7 @@ async def read_object(request: web.BaseRequest) -> dict[str, Any]:
 
         return dict(parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True))
     try:
-        value = json.loads(raw, parse_constant=_refuse_constant)
+        value = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse_constant)
         if b"\\ud" in raw or b"\\uD" in raw:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
@@ -147,6 +147,16 @@ async def read_object(request: web.BaseRequest) -> dict[str, Any]:
         problem = f"the body must be a JSON object, not {type(value).__name__}"
         raise Fault(faults.INVALID_REQUEST, problem=problem, details={"fields": {"body": problem}})
     return value
+
+
+async def _read(request: web.BaseRequest) -> bytes:
+    try:
+        return await request.read() if request.can_read_body else b""
+    except web.HTTPRequestEntityTooLarge:
+        raise Fault(faults.BODY_TOO_LARGE, limit=request.client_max_size // 2**20) from None
+    except web.RequestPayloadError:
+        problem = "the body cannot be read: it is cut short, or not encoded as its headers say"
+        raise Fault(faults.INVALID_REQUEST, problem=problem, details={"fields": {"body": problem}}) from None
 
 
 def _refuse_constant(name: str) -> Any:

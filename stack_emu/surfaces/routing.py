@@ -48,7 +48,7 @@ class PathTable(Generic[T]):
         """The target at a raw (still percent-encoded) path with its parameters decoded, or None."""
         if raw_path.endswith("/") and raw_path != "/":
             return None
-        return self._walk(self._root, method, raw_path.strip("/").split("/"), 0, ())
+        return self._walk(self._root, method, raw_path[1:].split("/"), 0, ())
 
     def _walk(
         self, node: _Node[T], method: str, segments: list[str], position: int, values: tuple[str, ...]

@@ -92,6 +92,7 @@ class Server:
         self._control: ControlSurface
         self.scenarios = ScenarioFiles()
         self.gateway_url: Callable[[str], str] | None = None
+        self.gateway_ca_file: str | None = None
         self.host = "127.0.0.1"
         self.port = 0
         self.allowed_hosts: set[str] = set(LOOPBACK)
@@ -243,6 +244,25 @@ class Server:
             origin: scheme, authority and world prefix the client used.
         """
         self._fire_due(hosted)
+        try:
+            return await self._answer(hosted, request, path, origin)
+        except web.HTTPException:
+            raise
+        except Exception as error:
+            if request.writer.output_size:  # the reply has begun: breaking it off is all that can be said
+                raise
+            if isinstance(error, web.RequestPayloadError):
+                problem = "The body cannot be read: it is cut short, or not encoded as its headers say."
+                return _plain(400, "INVALID_REQUEST", problem)
+            redactor = hosted.world.redactor
+            _log.error(
+                "%s %s failed inside the emulator\n%s", request.method, redactor.text(path), redactor.traceback()
+            )
+            return _plain(500, "INTERNAL_ERROR", f"The emulator failed inside {redactor.text(path)}.")
+
+    async def _answer(
+        self, hosted: HostedWorld, request: web.BaseRequest, path: str, origin: str
+    ) -> web.StreamResponse:
         if path == "/mcp":
             return await self._mcp.handle(hosted, request, origin)
         if path == "/anthropic" or path.startswith("/anthropic/"):
@@ -306,6 +326,7 @@ class Server:
             "anthropic_base_url": f"{base}/anthropic",
             "anthropic_api_key": MODEL_KEY,
             "gateway_url": self.gateway_url(hosted.world.name) if self.gateway_url is not None else None,
+            "ca_file": self.gateway_ca_file,
             "api_key": hosted.scenario.operators[0].keys[0].key,
             "passports": scenario_tokens(hosted.world, hosted.scenario),
             "upstreams": sorted(hosted.scenario.upstreams),
