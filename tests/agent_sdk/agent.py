@@ -1,4 +1,4 @@
-"""STACK's MCP server in the hands of the Claude Agent SDK: with the operator's key, and with a passport until its end."""
+"""STACK's MCP server and the Claude Agent SDK: with the operator's key, and with a passport until its end."""
 
 import asyncio
 import os
