@@ -74,7 +74,7 @@ def rest() -> None:
 
 def mcp() -> None:
     from stack_emu.domain.families import registry
-    from stack_emu.surfaces.mcp import tool_definitions
+    from stack_emu.surfaces.mcp_tools import tool_definitions
 
     definitions = json.dumps(tool_definitions(registry()), default=str)
     headers = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-11-25"}

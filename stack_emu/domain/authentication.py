@@ -76,13 +76,14 @@ def _ticket_caller(world: World, bearer: str) -> Caller:
 
 
 def _token_caller(world: World, token: str, single_use: bool) -> Caller:
-    try:
-        claims = unverified_claims(token)
-    except TokenError as error:
-        raise Fault(faults.UNAUTHORIZED, hint=f"The bearer looks like a JWT but is not one: {error}.") from None
-    audience = claims.get("aud")
-    if audience == AGENT_AUDIENCE or (isinstance(audience, list) and AGENT_AUDIENCE in audience):
-        return _agent_caller(world, token, claims, single_use)
+    if signer(world).verified(token) is None:
+        try:
+            claims = unverified_claims(token)
+        except TokenError as error:
+            raise Fault(faults.UNAUTHORIZED, hint=f"The bearer looks like a JWT but is not one: {error}.") from None
+        audience = claims.get("aud")
+        if audience == AGENT_AUDIENCE or (isinstance(audience, list) and AGENT_AUDIENCE in audience):
+            return _agent_caller(world, token, claims, single_use)
     passport = live_passport(world, token)
     return Caller(
         kind=PASSPORT,

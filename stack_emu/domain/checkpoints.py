@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from pydantic import Field
@@ -27,6 +26,7 @@ from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.operations import Audit, Auth, Command, Reply, Rest, Tool, on_timer, operation
+from stack_emu.kernel.store import replace
 from stack_emu.kernel.world import Timer, World
 
 CHECKPOINT, CHECKOUT = "checkpoint", "checkout"

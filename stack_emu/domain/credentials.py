@@ -6,7 +6,6 @@ call to what that passport may use and feeds the detectors (docs/api/credentials
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field
@@ -21,6 +20,7 @@ from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context, Refused
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.operations import TOKEN, Audit, Auth, Command, Reply, Rest, Tool, operation
+from stack_emu.kernel.store import replace
 
 BURST_COUNT = 10
 """More retrievals than this in the window are a burst; STACK's own threshold is not published."""

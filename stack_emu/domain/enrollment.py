@@ -6,7 +6,6 @@ with the signature. The credential is the account's, or a single-use enrollment 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field
@@ -21,6 +20,7 @@ from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.operations import VOLATILE, Audit, Auth, Command, Reply, Rest, Tool, operation
+from stack_emu.kernel.store import replace
 from stack_emu.kernel.world import World
 
 CHALLENGE_MS = 5 * 60 * 1000

@@ -8,7 +8,7 @@ behind; the same call with that approval's id in ``X-Governance-Approval`` goes 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from stack_emu.domain import faults
@@ -19,6 +19,7 @@ from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context, Refused
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.operations import on_timer
+from stack_emu.kernel.store import replace
 from stack_emu.kernel.world import Timer, World
 
 HEADER = "X-Governance-Approval"

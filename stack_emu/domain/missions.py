@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import Field
@@ -19,6 +19,7 @@ from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.operations import Audit, Auth, Caller, Command, Reply, Rest, Tool, on_timer, operation
+from stack_emu.kernel.store import replace
 from stack_emu.kernel.world import Timer, World
 
 DEFAULT_LIFETIME_SECONDS = 900

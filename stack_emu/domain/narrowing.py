@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pydantic import Field
 
@@ -14,6 +14,7 @@ from stack_emu.domain.state import Agent, Connection, Constraint, Grant, NamedIn
 from stack_emu.kernel.dispatch import Context
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.operations import Command
+from stack_emu.kernel.store import replace
 
 
 class ScopeInput(Command):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -18,6 +17,7 @@ from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.operations import TOKEN, Auth, Command, Reply, Rest, Tool, operation
+from stack_emu.kernel.store import replace
 from stack_emu.kernel.world import World
 
 ADMITTED, DISPATCHING, RECEIVED, UNKNOWN = "admitted", "dispatching", "response_received", "outcome_unknown"

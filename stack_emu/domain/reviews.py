@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field
@@ -16,6 +15,7 @@ from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context, Refused
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.operations import Audit, Auth, Command, Reply, Rest, Tool, operation
+from stack_emu.kernel.store import replace
 from stack_emu.kernel.world import World
 
 

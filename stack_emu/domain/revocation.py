@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pydantic import Field
 
@@ -15,6 +15,7 @@ from stack_emu.kernel.acts import Act, RowDraft
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context
 from stack_emu.kernel.operations import Audit, Auth, Command, Reply, Rest, Tool, operation
+from stack_emu.kernel.store import replace
 from stack_emu.kernel.world import World
 
 REFRESH_GRACE_MS = 24 * 3_600_000

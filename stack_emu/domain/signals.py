@@ -8,12 +8,12 @@ passport, and so does ``scope_drift``, which is a warning (docs/guides/enforced-
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from stack_emu.domain.revocation import revoke
 from stack_emu.domain.state import Agent, Passport, SecurityEvent
 from stack_emu.kernel.acts import Act, RowDraft
+from stack_emu.kernel.store import replace
 from stack_emu.kernel.world import World
 
 CRITICAL, WARNING, INFO = "critical", "warning", "info"

@@ -55,6 +55,10 @@ class Signer:
 
         return jwt.encode(dict(claims), self._key, algorithm="EdDSA", headers={"kid": self.kid})
 
+    def verified(self, token: str) -> Mapping[str, Any] | None:
+        """The claims of a token that was verified before, or None."""
+        return self._verified.get(token)
+
     def verify(self, token: str) -> Mapping[str, Any]:
         """The claims of a passport token, its signature, issuer and audience checked; expiry is the caller's to judge.
 

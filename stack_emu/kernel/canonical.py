@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 _SAFE_INTEGER = 2**53 - 1
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
 
 
 def canonical_json(value: Any) -> bytes:
@@ -23,7 +24,7 @@ def canonical_json(value: Any) -> bytes:
         ValueError: for NaN, infinities and lone surrogates.
     """
     if _is_plain(value):
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+        return _encode(value).encode("utf-8")
     import rfc8785
 
     try:
