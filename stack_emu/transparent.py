@@ -55,6 +55,7 @@ def transparent(emulator: Emulator, world: str) -> Iterator[None]:
     try:
         _set_environment(patches, variables)
         _patch_names(patches, gateway)
+        _patch_aiohttp(patches, gateway)
         _patch_connections(patches, gateway)
         _patch_tls(patches, gateway)
         _patch_opener(patches)
@@ -181,6 +182,9 @@ def _patch_names(patches: _Patches, gateway: HostGateway) -> None:
     for module in (_socket, socket):
         patches.put(module, "gethostbyname", gethostbyname)
         patches.put(module, "gethostbyname_ex", gethostbyname_ex)
+
+
+def _patch_aiohttp(patches: _Patches, gateway: HostGateway) -> None:
     resolver = sys.modules.get("aiohttp.resolver")
     if resolver is not None:
         patches.put(resolver.AsyncResolver, "resolve", _aiohttp_resolve(gateway, resolver.AsyncResolver.resolve))

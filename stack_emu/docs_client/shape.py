@@ -120,19 +120,7 @@ def _service_class(module: Any) -> type:
             """Open a mission for the agent and issue its passport in one call (SDK 3.0.0 and later: missions.start).
 
             The mission lives as long as the passport, 15 minutes at least. With ``mission_ids`` the SDK's own method is
-            called instead.
-
-            Args:
-                agent_id: the agent.
-                intent: what it is going to do, in words.
-                services: providers it is going to use.
-                will_delegate: whether it is going to delegate.
-                estimated_duration: how long it is going to take, such as ``30m``.
-                checkpoint_interval: time between checkpoints, such as ``5m``.
-                ttl_seconds: life of the passport.
-                scopes: what it may use of each connection; all grants when left out.
-                authority_binding_ids: authority bindings.
-                mission_ids: one open mission to use.
+            called instead. Arguments and their meaning are those of the SDK's ``issue``.
 
             Raises:
                 ValueError: neither an intent nor a mission was given.
@@ -142,11 +130,6 @@ def _service_class(module: Any) -> type:
             if mission_ids is not None:
                 plain = (intent, services, will_delegate, estimated_duration, checkpoint_interval)
                 return with_id(super().issue(agent_id, *plain, mission_ids=mission_ids, **given))
-            if not intent:
-                raise ValueError(
-                    'StackClient.passports.issue opens a mission, so it needs intent="what the agent is going to do", '
-                    "or mission_ids with one that is open"
-                )
             words: dict[str, Any] = {"summary": intent, "services": services or [], "will_delegate": will_delegate}
             if estimated_duration:
                 words["estimated_duration_seconds"] = _seconds(estimated_duration)
@@ -173,6 +156,11 @@ def _service_class(module: Any) -> type:
 
 
 def _mission(words: dict[str, Any], ttl_seconds: int | None) -> dict[str, Any]:
+    if not words["summary"]:
+        raise ValueError(
+            'StackClient.passports.issue opens a mission, so it needs intent="what the agent is going to do", or '
+            "mission_ids with one that is open"
+        )
     mission: dict[str, Any] = {"intent_summary": words["summary"], "intent_services": list(words["services"])}
     lifetime = max(ttl_seconds or 0, words.get("estimated_duration_seconds", 0))
     if lifetime > DEFAULT_MISSION_SECONDS:

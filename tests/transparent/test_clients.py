@@ -12,8 +12,6 @@ from stack_emu.emulator import Emulator
 from stack_emu.transparent import transparent
 from tests.transparent.clients import ASYNC, SYNC
 
-MADE = ["before", "inside", "in another world's block"]
-
 
 def _bounded(work: Awaitable[None]) -> None:
     async def run() -> None:
@@ -52,6 +50,10 @@ def test_a_client_that_lives_on_follows_from_world_to_world(
             assert [use(before), use(inside)] == ["red", "red"]
 
 
+# asyncio of Python 3.10 says so of every pooled TLS connection that the other side closes.
+@pytest.mark.filterwarnings(
+    "ignore:Exception ignored in.*_SSLProtocolTransport:pytest.PytestUnraisableExceptionWarning"
+)
 @pytest.mark.parametrize("name", ASYNC)
 def test_an_async_client_reaches_the_world_whenever_it_was_made(
     emulator: Emulator, blue: WorldClient, red: WorldClient, name: str
