@@ -9,7 +9,7 @@ from typing import Any
 
 from stack_emu.domain import faults
 from stack_emu.domain.audit_hash import row_hash
-from stack_emu.domain.audit_rows import complete_row, owns_agent
+from stack_emu.domain.audit_rows import complete_row, names_of_agent, owns_agent
 from stack_emu.domain.families import registry
 from stack_emu.domain.provision import provision
 from stack_emu.domain.state import Connection
@@ -117,6 +117,7 @@ class Hosting:
         world.timer_handlers.update(self.registry.timers)
         world.complete_row = partial(complete_row, world)
         world.owns = partial(owns_agent, world)
+        world.names_of = partial(names_of_agent, world)
         world.settings["fault_catalogue"] = faults.by_code()
         world.settings["upstream_names"] = tuple(scenario.upstreams)
         provision(world, scenario)

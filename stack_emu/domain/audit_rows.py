@@ -33,3 +33,9 @@ def owns_agent(world: World, operator_id: str, agent_id: str) -> bool:
     """Whether an agent is the account's, deleted or not: only then do the account's calls stand in the agent's lane."""
     agent = world.store.get(Agent, agent_id)
     return agent is not None and agent.operator_id == operator_id
+
+
+def names_of_agent(world: World, agent_id: str) -> tuple[str, ...]:
+    """What a scenario may call an agent: its id and, when there is such an agent, its name."""
+    agent = world.store.get(Agent, agent_id)
+    return (agent_id,) if agent is None else (agent_id, agent.name)

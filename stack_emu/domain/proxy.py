@@ -34,6 +34,7 @@ from stack_emu.domain.proxy_injection import (
 from stack_emu.kernel.canonical import digest
 from stack_emu.kernel.dispatch import Context, Pending, Refused
 from stack_emu.kernel.errors import Fault, FaultSpec
+from stack_emu.kernel.faults import Names
 from stack_emu.kernel.operations import TOKEN, VOLATILE, Audit, Auth, Command, Reply, Rest, Tool, operation
 from stack_emu.upstreams.errors import (
     UpstreamRefused,
@@ -209,9 +210,10 @@ def _send(
         ctx.row.set(leak=f"credential of {found.connection.id} sent to {draft.target.host}")
     request, scrubber = inject(draft, found.connection)
     planned = _Planned(operation_id, owner, request, scrubber, found)
-    about = {"operation": "proxy.request", "service": found.connection.provider}
+    connection = found.connection
+    about: dict[str, Names] = {"operation": "proxy.request", "service": (connection.provider, connection.id)}
     if who.agent is not None:
-        about["agent"] = who.agent.id
+        about["agent"] = (who.agent.id, who.agent.name)
 
     async def exchange() -> UpstreamReply:
         reply: UpstreamReply = await upstreams.call(

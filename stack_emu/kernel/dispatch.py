@@ -170,7 +170,7 @@ async def _inject_then_run(world: World, context: Context, command: Command, cal
             operation=call.operation.name,
             **({"tool": call.tool} if call.tool is not None else {}),
             **(
-                {"agent": context.maybe_act.row.agent_id}
+                {"agent": world.names_of(context.maybe_act.row.agent_id)}
                 if context.maybe_act and context.maybe_act.row.agent_id
                 else {}
             ),

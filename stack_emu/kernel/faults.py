@@ -8,6 +8,9 @@ from typing import Any
 
 from stack_emu.kernel.matching import PathTemplate
 
+Names = str | tuple[str, ...]
+"""A field of a call: one value, or the names one thing goes by, of which a rule may use any."""
+
 
 @dataclass(frozen=True)
 class FaultRule:
@@ -68,7 +71,7 @@ class FaultRules:
         return [state.rule for state in self._states if not any(state.fired.values())]
 
     def take(
-        self, lane: str, elapsed_ms: int, needs: frozenset[str] = frozenset(), /, **call: str
+        self, lane: str, elapsed_ms: int, needs: frozenset[str] = frozenset(), /, **call: Names
     ) -> Mapping[str, Any] | None:
         """Count a call against every rule and return what the first applicable one injects.
 
@@ -76,7 +79,8 @@ class FaultRules:
             lane: lane of the call.
             elapsed_ms: world time since the world began.
             needs: only rules that name one of these fields count; the others have seen this call before.
-            **call: the call's fields (``operation``, ``upstream``, ``path``, ``method``, ``agent``, ``tool`` …).
+            **call: the call's fields (``operation``, ``upstream``, ``path``, ``method``, ``agent``, ``tool`` …); what
+                goes by several names, such as an agent's id and name, as a tuple of them.
         """
         chosen: Mapping[str, Any] | None = None
         for state in self._states:
@@ -106,17 +110,15 @@ class FaultRules:
         return len(self._states)
 
 
-def _matches(pattern: Mapping[str, str], call: Mapping[str, str]) -> bool:
+def _matches(pattern: Mapping[str, str], call: Mapping[str, Names]) -> bool:
     for name, wanted in pattern.items():
-        got = call.get(name)
-        if got is None:
-            return False
-        if name == "path":
-            if PathTemplate(wanted).match(got) is None:
-                return False
-        elif wanted.endswith("*"):
-            if not got.startswith(wanted[:-1]):
-                return False
-        elif got != wanted:
+        got = call.get(name, ())
+        if not any(_fits(name, wanted, value) for value in ((got,) if isinstance(got, str) else got)):
             return False
     return True
+
+
+def _fits(name: str, wanted: str, got: str) -> bool:
+    if name == "path":
+        return PathTemplate(wanted).match(got) is not None
+    return got.startswith(wanted[:-1]) if wanted.endswith("*") else got == wanted

@@ -87,6 +87,7 @@ class World:
         self.settings: dict[str, Any] = {}
         self.complete_row: Callable[[str, RowDraft], None] = lambda operator_id, draft: None
         self.owns: Callable[[str, str], bool] = lambda operator_id, agent_id: True
+        self.names_of: Callable[[str], tuple[str, ...]] = lambda agent_id: (agent_id,)
         self.on_act: list[Callable[[ActEntry], None]] = []
         self._act_counts: dict[str, int] = {}
         self._lane_counts: dict[str, int] = {}

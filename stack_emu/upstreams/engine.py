@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from stack_emu.kernel.acts import Act, RowDraft
 from stack_emu.kernel.canonical import digest
+from stack_emu.kernel.faults import Names
 from stack_emu.kernel.world import World
 from stack_emu.upstreams import replies
 from stack_emu.upstreams.credentials import AcceptedCredential, accepted_in, foreign_secrets
@@ -177,7 +178,7 @@ class Upstreams:
         request: UpstreamRequest,
         *,
         lane: str,
-        about: Mapping[str, str] | None = None,
+        about: Mapping[str, Names] | None = None,
         scopes: Sequence[str] | None = None,
     ) -> UpstreamReply:
         """Send a proxied request, credential injected, to an upstream.
@@ -259,7 +260,7 @@ class Upstreams:
     # --- answering --------------------------------------------------------------------------------------------------
 
     async def _run(
-        self, fake: Fake, exchange: Exchange, standing: _Standing, act: Act, about: Mapping[str, str]
+        self, fake: Fake, exchange: Exchange, standing: _Standing, act: Act, about: Mapping[str, Names]
     ) -> UpstreamReply:
         if standing.foreign:
             exchange.say("leak", replies.leak_hint(standing.foreign, exchange.request.host))
@@ -272,7 +273,7 @@ class Upstreams:
             raise
 
     async def _faulted(
-        self, fake: Fake, exchange: Exchange, standing: _Standing, act: Act, about: Mapping[str, str]
+        self, fake: Fake, exchange: Exchange, standing: _Standing, act: Act, about: Mapping[str, Names]
     ) -> UpstreamReply:
         world, request = exchange.world, exchange.request
         call = {**about, "upstream": fake.name, "path": request.path, "method": request.method}
