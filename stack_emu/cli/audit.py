@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stack_emu.cli.env import DEFAULT_URL
+from stack_emu.cli.env import add_world_arguments, connect
 from stack_emu.cli.main import UsageError
 
 if TYPE_CHECKING:
@@ -36,8 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export.add_argument("file", type=Path, nargs="?", help="a canonical log to print instead of a running emulator's")
     export.add_argument("--format", choices=FORMATS, default="canonical", help="canonical when left out")
     export.add_argument("--order", choices=("commit", "content"), default="commit", help="order inside a lane")
-    export.add_argument("--world", default="default", help="name of the world (default)")
-    export.add_argument("--url", help=f"the emulator's URL; STACK_EMU_URL or {DEFAULT_URL} when left out")
+    add_world_arguments(export)
     export.add_argument("--out", type=Path, metavar="FILE", help="write here instead of to the standard output")
     export.set_defaults(act=_export)
     tamper = actions.add_parser("tamper", help="change a line of a canonical log, to see what verify says")
@@ -155,10 +153,7 @@ def _require_canonical(path: Path, data: bytes) -> None:
 
 
 def _from_emulator(options: argparse.Namespace) -> bytes:
-    from stack_emu.client import WorldClient
-
-    url = options.url or os.environ.get("STACK_EMU_URL") or DEFAULT_URL
-    world = WorldClient.connect(url.rstrip("/") + ("" if options.world == "default" else f"/w/{options.world}"))
+    world = connect(options)
     try:
         if options.format in _ACCEPT:
             return _raw_export(options, world)

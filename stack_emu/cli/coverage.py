@@ -60,14 +60,12 @@ def counts(entries: list[dict[str, Any]], methods: dict[str, list[str]]) -> str:
     rest = [entry for entry in entries if entry["rest"]]
     tools = [entry for entry in entries if entry["tool"]]
     grades = Counter(entry["grade"] for entry in entries)
+    on_rest, as_tools, refused = _driven(rest, "rest"), _driven(tools, "mcp"), _driven(entries, "refused")
     both = sum({"sync", "async"} <= set(how) for how in methods.values())
     return "\n".join(
         [
             f"{len(entries)} operations: {len(rest)} on REST, {len(tools)} as MCP tools",
-            (
-                f"driven by a real client in the tests: {_driven(rest, 'rest')} on REST, {_driven(tools, 'mcp')} as tools; "
-                f"refused on purpose: {_driven(entries, 'refused')}"
-            ),
+            f"driven by a real client in the tests: {on_rest} on REST, {as_tools} as tools; refused on purpose: {refused}",
             f"methods of the published SDK driven: {len(methods)}, of these {both} both sync and async",
             "known from: " + ", ".join(f"{count} {grade}" for grade, count in sorted(grades.items())),
         ]

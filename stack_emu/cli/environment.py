@@ -97,15 +97,25 @@ def client_environment(
         STACK_DASHBOARD_URL=dashboard_url,
         ANTHROPIC_BASE_URL=anthropic_base_url,
         ANTHROPIC_API_KEY=anthropic_key,
-        NODE_USE_ENV_PROXY="1",
     )
-    for name in _PROXY_NAMES:
-        environment[name] = environment[name.lower()] = gateway_url
-    environment["NO_PROXY"] = environment["no_proxy"] = NO_PROXY
-    environment.update(dict.fromkeys(_CA_NAMES, ca_file))
+    environment.update(gateway_environment(gateway_url, ca_file))
     if node_hook:
         environment["NODE_OPTIONS"] = with_node_hook(inherited.get("NODE_OPTIONS", ""))
     return environment
+
+
+def gateway_environment(gateway_url: str, ca_file: str) -> dict[str, str]:
+    """The variables that lead clients of real host names to the gateway and let them trust it.
+
+    Args:
+        gateway_url: proxy URL of a world, token included.
+        ca_file: PEM bundle of the gateway's CA and the machine's roots.
+    """
+    variables = {"NODE_USE_ENV_PROXY": "1", "NO_PROXY": NO_PROXY, "no_proxy": NO_PROXY}
+    for name in _PROXY_NAMES:
+        variables[name] = variables[name.lower()] = gateway_url
+    variables.update(dict.fromkeys(_CA_NAMES, ca_file))
+    return variables
 
 
 def with_node_hook(node_options: str) -> str:

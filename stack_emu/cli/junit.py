@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 from stack_emu.verdict import Verdict
+
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write_junit(path: Path, command: Sequence[str], code: int, judged: Verdict, seconds: float) -> None:
@@ -21,7 +24,7 @@ def write_junit(path: Path, command: Sequence[str], code: int, judged: Verdict, 
     """
     cases = [_case("command", " ".join(command), f"exit code {code}" if code else None)]
     cases += [_case(finding.kind, finding.sentence, finding.sentence) for finding in judged.failures]
-    failed = sum("<failure" in case for case in cases)
+    failed = len(judged.failures) + bool(code)
     path.write_text(
         '<?xml version="1.0" encoding="utf-8"?>\n'
         f'<testsuite name="stack-emu" tests="{len(cases)}" failures="{failed}" time="{seconds:.3f}">\n'
@@ -32,5 +35,11 @@ def write_junit(path: Path, command: Sequence[str], code: int, judged: Verdict, 
 
 
 def _case(kind: str, name: str, failure: str | None) -> str:
-    body = f"<failure>{escape(failure)}</failure>" if failure else ""
-    return f"  <testcase classname={quoteattr('stack-emu.' + kind)} name={quoteattr(name)}>{body}</testcase>"
+    body = f"<failure>{escape(_printable(failure))}</failure>" if failure else ""
+    named = quoteattr(_printable(name))
+    return f"  <testcase classname={quoteattr('stack-emu.' + kind)} name={named}>{body}</testcase>"
+
+
+def _printable(text: str) -> str:
+    """The text without what XML cannot hold."""
+    return _NOT_XML.sub("\ufffd", text)

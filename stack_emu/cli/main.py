@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -18,6 +20,7 @@ COMMANDS = {
     "coverage": "list operations, tools and what drives them",
 }
 USAGE_ERROR = 2
+INTERRUPTED = 130
 
 
 class UsageError(Exception):
@@ -33,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 2 for bad usage or a bad scenario.
     """
+    _print_anything()
     given, cmd = _split_command(list(sys.argv[1:] if arguments is None else arguments))
     parser = argparse.ArgumentParser(
         prog="stack-emu",
@@ -51,17 +55,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
             module = importlib.import_module(f"stack_emu.cli.{'run_' + name if name == 'exec' else name}")
             module.add_arguments(sub)
             sub.set_defaults(run=module.run)
-    options = parser.parse_args(given)
+    options, unknown = parser.parse_known_args(given)
     options.cmd = cmd
+    if unknown:
+        commands.choices.get(options.command, parser).error(_unknown(options.command, unknown))
     if options.command is None:
         parser.print_help()
         return USAGE_ERROR
     return _guarded(options)
 
 
+def _print_anything() -> None:
+    """Keep a terminal that cannot show a character from ending the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _unknown(command: str | None, arguments: Sequence[str]) -> str:
+    given = f"unrecognized arguments: {' '.join(arguments)}"
+    return f"{given}; put -- before the command to run" if command == "exec" else given
+
+
 def _split_command(given: list[str]) -> tuple[list[str], list[str]]:
-    """What stands before the first ``--`` and the command that follows it."""
-    if "--" not in given:
+    """What stands before the first ``--`` of ``exec`` and the command that follows it."""
+    if "--" not in given or next((item for item in given if not item.startswith("-")), None) != "exec":
         return given, []
     position = given.index("--")
     return given[:position], given[position + 1 :]
@@ -74,6 +92,7 @@ def _guarded(options: argparse.Namespace) -> int:
 
     try:
         code: int = options.run(options)
+        sys.stdout.flush()
     except (UsageError, EmulatorError, WorldError) as error:
         print(f"stack-emu: {error}", file=sys.stderr)
         return USAGE_ERROR
@@ -81,7 +100,15 @@ def _guarded(options: argparse.Namespace) -> int:
         print(str(error), file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"stack-emu: {error.filename}: {error.strerror}", file=sys.stderr)
+        return USAGE_ERROR
     return code
 
 

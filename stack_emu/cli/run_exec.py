@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -12,11 +13,16 @@ import time
 from pathlib import Path
 
 from stack_emu.cli.main import UsageError
-from stack_emu.cli.serving import Serving, add_scenario_arguments, serving, write_audit
+from stack_emu.cli.serving import Serving, add_scenario_arguments, require_folders, serving, write_audit
 from stack_emu.verdict import Verdict, verdict
 
 FAILED = 70
+NOT_EXECUTABLE = 126
 NOT_FOUND = 127
+SIGNALLED = 128
+GRACE_SECONDS = 5.0
+"""How long a command may take to end once it was asked to; then it is killed, so that the verdict is still given."""
+
 _FAR_MS = 10_000
 
 
@@ -27,35 +33,102 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--docs-client", action="store_true", help="let getstack have the shape STACK's page shows")
     parser.add_argument("--keep-going", action="store_true", help="report violations without failing the run for them")
     parser.usage = "stack-emu exec [SCENARIO] [options] -- COMMAND [ARGUMENT ...]"
-    parser.epilog = "What follows -- is run as it stands, without a shell."
+    parser.epilog = (
+        "What follows -- is run as it stands, without a shell. The exit code is the command's; 70 when it is 0 and an "
+        "expectation did not hold or a strict run was violated; 127 when there is no such command, 126 when it cannot "
+        "be run, 128+n when signal n ended it."
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code, or 70 when only the verdict is bad, 127 when there is no such command.
 
     Raises:
-        UsageError: when no command was given.
+        UsageError: when no command was given, or a file could not be written in the end.
     """
     if not options.cmd:
         raise UsageError("exec needs a command: stack-emu exec [SCENARIO] -- python agent.py")
+    require_folders(options.audit, options.junit)
     if shutil.which(options.cmd[0]) is None:
-        print(f"stack-emu: there is no command {options.cmd[0]}; check the name or give its path", file=sys.stderr)
-        return NOT_FOUND
-    return asyncio.run(_run(options))
+        return _no_command(options.cmd[0])
+    return asyncio.run(_run(options, Child()))
 
 
-async def _run(options: argparse.Namespace) -> int:
-    strict = not options.keep_going
-    async with serving(options, host="127.0.0.1", port=0, strict=strict) as now:
-        _warn_about_clock(now)
-        started = time.monotonic()
-        code = await _child(options, now)
-        judged = verdict(now.hosted)
-        write_audit(now, options)
-        if options.junit is not None:
-            from stack_emu.cli.junit import write_junit
+def _no_command(name: str) -> int:
+    if os.path.isfile(name) and os.sep in name:
+        print(f"stack-emu: {name} may not be executed; chmod +x it, or name its interpreter first", file=sys.stderr)
+        return NOT_EXECUTABLE
+    print(f"stack-emu: there is no command {name}; check the name or give its path", file=sys.stderr)
+    return NOT_FOUND
 
-            write_junit(options.junit, options.cmd, code, judged, time.monotonic() - started)
+
+class Child:
+    """The command, and what becomes of the signals this process gets while it runs."""
+
+    def __init__(self) -> None:
+        self._process: asyncio.subprocess.Process | None = None
+        self._main: asyncio.Task[int] | None = None
+        self.stopped_by: int | None = None
+
+    def watch_signals(self) -> None:
+        """Pass on what asks this process to end, from now on."""
+        self._main = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._asked_to_end, number)
+
+    def _asked_to_end(self, number: int) -> None:
+        if self._process is None:
+            self.stopped_by = number
+            if self._main is not None:
+                self._main.cancel()
+            return
+        if number == signal.SIGINT:  # the terminal sends it to the command as well, which may live on
+            return
+        again, self.stopped_by = self.stopped_by is not None, number
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGKILL if again else number)
+        if not again:
+            asyncio.get_running_loop().call_later(GRACE_SECONDS, self._kill)
+
+    def _kill(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            print(
+                f"stack-emu: the command did not end within {GRACE_SECONDS:g} s of being asked to; it was killed",
+                file=sys.stderr,
+            )
+            self._process.kill()
+
+    async def run(self, command: list[str], environment: dict[str, str]) -> int:
+        """Run the command to its end; returns its exit code, 128+n when signal n ended it."""
+        try:
+            self._process = await asyncio.create_subprocess_exec(*command, env=environment)
+        except OSError as error:
+            print(
+                f"stack-emu: {command[0]} cannot be run: {error.strerror}; name its interpreter first", file=sys.stderr
+            )
+            return NOT_EXECUTABLE
+        code = await self._process.wait()
+        return SIGNALLED - code if code < 0 else code
+
+
+async def _run(options: argparse.Namespace, child: Child) -> int:
+    child.watch_signals()
+    try:
+        async with serving(options, host="127.0.0.1", port=0, strict=True, keep_going=options.keep_going) as now:
+            _warn_about_clock(now)
+            started = time.monotonic()
+            code = await child.run(options.cmd, _environment(options, now))
+            judged = verdict(now.hosted)
+            write_audit(now, options)
+            if options.junit is not None:
+                from stack_emu.cli.junit import write_junit
+
+                write_junit(options.junit, options.cmd, code, judged, time.monotonic() - started)
+    except asyncio.CancelledError:
+        if child.stopped_by is None:
+            raise
+        return SIGNALLED + child.stopped_by
     _report(judged)
     if code != 0:
         return code
@@ -72,19 +145,13 @@ def _warn_about_clock(now: Serving) -> None:
         )
 
 
-async def _child(options: argparse.Namespace, now: Serving) -> int:
+def _environment(options: argparse.Namespace, now: Serving) -> dict[str, str]:
     environment = now.client_environment(dict(os.environ))
     if options.docs_client:
         from stack_emu.docs_client.launch import prepare
 
         prepare(options.cmd, environment)
-    process = await asyncio.create_subprocess_exec(*options.cmd, env=environment)
-    loop = asyncio.get_running_loop()
-    # The terminal sends SIGINT to the child as well: wait for what it makes of it. SIGTERM comes to us alone.
-    loop.add_signal_handler(signal.SIGINT, lambda: None)
-    loop.add_signal_handler(signal.SIGTERM, process.terminate)
-    code = await process.wait()
-    return 128 - code if code < 0 else code
+    return environment
 
 
 def _report(judged: Verdict) -> None:

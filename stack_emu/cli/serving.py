@@ -8,7 +8,7 @@ import errno
 import gc
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,9 +68,38 @@ def add_scenario_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow-host", action="append", default=[], metavar="HOST", help="tunnel this host untouched")
 
 
+def require_folders(*files: Path | None) -> None:
+    """Refuse files that could not be written at the end, before anything runs.
+
+    Raises:
+        UsageError: when the folder of one does not exist.
+    """
+    for file in files:
+        if file is not None and not file.absolute().parent.is_dir():
+            raise UsageError(f"{file} cannot be written: there is no folder {file.parent}; make it first")
+        if file is not None and file.is_dir():
+            raise UsageError(f"{file} is a folder; give the name of a file in it")
+
+
 @asynccontextmanager
-async def serving(options: argparse.Namespace, *, host: str, port: int, strict: bool | None) -> AsyncIterator[Serving]:
+async def serving(
+    options: argparse.Namespace,
+    *,
+    host: str,
+    port: int,
+    strict: bool,
+    keep_going: bool = False,
+    names: Collection[str] = (),
+) -> AsyncIterator[Serving]:
     """Serve a scenario for the time of a block.
+
+    Args:
+        options: scenario, seed and allowed hosts.
+        host: address to bind.
+        port: port to bind; 0 picks one.
+        strict: whether violations fail the run when the scenario does not say.
+        keep_going: whether they do not, whatever the scenario says.
+        names: further host names the server answers to.
 
     Raises:
         UsageError: when the scenario does not exist or the port is taken.
@@ -81,7 +110,8 @@ async def serving(options: argparse.Namespace, *, host: str, port: int, strict: 
             f"there is no scenario at {options.scenario}; give a file or a folder with scenario.yaml in it"
         )
     gc.disable()  # what is loaded now stays: collecting meanwhile costs a tenth of the start
-    server = Server(lambda: _load(server, options, strict))
+    server = Server(lambda: _load(server, options, strict, keep_going))
+    server.allowed_hosts.update(name.lower() for name in names)
     try:
         await server.start(host, port)
     except OSError as error:
@@ -98,7 +128,7 @@ async def serving(options: argparse.Namespace, *, host: str, port: int, strict: 
         await server.stop()
 
 
-def _load(server: Server, options: argparse.Namespace, strict: bool | None) -> Hosting:
+def _load(server: Server, options: argparse.Namespace, strict: bool, keep_going: bool) -> Hosting:
     from stack_emu.hosting import DEFAULT_WORLD, Hosting
     from stack_emu.scenario.models import Scenario
 
@@ -110,7 +140,7 @@ def _load(server: Server, options: argparse.Namespace, strict: bool | None) -> H
             print(problem, file=sys.stderr, flush=True)
     hosting = Hosting()
     chosen = scenario.strict if scenario.strict is not None else strict
-    hosting.create(DEFAULT_WORLD, scenario, seed=options.seed, strict=chosen)
+    hosting.create(DEFAULT_WORLD, scenario, seed=options.seed, strict=chosen and not keep_going)
     return hosting
 
 

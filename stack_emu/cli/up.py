@@ -6,36 +6,73 @@ import argparse
 import asyncio
 import json
 import signal
+import socket
 import sys
 
-from stack_emu.cli.serving import Serving, add_scenario_arguments, ready_line, serving, write_audit
+from stack_emu.cli.serving import (
+    Serving,
+    add_scenario_arguments,
+    ready_line,
+    require_folders,
+    serving,
+    write_audit,
+)
+from stack_emu.surfaces.server import LOOPBACK
 
 DEFAULT_PORT = 4747
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_scenario_arguments(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to bind (127.0.0.1)")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"port to bind ({DEFAULT_PORT}); 0 picks one")
+    parser.add_argument(
+        "--port", type=_port, default=DEFAULT_PORT, help=f"port to bind ({DEFAULT_PORT}); 0 picks a free one"
+    )
+    parser.add_argument(
+        "--host-name", action="append", default=[], metavar="NAME", help="a name clients beyond this machine use for it"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON line when ready")
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port; choose 1 to 65535, or 0 for a free one")
+    return int(text)
+
+
 def run(options: argparse.Namespace) -> int:
-    """Serve until SIGINT or SIGTERM; returns 0."""
+    """Serve until SIGINT, SIGTERM or SIGHUP; returns 0.
+
+    Raises:
+        UsageError: when a file could not be written in the end.
+    """
+    require_folders(options.audit)
     return asyncio.run(_serve(options))
 
 
 async def _serve(options: argparse.Namespace) -> int:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stopped.set)
-    async with serving(options, host=options.host, port=options.port, strict=False) as now:
+    names = [*options.host_name, *(_own_names() if options.host in _EVERYWHERE else ())]
+    async with serving(options, host=options.host, port=options.port, strict=False, names=names) as now:
         _announce(now, options.json)
+        _warn_about_reach(now)
         await stopped.wait()
         write_audit(now, options)
     return 0
+
+
+def _own_names() -> set[str]:
+    """The machine's name and addresses, which others on the network use for it."""
+    name = socket.gethostname()
+    try:
+        return {name, *(str(found[4][0]).partition("%")[0] for found in socket.getaddrinfo(name, None))}
+    except OSError:
+        return {name}
 
 
 def _announce(now: Serving, as_json: bool) -> None:
@@ -55,9 +92,15 @@ def _announce(now: Serving, as_json: bool) -> None:
     ]
     for label, value in rows:
         print(f"  {label:<13} {value}")
-    print('In another shell: eval "$(stack-emu env)". Ctrl-C stops.', flush=True)
-    if now.server.host not in ("127.0.0.1", "localhost", "::1"):
+    where = "" if now.server.port == DEFAULT_PORT else f" --url {ready['base_url']}"
+    print(f'In another shell: eval "$(stack-emu env{where})". Ctrl-C stops.', flush=True)
+
+
+def _warn_about_reach(now: Serving) -> None:
+    if now.server.host not in LOOPBACK:
         print(
-            f"stack-emu: listening on {now.server.host}, beyond this machine, because --host asked for it",
+            f"stack-emu: listening on {now.server.host}, beyond this machine, because --host asked for it; "
+            "the control API still answers this machine only",
             file=sys.stderr,
+            flush=True,
         )

@@ -209,6 +209,7 @@ class Gateway:
         if self._address is None:
             raise RuntimeError("the gateway has no address yet: await start() first")
         host, port = self._address
+        host = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
         shown = f"[{host}]" if ":" in host else host
         return f"http://{quote(world, safe='')}:{quote(self._token.decode(), safe='')}@{shown}:{port}"
 

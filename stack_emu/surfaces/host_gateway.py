@@ -58,12 +58,13 @@ class HostGateway:
         await self._gateway.start(host, port)
         self.transparent.start()
         self._server.gateway_url = self._gateway.url
+        self._server.gateway_ca_file = self.ca_file
 
     async def stop(self) -> None:
         """Close the port, its tunnels, and remove the CA file."""
         await self.transparent.stop()
         await self._gateway.stop()
-        self._server.gateway_url = None
+        self._server.gateway_url = self._server.gateway_ca_file = None
         self._folder.cleanup()
 
     def url(self, world: str = "default") -> str:
