@@ -204,8 +204,11 @@ def scan_names(value: Any, known: Mapping[str, int]) -> int:
     """The largest depth among the ids in ``value`` (JSON data) that ``known`` has; 0 when there is none."""
     if isinstance(value, str):
         return known.get(value, 0)
-    if isinstance(value, Mapping):
-        return max((scan_names(item, known) for pair in value.items() for item in pair), default=0)
-    if isinstance(value, (list, tuple)):
-        return max((scan_names(item, known) for item in value), default=0)
-    return 0
+    deepest = 0
+    if isinstance(value, dict):
+        for name, item in value.items():
+            deepest = max(deepest, known.get(name, 0), scan_names(item, known))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            deepest = max(deepest, scan_names(item, known))
+    return deepest

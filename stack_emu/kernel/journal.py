@@ -57,7 +57,7 @@ class Redactor:
         """JSON data with every string (keys too) masked."""
         if isinstance(value, str):
             return self.text(value)
-        if isinstance(value, Mapping):
+        if isinstance(value, (dict, Mapping)):
             return {self.text(str(key)): self.value(item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.value(item) for item in value]

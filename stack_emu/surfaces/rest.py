@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
@@ -18,12 +19,12 @@ from stack_emu.kernel.world import World
 from stack_emu.surfaces.lane import lane_of
 from stack_emu.surfaces.routing import operation_routes
 
-if TYPE_CHECKING:
-    import asyncio
+CLIENT_GONE = (499, "CLIENT_GONE")
+"""How the journal shows a request whose client hung up before the answer; the number is nginx's."""
 
 _log = logging.getLogger("stack_emu")
 
-Spawn = Callable[[Awaitable[Any]], "asyncio.Task[Any]"]
+Spawn = Callable[[Awaitable[Any]], asyncio.Task[Any]]
 
 
 class RestSurface:
@@ -74,11 +75,15 @@ class RestSurface:
             name = declared.name if declared is not None else "the REST surface"
             entry.code = faults.INTERNAL_ERROR.code
             response = fault_response(world, Fault(faults.INTERNAL_ERROR, operation=name))
-        entry.lane = call.lane if call is not None else None
+        except asyncio.CancelledError:
+            entry.status, entry.code = CLIENT_GONE
+            raise
+        finally:
+            entry.lane = call.lane if call is not None else None
+            if declared is not None and raw_body:
+                entry.unread = unread_fields(declared, raw_body)
+                entry.request = world.redactor.value(declared.without_secrets(raw_body))
         entry.status = response.status
-        if declared is not None and raw_body:
-            entry.unread = unread_fields(declared, raw_body)
-            entry.request = world.redactor.value(declared.without_secrets(raw_body))
         return response
 
     def _unmatched(self, method: str, path: str) -> Fault:
@@ -130,7 +135,8 @@ async def read_object(request: web.BaseRequest) -> dict[str, Any]:
     raw = await _read(request)
     if not raw.strip():
         return {}
-    if request.content_type == "application/x-www-form-urlencoded":
+    # curl -d says it sends a form whatever it sends.
+    if request.content_type == "application/x-www-form-urlencoded" and not raw.lstrip().startswith(b"{"):
         from urllib.parse import parse_qsl
 
         return dict(parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True))
