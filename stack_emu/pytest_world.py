@@ -133,6 +133,8 @@ def audit_difference(wanted: bytes, got: bytes) -> str:
 class TestUpstream(UpstreamControl):
     """An upstream with a ``pytest-httpserver`` behind it on demand."""
 
+    __test__ = False
+
     def __init__(self, world: TestWorld, name: str) -> None:
         super().__init__(world, name)
         self._test = world

@@ -171,10 +171,13 @@ class ControlSurface:
     def _call(hosted: HostedWorld, declared: Operation, raw: Mapping[str, Any]) -> Call:
         return Call(declared, Caller("operator", hosted.scenario.operators[0].id, "key:0"), raw)
 
-    def _remove_world(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    async def _remove_world(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
         if params["name"] == DEFAULT_WORLD:
             raise ControlError("The default world cannot be removed; reset it with POST /_emu/reset.")
+        removed = self._server.hosting.get(params["name"])
         self._server.hosting.remove(params["name"])
+        if removed is not None:
+            await removed.world.settings["upstreams"].aclose()
         return {"removed": params["name"]}
 
 
