@@ -69,7 +69,9 @@ def rest() -> None:
     seen = f"{sixteen.per_second:.0f} / {floor16.per_second:.0f} a second = {share:.2f} ×"
     report("  throughput at 16 clients", seen, "≥ 0.7 ×")
     ratio = proxied.p50 / floor1.p50
-    report("proxied call, in-process upstream: p50", f"{proxied.p50:.2f} / {floor1.p50:.2f} ms = {ratio:.2f} ×", "≤ 3 ×")
+    report(
+        "proxied call, in-process upstream: p50", f"{proxied.p50:.2f} / {floor1.p50:.2f} ms = {ratio:.2f} ×", "≤ 3 ×"
+    )
 
 
 def mcp() -> None:
@@ -80,7 +82,12 @@ def mcp() -> None:
     headers = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-11-25"}
     listing = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
     arguments = {"agent_id": "agent_load"}
-    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "stack_get_agent", "arguments": arguments}}
+    call = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": "stack_get_agent", "arguments": arguments},
+    }
     with running([sys.executable, str(HERE / "mcp_peer.py")], definitions) as peer:
         url = f"{peer['base_url']}/mcp"
         time.sleep(1)
@@ -104,11 +111,13 @@ def session(url: str, headers: dict[str, str]) -> dict[str, str]:
         "jsonrpc": "2.0",
         "id": 0,
         "method": "initialize",
-        "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}},
+        "params": {
+            "protocolVersion": "2025-11-25",
+            "capabilities": {},
+            "clientInfo": {"name": "bench", "version": "1"},
+        },
     }
-    request = urllib.request.Request(
-        url, json.dumps(body).encode(), {"Content-Type": "application/json", **headers}
-    )
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json", **headers})
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as reply:
         found = reply.headers.get("Mcp-Session-Id")
         reply.read()
@@ -136,9 +145,7 @@ def plugin() -> None:
         def once(*extra: str) -> None:
             subprocess.run([*base, *extra], capture_output=True, check=True, cwd=folder)
 
-        pairs = []
-        for _ in range(12):
-            pairs.append(median_ms(once, 1) - median_ms(lambda: once("-p", "no:stack_emu"), 1))
+        pairs = [median_ms(once, 1) - median_ms(lambda: once("-p", "no:stack_emu"), 1) for _ in range(12)]
     report("the unused plugin in a pytest run", f"{statistics.median(pairs):.1f} ms", "≤ 15 ms")
 
 

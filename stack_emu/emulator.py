@@ -145,7 +145,9 @@ class Emulator:
         Args:
             name: chosen when left out.
             scenario: file or folder; the empty scenario when left out.
-            seed, clock, strict: instead of the scenario's.
+            seed: instead of the scenario's.
+            clock: ``real`` or ``virtual`` instead of the scenario's.
+            strict: instead of the scenario's.
         """
         self._worlds += 1
         return self.client.create_world(

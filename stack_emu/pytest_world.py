@@ -1,4 +1,4 @@
-"""What the ``stack_emu`` fixture hands to a test: a world with clients, golden files and upstreams to set expectations on."""
+"""What the ``stack_emu`` fixture hands to a test: a world with clients, golden files and upstreams that expect."""
 
 from __future__ import annotations
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests import evidence
 from stack_emu.hosting import HostedWorld, Hosting
 from stack_emu.scenario.loader import loads
 from stack_emu.scenario.models import Scenario
 from stack_emu.surfaces.server import Server
+from tests import evidence
 
 KEY = "sk_live_emu_operator"
 

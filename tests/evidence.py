@@ -95,9 +95,7 @@ def merge(parts: list[dict[str, dict[str, list[str]]]]) -> dict[str, dict[str, l
         for section, items in part.items():
             for name, how in items.items():
                 whole[section].setdefault(name, set()).update(how)
-    return {
-        section: {name: sorted(items[name]) for name in sorted(items)} for section, items in whole.items()
-    }
+    return {section: {name: sorted(items[name]) for name in sorted(items)} for section, items in whole.items()}
 
 
 def unseen(claimed: dict[str, Any], seen: dict[str, Any]) -> list[str]:

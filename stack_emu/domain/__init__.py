@@ -1,1 +1,1 @@
-
+"""What STACK does, one module for each family."""

@@ -118,7 +118,9 @@ def _agent_caller(world: World, token: str, claims: Any, single_use: bool) -> Ca
 def _check_agent_times(world: World, claims: Any) -> None:
     issued, expires = int(claims["iat"]), int(claims["exp"])
     if expires - issued > AGENT_JWT_SECONDS + _LEEWAY_SECONDS:
-        raise Fault(faults.UNAUTHORIZED, hint=f"An agent JWT lives {AGENT_JWT_SECONDS} s; this one has {expires - issued}.")
+        raise Fault(
+            faults.UNAUTHORIZED, hint=f"An agent JWT lives {AGENT_JWT_SECONDS} s; this one has {expires - issued}."
+        )
     if world.clock.virtual:
         return  # the client signs with its own wall clock, which a virtual clock says nothing about
     now = world.now_ms() / 1000

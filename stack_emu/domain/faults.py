@@ -15,7 +15,9 @@ UNAUTHORIZED = dispatch.UNAUTHORIZED
 FORBIDDEN = dispatch.FORBIDDEN
 INTERNAL_ERROR = dispatch.INTERNAL_ERROR
 
-INVALID_API_KEY = FaultSpec("INVALID_API_KEY", 401, "This API key belongs to no operator or member of this world. {hint}")
+INVALID_API_KEY = FaultSpec(
+    "INVALID_API_KEY", 401, "This API key belongs to no operator or member of this world. {hint}"
+)
 PASSPORT_EXPIRED = FaultSpec("PASSPORT_EXPIRED", 401, "Passport {jti} expired at {expired_at}. {hint}")
 PASSPORT_REVOKED = FaultSpec("PASSPORT_REVOKED", 401, "Passport {jti} has been revoked: {reason}")
 PASSPORT_INVALID = FaultSpec("UNAUTHORIZED", 401, "The passport token is not valid: {problem}")

@@ -1,4 +1,4 @@
-"""Filling a world with what its scenario says exists. Ids the scenario leaves out are derived from the seed and the name."""
+"""Filling a world with what its scenario says exists; ids it leaves out are derived from the seed and the name."""
 
 from __future__ import annotations
 
@@ -165,8 +165,10 @@ def _constraints(service: models.Service, grant: models.Grant) -> tuple[Constrai
             raise ProvisionError(f"service {service.provider} declares no intent {use.name}; it declares: {known}")
         from stack_emu.scenario.templates import render
 
-        for item in definition.constraints:
-            constraints.append(Constraint(item.path, item.op, render(item.value, {"params": use.params})))
+        constraints.extend(
+            Constraint(item.path, item.op, render(item.value, {"params": use.params}))
+            for item in definition.constraints
+        )
     return tuple(constraints)
 
 

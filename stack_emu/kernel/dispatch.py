@@ -153,6 +153,8 @@ async def perform(world: World, call: Call, spawn: Callable[[Awaitable[Any]], as
         outcome = await _inject_then_run(world, context, command, call)
         if isinstance(outcome, Pending):
             outcome = await asyncio.shield(spawn(_finish(world, context, outcome)))
+            if isinstance(outcome, Fault):
+                raise outcome
         return outcome
     finally:
         if watched:
@@ -221,7 +223,10 @@ async def _finish(world: World, context: Context, pending: Pending[Any]) -> Any:
     except Exception as error:  # what was set aside for the call must not outlive it: settle it as a failed one
         _log.error("%s failed while it settled\n%s", context.operation.name, world.redactor.traceback())
         outcome = _settle(world, context, pending, error)
-    return _conclude(world, context, outcome)
+    try:
+        return _conclude(world, context, outcome)
+    except Fault as fault:  # raised by whoever waits, if anybody still does
+        return fault
 
 
 def _settle(world: World, context: Context, pending: Pending[Any], result: Any) -> Any:

@@ -31,7 +31,8 @@ class Fault(Exception):
         spec: the catalogue row.
         message: replaces the formatted template when given.
         details: an object for the reply; clients drop anything that is not an object.
-        **fields: values for the template; all but ``hint`` and ``problem``, which only make sentences, join the details.
+        **fields: values for the template; all but ``hint`` and ``problem``, which only make sentences, join the
+            details.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Operations: what an emulator can do, each declared once. Surfaces, documents and checks derive from the declaration."""
+"""Operations: what an emulator can do, each declared once; surfaces, documents and checks derive from that."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class Auth:
         bearers: caller kinds that are let in; empty means no credential is needed.
         scope: OAuth scope a token of kind ``oauth`` needs.
         role: least role of a member.
-        narrow: called with (world, caller, command) before the handler; raises a Fault when the caller's limits forbid it.
+        narrow: called with (world, caller, command) before the handler; raises a Fault when a limit forbids it.
     """
 
     bearers: frozenset[str]
@@ -179,7 +179,7 @@ class Operation:
 
     Args:
         name: ``family.verb``.
-        handler: ``(ctx, command) → reply``; may return ``Pending`` (I/O to do) or ``Refused`` (a refusal whose state is kept).
+        handler: ``(ctx, command) → reply``; may return ``Pending`` (I/O to do) or ``Refused`` (its state is kept).
         rest, tool, auth, audit: see their classes. Without ``audit`` the operation is a read and no act.
         subject: finds the agent it acts on, for the lane.
         presents: finds the passport it presents, for the lane.
@@ -264,8 +264,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 def operation(name: str, **declaration: Any) -> Callable[[F], F]:
     """Declare the decorated handler as an operation; the arguments are those of ``Operation``.
 
-    The function itself is returned unchanged, with its declaration in ``.operation``; a ``Registry`` collects it from its
-    module.
+    The function itself is returned unchanged, with its declaration in ``.operation``; a ``Registry`` collects it from
+    its module.
     """
 
     def declare(handler: F) -> F:

@@ -1,1 +1,1 @@
-
+"""How clients reach the worlds: REST, MCP, Messages, gateway, control. Surfaces translate; they never decide."""

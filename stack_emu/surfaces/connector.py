@@ -206,7 +206,8 @@ class _Connection:
         outcome: asyncio.Future[CallOutcome] = asyncio.get_running_loop().create_future()
         if not self._task.done():
             await self._requests.put(_Request(tool, arguments, outcome))
-            await asyncio.wait([outcome, self._task], return_when=asyncio.FIRST_COMPLETED)
+            waited: list[asyncio.Future[Any]] = [outcome, self._task]
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         if outcome.done():
             return outcome.result()
         return _failed_call(self.dial.name, self._reason or "the connection was closed")

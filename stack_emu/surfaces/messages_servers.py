@@ -113,7 +113,7 @@ def _with_toolsets(
     referring: dict[str, Mapping[str, Any]] = {}
     for toolset in toolsets:
         name = toolset.get("mcp_server_name")
-        if name not in names:
+        if not isinstance(name, str) or name not in names:
             raise invalid(
                 f"tools: an mcp_toolset names the server {name!r}, which is not in mcp_servers "
                 f"({', '.join(names) or 'empty'})."

@@ -125,9 +125,7 @@ class Server:
             OSError: when the port cannot be bound.
         """
         # No aiohttp application: worlds and surfaces do their own routing, and its router would cost a fifth of a call.
-        low_level = web.Server(
-            self._handle, request_factory=_make_request, handler_cancellation=True, access_log=None
-        )
+        low_level = web.Server(self._handle, request_factory=_make_request, handler_cancellation=True, access_log=None)
         self._runner = web.ServerRunner(low_level, shutdown_timeout=0.3)
         await self._runner.setup()
         try:
@@ -357,9 +355,7 @@ def _plain(status: int, code: str, message: str) -> web.Response:
     return web.json_response({"error": {"code": code, "message": message, "details": {}}}, status=status)
 
 
-def _make_request(
-    message: Any, payload: Any, protocol: Any, writer: Any, task: asyncio.Task[None]
-) -> web.BaseRequest:
+def _make_request(message: Any, payload: Any, protocol: Any, writer: Any, task: asyncio.Task[None]) -> web.BaseRequest:
     loop = asyncio.get_running_loop()
     return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY)
 

@@ -179,14 +179,14 @@ def test_instants_survive_being_printed(ms: int) -> None:
 
 
 def test_markers_are_found_wherever_they_stand_in_an_annotation() -> None:
-    from typing import Annotated, Optional
+    from typing import Annotated
 
     from stack_emu.kernel.operations import TOKEN, VOLATILE, Auth, Command, Operation
 
     class Given(Command):
         plain: Annotated[str, TOKEN]
-        inside: Optional[Annotated[str, TOKEN]] = None
-        around: Annotated[Optional[str], VOLATILE] = None
+        inside: Annotated[str, TOKEN] | None = None
+        around: Annotated[str | None, VOLATILE] = None
         other: str = ""
 
     def handler(ctx: object, command: Given) -> None: ...
