@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 if TYPE_CHECKING:
     from anthropic import Anthropic, AsyncAnthropic
@@ -38,11 +38,9 @@ class ControlConnection:
     """
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme != "http" or parts.hostname is None:
-            raise EmulatorError(f"{url} is not the URL of an emulator; it looks like http://127.0.0.1:4747")
+        parts = split_url(url)
         self.url = url.rstrip("/")
-        self._address = (parts.hostname, parts.port or 80)
+        self._address = (str(parts.hostname), parts.port or 80)
         self._prefix = parts.path.rstrip("/")
         self._local = threading.local()
         self._open: list[http.client.HTTPConnection] = []
@@ -65,7 +63,10 @@ class ControlConnection:
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
                 if attempt == 2 or isinstance(error, ConnectionRefusedError):
-                    raise EmulatorError(f"no emulator answers at {self.url}: {error}") from None
+                    reason = getattr(error, "strerror", None) or error
+                    raise EmulatorError(
+                        f"no emulator answers at {self.url} ({reason}); start one with: stack-emu up"
+                    ) from None
         if reply.status >= 400:
             raise EmulatorError(_message(data, reply.status))
         return data
@@ -79,12 +80,32 @@ class ControlConnection:
 
     def json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """As ``request``, with the reply parsed."""
-        return json.loads(self.request(method, path, body))
+        data = self.request(method, path, body)
+        try:
+            return json.loads(data)
+        except ValueError:
+            raise EmulatorError(f"what listens at {self.url} does not answer as an emulator; check the port") from None
 
     def close(self) -> None:
         """Close every connection."""
         for connection in self._open:
             connection.close()
+
+
+def split_url(url: str) -> SplitResult:
+    """The parts of an emulator's URL.
+
+    Raises:
+        EmulatorError: when it is none.
+    """
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme == "http" and bool(parts.hostname) and (parts.port or 80) > 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise EmulatorError(f"{url} is not the URL of an emulator; it looks like http://127.0.0.1:4747")
+    return parts
 
 
 def _message(data: bytes, status: int) -> str:
@@ -236,9 +257,13 @@ class WorldClient:
         Raises:
             EmulatorError: when nothing answers there.
         """
-        parts = urlsplit(url)
+        parts = split_url(url)
         connection = ControlConnection(f"{parts.scheme}://{parts.netloc}")
-        return cls(connection, connection.json("GET", f"{parts.path.rstrip('/')}/_emu/world"))
+        try:
+            return cls(connection, connection.json("GET", f"{parts.path.rstrip('/')}/_emu/world"))
+        except BaseException:
+            connection.close()
+            raise
 
     @property
     def _prefix(self) -> str:

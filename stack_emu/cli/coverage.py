@@ -65,7 +65,8 @@ def counts(entries: list[dict[str, Any]], methods: dict[str, list[str]]) -> str:
     return "\n".join(
         [
             f"{len(entries)} operations: {len(rest)} on REST, {len(tools)} as MCP tools",
-            f"driven by a real client in the tests: {on_rest} on REST, {as_tools} as tools; refused on purpose: {refused}",
+            f"driven by a real client in the tests: {on_rest} on REST, {as_tools} as tools",
+            f"refused on purpose in the tests: {refused}",
             f"methods of the published SDK driven: {len(methods)}, of these {both} both sync and async",
             "known from: " + ", ".join(f"{count} {grade}" for grade, count in sorted(grades.items())),
         ]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-from urllib.parse import urlsplit
 
 from stack_emu.cli.main import UsageError
-from stack_emu.client import WorldClient
+from stack_emu.client import WorldClient, split_url
 
 DEFAULT_URL = "http://127.0.0.1:4747"
 
@@ -33,7 +32,7 @@ def connect(options: argparse.Namespace) -> WorldClient:
     """
     url = options.url or os.environ.get("STACK_EMU_URL") or DEFAULT_URL
     if options.world is not None:
-        parts = urlsplit(url)
+        parts = split_url(url)
         path = "" if options.world == "default" else f"/w/{options.world}"
         url = f"{parts.scheme}://{parts.netloc}{path}"
     return WorldClient.connect(url)

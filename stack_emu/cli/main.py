@@ -113,4 +113,7 @@ def _guarded(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # As a script this module is a second copy of itself, whose UsageError nobody raises.
+    from stack_emu.cli.main import main as imported
+
+    sys.exit(imported())
