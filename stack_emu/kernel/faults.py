@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from stack_emu.kernel.errors import Fault, FaultSpec
 from stack_emu.kernel.matching import PathTemplate
 
 Names = str | tuple[str, ...]
@@ -37,6 +38,44 @@ class FaultRule:
     after_ms: int | None = None
     until_ms: int | None = None
     per: str = "lane"
+
+
+class Injected(Fault):
+    """A refusal by a fault rule, whose HTTP answer the rule may give in full.
+
+    Args:
+        spec: code and status.
+        message: the message.
+        inject: what the rule injects; ``headers``, ``json`` and ``body`` replace those of an ordinary refusal.
+    """
+
+    def __init__(self, spec: FaultSpec, message: str, inject: Mapping[str, Any]) -> None:
+        super().__init__(spec, message, details={"injected": True})
+        self.headers: Mapping[str, str] = inject.get("headers") or {}
+        self.json: Any = inject.get("json")
+        self.body: str | None = inject.get("body")
+
+
+class ConnectionDropped(Exception):
+    """A fault rule breaks the connection off: nobody gets an answer."""
+
+
+def refusal(inject: Mapping[str, Any], catalogue: Mapping[str, FaultSpec]) -> Injected | None:
+    """What a rule answers in place of the operation; None when it only delays or drops.
+
+    Args:
+        inject: what the rule injects.
+        catalogue: the specifications of known codes.
+    """
+    code, status = inject.get("error"), inject.get("status")
+    answers = ("status", "headers", "json", "body")
+    if code is None and not any(inject.get(name) is not None for name in answers):
+        return None
+    known = catalogue.get(str(code)) if code is not None else None
+    status = status or (known.status if known else 500 if code else 200)
+    spec = FaultSpec(str(code or f"HTTP_{status}"), status, "", "failure")
+    message = inject.get("message") or f"Injected by a fault rule of the scenario: {spec.code}"
+    return Injected(spec, message, inject)
 
 
 @dataclass
