@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from stack_emu.kernel.acts import Act, RowDraft
 from stack_emu.kernel.canonical import digest
 from stack_emu.kernel.errors import Fault, FaultSpec
+from stack_emu.kernel.faults import ConnectionDropped, Names, refusal
 from stack_emu.kernel.operations import ROLE_RANK, Caller, Command, Operation
 from stack_emu.kernel.world import World
 
@@ -116,6 +117,7 @@ class Call:
         ticket: arrival ticket of ``World.lanes``; 0 when overlaps are not watched.
         tool: name of the MCP tool, when it came as one.
         lane: label of its lane, once that is known.
+        drops_reply: whether a fault rule takes the answer away, once that is known.
     """
 
     operation: Operation
@@ -126,6 +128,7 @@ class Call:
     ticket: int = 0
     lane: str | None = None
     tool: str | None = None
+    drops_reply: bool = False
 
 
 async def perform(world: World, call: Call, spawn: Callable[[Awaitable[Any]], asyncio.Task[Any]]) -> Any:
@@ -140,6 +143,7 @@ async def perform(world: World, call: Call, spawn: Callable[[Awaitable[Any]], as
 
     Raises:
         Fault: the refusal.
+        ConnectionDropped: a fault rule breaks the connection off, before the call takes effect or after.
     """
     command = validate(call.operation, call.raw)
     authorise(world, call, command)
@@ -155,6 +159,13 @@ async def perform(world: World, call: Call, spawn: Callable[[Awaitable[Any]], as
             outcome = await asyncio.shield(spawn(_finish(world, context, outcome)))
             if isinstance(outcome, Fault):
                 raise outcome
+    except Fault:
+        if call.drops_reply:
+            raise ConnectionDropped from None
+        raise
+    else:
+        if call.drops_reply:
+            raise ConnectionDropped
         return outcome
     finally:
         if watched:
@@ -165,27 +176,32 @@ async def perform(world: World, call: Call, spawn: Callable[[Awaitable[Any]], as
 
 
 async def _inject_then_run(world: World, context: Context, command: Command, call: Call) -> Any:
-    if len(world.faults):
-        injected = world.faults.take(
-            context.lane,
-            world.clock.now_ms() - world.clock.start_ms,
-            operation=call.operation.name,
-            **({"tool": call.tool} if call.tool is not None else {}),
-            **(
-                {"agent": world.names_of(context.maybe_act.row.agent_id)}
-                if context.maybe_act and context.maybe_act.row.agent_id
-                else {}
-            ),
-        )
-        if injected is not None:
-            if delay := injected.get("delay"):
-                await _hold(world, context, delay / 1000)
-            if (fault := _injected_fault(world, injected)) is not None:
-                if context.maybe_act is not None:
-                    with world.transaction(context.maybe_act):
-                        raise fault
-                raise fault
-    return run(world, context, command)
+    injected = _take_fault(world, context, call) if len(world.faults) else None
+    if injected is None:
+        return run(world, context, command)
+    if delay := injected.get("delay"):
+        await _hold(world, context, delay / 1000)
+    if injected.get("drop") == "request":
+        if context.maybe_act is not None:
+            world.abandon(context.maybe_act)
+        raise ConnectionDropped
+    call.drops_reply = injected.get("drop") == "reply"
+    fault = refusal(injected, world.settings.get("fault_catalogue", {}))
+    if fault is None:
+        return run(world, context, command)
+    if context.maybe_act is not None:
+        with world.transaction(context.maybe_act):
+            raise fault
+    raise fault
+
+
+def _take_fault(world: World, context: Context, call: Call) -> Mapping[str, Any] | None:
+    about: dict[str, Names] = {"operation": call.operation.name}
+    if call.tool is not None:
+        about["tool"] = call.tool
+    if context.maybe_act is not None and context.maybe_act.row.agent_id:
+        about["agent"] = world.names_of(context.maybe_act.row.agent_id)
+    return world.faults.take(context.lane, world.clock.now_ms() - world.clock.start_ms, **about)
 
 
 async def _hold(world: World, context: Context, seconds: float) -> None:
@@ -196,20 +212,6 @@ async def _hold(world: World, context: Context, seconds: float) -> None:
         if context.maybe_act is not None:
             world.abandon(context.maybe_act)
         raise
-
-
-def _injected_fault(world: World, injected: Mapping[str, Any]) -> Fault | None:
-    catalogue: Mapping[str, FaultSpec] = world.settings.get("fault_catalogue", {})
-    code, status = injected.get("error"), injected.get("status")
-    if code is None and status is None:
-        return None
-    known = catalogue.get(str(code)) if code is not None else None
-    spec = FaultSpec(str(code or f"HTTP_{status}"), status or (known.status if known else 500), "", "failure")
-    return Fault(
-        spec,
-        injected.get("message") or f"Injected by a fault rule of the scenario: {spec.code}",
-        details={"injected": True},
-    )
 
 
 async def _finish(world: World, context: Context, pending: Pending[Any]) -> Any:

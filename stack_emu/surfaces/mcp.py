@@ -25,7 +25,7 @@ from stack_emu.surfaces.lane import lane_of
 from stack_emu.surfaces.mcp_bridge import Spawn, answer_asgi
 from stack_emu.surfaces.mcp_calls import MCP_PATH, Exchange, ToolCalls
 from stack_emu.surfaces.mcp_tools import Catalogue
-from stack_emu.surfaces.rest import bearer_of, fault_response
+from stack_emu.surfaces.rest import abort, bearer_of, fault_response
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
@@ -120,7 +120,7 @@ class McpSurface:
         if self._stop.is_set() or self._manager is None:
             return web.Response(status=503, text="The emulator is stopping; start it again to go on.")
         lane = lane_of(request)
-        exchange = Exchange(world, caller, ticket, origin, lane)
+        exchange = Exchange(world, caller, ticket, origin, lane, lambda: abort(request))
         extra = {_EXCHANGE: exchange, "user": _principal(world, caller)}
         return await answer_asgi(self._manager.asgi_app, request, extra, self._spawn)
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stack_emu.domain import faults
 from stack_emu.kernel.dispatch import Call, authorise, dump, perform
 from stack_emu.kernel.errors import Fault
+from stack_emu.kernel.faults import ConnectionDropped
 from stack_emu.kernel.journal import Entry
 from stack_emu.kernel.operations import Caller, Command, Download
 from stack_emu.kernel.world import World
 from stack_emu.surfaces.mcp_bridge import Spawn
 from stack_emu.surfaces.mcp_tools import Catalogue, ToolEntry, admits
-from stack_emu.surfaces.rest import fault_body
+from stack_emu.surfaces.rest import DROPPED, fault_body
 
 if TYPE_CHECKING:
     from mcp_types import CallToolResult
@@ -36,6 +37,7 @@ class Exchange:
         ticket: its arrival ticket.
         origin: scheme and authority (and world prefix) the client used.
         lane_suffix: text the client asked to be appended to its lane.
+        abort: breaks the connection off.
     """
 
     world: World
@@ -43,6 +45,7 @@ class Exchange:
     ticket: int
     origin: str
     lane_suffix: str
+    abort: Callable[[], object] = lambda: None
 
 
 class ToolCalls:
@@ -73,6 +76,10 @@ class ToolCalls:
             result = _success(tool, await self._run(exchange, entry, tool, arguments))
         except Fault as fault:
             return _refusal(world, entry, fault)
+        except ConnectionDropped:
+            entry.status, entry.hint = 0, DROPPED
+            exchange.abort()
+            raise
         except Exception:
             _log.error("tool %s failed inside the emulator\n%s", name, world.redactor.traceback())
             return _refusal(world, entry, Fault(faults.INTERNAL_ERROR, operation=tool.operation.name))

@@ -9,11 +9,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from stack_emu.domain import faults
 from stack_emu.domain.authentication import authenticate
 from stack_emu.kernel.dispatch import Call, dump, perform
 from stack_emu.kernel.errors import Fault
+from stack_emu.kernel.faults import ConnectionDropped, Injected
 from stack_emu.kernel.operations import ANONYMOUS, Caller, Download, Operation, Registry
 from stack_emu.kernel.world import World
 from stack_emu.surfaces.lane import lane_of
@@ -21,6 +23,9 @@ from stack_emu.surfaces.routing import operation_routes
 
 CLIENT_GONE = (499, "CLIENT_GONE")
 """How the journal shows a request whose client hung up before the answer; the number is nginx's."""
+
+DROPPED = "a fault rule broke the connection off"
+"""How the journal explains an exchange without an answer."""
 
 _log = logging.getLogger("stack_emu")
 
@@ -70,6 +75,9 @@ class RestSurface:
             if fault.code == faults.NOT_EMULATED.code:
                 entry.problem, entry.hint = "unmatched", fault.message
             response = fault_response(world, fault)
+        except ConnectionDropped:
+            entry.hint = DROPPED
+            response = abort(request)
         except Exception:
             _log.error("%s %s failed inside the emulator\n%s", request.method, entry.path, world.redactor.traceback())
             name = declared.name if declared is not None else "the REST surface"
@@ -83,7 +91,7 @@ class RestSurface:
             if declared is not None and raw_body:
                 entry.unread = unread_fields(declared, raw_body)
                 entry.request = world.redactor.value(declared.without_secrets(raw_body))
-        entry.status = response.status
+        entry.status = 0 if entry.hint == DROPPED else response.status
         return response
 
     def _unmatched(self, method: str, path: str) -> Fault:
@@ -193,8 +201,26 @@ def fault_body(world: World, fault: Fault) -> dict[str, Any]:
 
 def fault_response(world: World, fault: Fault) -> web.Response:
     """A fault as an HTTP response."""
-    headers = {"WWW-Authenticate": "Bearer"} if fault.status == 401 else None
+    if isinstance(fault, Injected) and (fault.json is not None or fault.body is not None or fault.status < 400):
+        return _injected_response(fault)
+    headers = {"WWW-Authenticate": "Bearer"} if fault.status == 401 else {}
+    headers.update(fault.headers if isinstance(fault, Injected) else {})
     return json_response(fault_body(world, fault), fault.status, headers)
+
+
+def _injected_response(fault: Injected) -> web.Response:
+    as_json = fault.json is not None
+    body = json.dumps(fault.json, ensure_ascii=False) if as_json else fault.body or ""
+    headers = CIMultiDict({"Content-Type": f"{'application/json' if as_json else 'text/plain'}; charset=utf-8"})
+    headers.update(fault.headers)
+    return web.Response(body=body.encode("utf-8"), status=fault.status, headers=headers)
+
+
+def abort(request: web.BaseRequest) -> web.Response:
+    """Break a connection off. The response returned is never sent."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=500)
 
 
 def unread_fields(declared: Operation, body: Mapping[str, Any]) -> tuple[str, ...]:
