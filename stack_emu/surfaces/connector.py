@@ -188,6 +188,7 @@ class _Connection:
         self._transport = transport
         self._status: int | None = None
         self._requests: asyncio.Queue[_Request | None] = asyncio.Queue()
+        self._unanswered: set[asyncio.Future[CallOutcome]] = set()
         self._listed: asyncio.Future[None] = loop.create_future()
         self._reason: str | None = None
         self._task = loop.create_task(self._live())
@@ -205,6 +206,8 @@ class _Connection:
         """Call a tool; a session that broke is an error result."""
         outcome: asyncio.Future[CallOutcome] = asyncio.get_running_loop().create_future()
         if not self._task.done():
+            self._unanswered.add(outcome)
+            outcome.add_done_callback(self._unanswered.discard)
             await self._requests.put(_Request(tool, arguments, outcome))
             waited: list[asyncio.Future[Any]] = [outcome, self._task]
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
@@ -213,9 +216,9 @@ class _Connection:
         return _failed_call(self.dial.name, self._reason or "the connection was closed")
 
     async def close(self) -> None:
-        """End the session; one that is still being opened, or does not end, is broken off."""
+        """End the session; one that is still being opened, waits for an answer, or does not end, is broken off."""
         await self._requests.put(None)
-        if self._listed.done():
+        if self._listed.done() and not self._unanswered:
             await asyncio.wait([self._task], timeout=self._connector.connect_seconds)
         if not self._task.done():
             self._task.cancel()

@@ -126,7 +126,7 @@ class Server:
         """
         # No aiohttp application: worlds and surfaces do their own routing, and its router would cost a fifth of a call.
         low_level = web.Server(self._handle, request_factory=_make_request, handler_cancellation=True, access_log=None)
-        self._runner = web.ServerRunner(low_level, shutdown_timeout=0.3)
+        self._runner = web.ServerRunner(low_level, shutdown_timeout=0.1)
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, host, port).start()
