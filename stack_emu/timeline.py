@@ -64,4 +64,4 @@ def _run_step(world: World, registry: Registry, key: str, timer: Timer) -> None:
             raise TimelineError(f"timeline: {declared.name} talks to an upstream, which a timeline step cannot")
         entry.status = 200
     except Fault as fault:
-        entry.status, entry.code, entry.hint = fault.status, fault.code, fault.message
+        entry.status, entry.code, entry.hint = fault.status, fault.code, world.redactor.text(fault.message)

@@ -14,7 +14,8 @@ from stack_emu.kernel.world import World
 def complete_row(world: World, operator_id: str, draft: RowDraft) -> None:
     """Fill in from the passport, or else the mission, that a row names; what the operation said itself stays.
 
-    A row says nothing of what belongs to another account than the one whose chain it goes on.
+    A row says nothing of what belongs to another account than the one whose chain it goes on, and no secret, whatever
+    words a caller chose.
     """
     passport = world.store.get(Passport, draft.passport_jti) if draft.passport_jti is not None else None
     if passport is not None and passport.operator_id == operator_id:
@@ -27,6 +28,9 @@ def complete_row(world: World, operator_id: str, draft: RowDraft) -> None:
     if mission is not None and mission.operator_id == operator_id:
         draft.agent_id = draft.agent_id or mission.agent_id
         draft.metadata.setdefault("intent", mission.intent_summary)
+    draft.metadata = world.redactor.value(draft.metadata)
+    if draft.passport_jti is not None:
+        draft.passport_jti = world.redactor.text(draft.passport_jti)
 
 
 def owns_agent(world: World, operator_id: str, agent_id: str) -> bool:

@@ -12,7 +12,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from stack_emu.domain import faults
-from stack_emu.domain.authentication import authenticate
+from stack_emu.domain.authentication import authenticate, refused_holder
 from stack_emu.kernel.dispatch import Call, dump, perform
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.faults import ConnectionDropped, Injected
@@ -64,7 +64,14 @@ class RestSurface:
             entry.operation = declared.name
             entry.route = declared.rest.path if declared.rest else None
             raw_body = await read_object(request)
-            caller = authenticate(world, bearer_of(request)) if declared.auth.bearers else ANONYMOUS
+            try:
+                caller = authenticate(world, bearer_of(request)) if declared.auth.bearers else ANONYMOUS
+            except Fault as fault:
+                holder = refused_holder(world, bearer_of(request))
+                if holder is not None:
+                    call = _call(declared, params, request, raw_body, holder, origin)
+                    note_refusal(world, call, fault)
+                raise
             entry.caller = caller.kind
             call = _call(declared, params, request, raw_body, caller, origin)
             call.ticket = ticket
@@ -73,7 +80,7 @@ class RestSurface:
         except Fault as fault:
             entry.code = fault.code
             if fault.code == faults.NOT_EMULATED.code:
-                entry.problem, entry.hint = "unmatched", fault.message
+                entry.problem, entry.hint = "unmatched", world.redactor.text(fault.message)
             response = fault_response(world, fault)
         except ConnectionDropped:
             entry.hint = DROPPED

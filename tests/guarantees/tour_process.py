@@ -1,0 +1,38 @@
+"""The tour in a process of its own: prints the canonical log, the raw rows and the replies as one JSON object.
+
+``python -m tests.guarantees.tour_process SEED CLOCK``
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+
+from stack_emu.domain.canonical_audit import canonical_log
+from stack_emu.emulator import Emulator
+from stack_emu.scenario.loader import loads
+from tests.guarantees.tour import OPERATOR, SCENARIO, STEPS, Tour, prepare, registry
+from tests.guarantees.wire import McpClient, RestClient
+
+
+def main(seed: int, clock: str) -> None:
+    """Take the tour and print what came of it."""
+    with Emulator(loads(SCENARIO), seed=seed, clock=clock) as emulator:
+        world = emulator.hosted("default").world
+        emulator.call(lambda: prepare(world))
+        rest, mcp = RestClient(emulator.base_url), McpClient(emulator.base_url)
+        tour = Tour(world)
+        for step in STEPS:
+            declared = registry().operations[step.operation]
+            surface = rest if declared.rest is not None else mcp
+            tour.take(step, lambda step, raw, surface=surface, declared=declared: surface.call(declared, raw, OPERATOR))
+        rest.close()
+        mcp.close()
+        log = emulator.call(lambda: canonical_log(world))
+        rows = [asdict(row) for row in world.audit.rows("op_tour")]
+    print(json.dumps({"log": log.decode(), "rows": rows, "replies": tour.replies}))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2])
