@@ -201,6 +201,14 @@ class ApprovalControl:
     def __init__(self, world: WorldClient) -> None:
         self._world = world
 
+    def all(self) -> list[dict[str, Any]]:
+        """Every approval asked for, oldest first: id, operation, subject, agent_id, change, status and instants."""
+        return list(self._world.control("GET", "/approvals")["approvals"])
+
+    def pending(self) -> list[dict[str, Any]]:
+        """The approvals nobody has decided yet."""
+        return [item for item in self.all() if item["status"] == "pending"]
+
     def approve(self, approval_id: str) -> None:
         """Approve a pending request."""
         self._world.control("POST", f"/approvals/{quote(approval_id, safe='')}", {"decide": "approve"})

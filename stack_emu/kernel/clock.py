@@ -32,6 +32,15 @@ class Clock(Protocol):
         """
         ...
 
+    @property
+    def moved_ms(self) -> int:
+        """How far ``move`` has brought it, in milliseconds."""
+        ...
+
+    def return_to(self, moved_ms: int) -> None:
+        """Undo moves: go to where it stands when it was moved by ``moved_ms`` milliseconds in all."""
+        ...
+
 
 class RealClock:
     """Wall time plus an offset that ``move`` adds to."""
@@ -50,6 +59,15 @@ class RealClock:
         """Add ``delta_ms`` milliseconds to the offset."""
         _require_forward(delta_ms)
         self.offset_ms += delta_ms
+
+    @property
+    def moved_ms(self) -> int:
+        """The offset."""
+        return self.offset_ms
+
+    def return_to(self, moved_ms: int) -> None:
+        """Set the offset; wall time itself never goes back."""
+        self.offset_ms = moved_ms
 
 
 class VirtualClock:
@@ -73,6 +91,15 @@ class VirtualClock:
         """Go forward by ``delta_ms`` milliseconds."""
         _require_forward(delta_ms)
         self._now_ms += delta_ms
+
+    @property
+    def moved_ms(self) -> int:
+        """Milliseconds since the start."""
+        return self._now_ms - self.start_ms
+
+    def return_to(self, moved_ms: int) -> None:
+        """Go to ``moved_ms`` milliseconds after the start."""
+        self._now_ms = self.start_ms + moved_ms
 
 
 def iso(ms: int) -> str:

@@ -51,7 +51,7 @@ class WorldImage:
     act_counts: dict[str, int]
     lane_counts: dict[str, int]
     minted: dict[str, int]
-    offset_from_start_ms: int
+    clock_moved_ms: int
 
 
 # A handler works inside the timer's own act; a runner makes acts of its own.
@@ -294,11 +294,12 @@ class World:
             dict(self._act_counts),
             dict(self._lane_counts),
             dict(self._minted),
-            self.clock.now_ms() - self.clock.start_ms,
+            self.clock.moved_ms,
         )
 
     def restore(self, image: WorldImage) -> None:
-        """Return to a picture. The journal, the overlaps and the counts of fault rules start again."""
+        """Return to a picture, its instant too. The journal, the overlaps and the counts of fault rules start again."""
+        self.clock.return_to(image.clock_moved_ms)
         self.store.restore(image.store)
         self.audit.restore(image.audit)
         self._act_counts = dict(image.act_counts)

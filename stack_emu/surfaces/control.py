@@ -19,9 +19,16 @@ from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Call, dump, perform
 from stack_emu.kernel.errors import Fault, WorldError
 from stack_emu.kernel.operations import Caller, Operation
-from stack_emu.scenario.models import FaultRule, ModelRule, Scenario
+from stack_emu.scenario.models import Scenario
 from stack_emu.scenario.problems import ScenarioError
-from stack_emu.scenario.values import parse_duration
+from stack_emu.surfaces.control_fields import (
+    ControlError,
+    fault_of,
+    milliseconds,
+    model_rules_of,
+    world_name,
+    world_options,
+)
 from stack_emu.surfaces.rest import json_response, read_object
 from stack_emu.surfaces.routing import PathTable
 from stack_emu.verdict import verdict
@@ -30,14 +37,6 @@ if TYPE_CHECKING:
     from stack_emu.surfaces.server import Server
 
 Handler = Callable[[HostedWorld, Mapping[str, Any], Mapping[str, str]], "Any | Awaitable[Any]"]
-
-
-class ControlError(Exception):
-    """A control request that cannot be carried out; the message says what would have worked."""
-
-    def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class ControlSurface:
@@ -68,12 +67,13 @@ class ControlSurface:
             ("GET", "/_emu/audit", _audit),
             ("GET", "/_emu/audit/canonical", _canonical),
             ("GET", "/_emu/faults", _faults),
-            ("POST", "/_emu/faults", _add_fault),
+            ("POST", "/_emu/faults", self._add_fault),
             ("DELETE", "/_emu/faults", _clear_faults),
-            ("POST", "/_emu/model", _add_model_rules),
+            ("POST", "/_emu/model", self._add_model_rules),
             ("GET", "/_emu/upstreams/{name}/requests", _upstream_requests),
             ("PUT", "/_emu/upstreams/{name}/forward", _forward_upstream),
             ("POST", "/_emu/passports", self._mint_passport),
+            ("GET", "/_emu/approvals", _approvals),
             ("POST", "/_emu/approvals/{approval_id}", _decide_approval),
             ("PUT", "/_emu/snapshots/{snapshot}", _take_snapshot),
             ("POST", "/_emu/snapshots/{snapshot}/restore", _restore_snapshot),
@@ -126,18 +126,15 @@ class ControlSurface:
         return self._server.describe(hosted)
 
     def _create_world(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
-        name = body.get("name")
-        if not isinstance(name, str) or not name:
-            raise ControlError('name is missing: send {"name": …, "scenario": path} or {"scenario_yaml": text}.')
-        scenario = self._scenario(body)
-        made = self._server.hosting.create(
-            name, scenario, seed=body.get("seed"), clock=body.get("clock"), strict=body.get("strict")
-        )
+        name, options = world_name(body), world_options(body)
+        made = self._server.hosting.create(name, self._scenario(body), **options)
         return self._server.describe(made)
 
     def _scenario(self, body: Mapping[str, Any]) -> Scenario:
         from stack_emu.scenario.loader import loads
 
+        if "scenario_yaml" in body and body.get("scenario"):
+            raise ControlError("Send scenario (a path) or scenario_yaml (a text), not both.")
         if "scenario_yaml" in body:
             source = str(body.get("source", "<request>"))
             return loads(str(body["scenario_yaml"]), source, self._server.scenarios.vocabulary())
@@ -148,13 +145,15 @@ class ControlSurface:
     async def _mint_passport(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
         """Mint a passport as the scenario's first operator would: in a given mission, or in a new one."""
         operations = self._server.hosting.registry.operations
-        agent_id = _agent_id(hosted, str(body.get("agent", "")))
+        if not body.get("agent"):
+            raise ControlError('agent is missing: send {"agent": id or name}.')
+        agent_id = _agent_id(hosted, str(body["agent"]))
         services = body.get("services")
         summary = body.get("intent") or "Test"
         intent = {"summary": summary, "services": services if services is not None else _granted(hosted, agent_id)}
         fields: dict[str, Any] = {"intent": intent}
         if "ttl" in body:
-            fields["ttl_seconds"] = _milliseconds(body["ttl"]) // 1000
+            fields["ttl_seconds"] = milliseconds(body, "ttl") // 1000
         if "mission" in body:
             raw = {"agent_id": agent_id, "mission_ids": [body["mission"]], **fields}
             return dump(
@@ -166,6 +165,15 @@ class ControlSurface:
             await perform(hosted.world, self._call(hosted, operations["missions.start"], raw), self._server.spawn)
         )
         return {**started["passport"], "mission_id": started["mission_id"]}
+
+    def _add_fault(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+        names = hosted.world.settings["upstreams"].names
+        hosted.world.faults.add(fault_rule(fault_of(body, names, self._server.scenarios.vocabulary())))
+        return {"rules": len(hosted.world.faults)}
+
+    def _add_model_rules(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+        hosted.model_rules[:0] = model_rules_of(body, self._server.scenarios.vocabulary())
+        return {"rules": len(hosted.model_rules)}
 
     @staticmethod
     def _call(hosted: HostedWorld, declared: Operation, raw: Mapping[str, Any]) -> Call:
@@ -211,15 +219,6 @@ def _granted(hosted: HostedWorld, agent_id: str) -> list[str]:
     return list(dict.fromkeys(connection.provider for connection in connections if connection is not None))
 
 
-def _milliseconds(value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    try:
-        return parse_duration(str(value).removeprefix("+"))
-    except ValueError as error:
-        raise ControlError(f"by: {error}") from None
-
-
 def _reset(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
     hosted.reset()
     return {"reset": hosted.world.name}
@@ -237,10 +236,9 @@ def _clock(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, st
 
 
 def _advance(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
-    if "by" not in body:
-        raise ControlError('by is missing: send {"by": "15m"} or milliseconds.')
+    delta = milliseconds(body, "by")
     try:
-        fired = hosted.world.advance(_milliseconds(body["by"]))
+        fired = hosted.world.advance(delta)
     except ValueError as error:
         raise ControlError(str(error)) from None
     return {**_clock(hosted, body, params), "fired": fired}
@@ -278,49 +276,39 @@ def _faults(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, s
     return {"rules": len(hosted.world.faults), "unfired": [dict(rule.on) for rule in hosted.world.faults.unfired()]}
 
 
-def _add_fault(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
-    hosted.world.faults.add(fault_rule(_model(FaultRule, body)))
-    return {"rules": len(hosted.world.faults)}
-
-
 def _clear_faults(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
     hosted.world.faults.clear()
     return {"rules": 0}
 
 
-def _model(kind: type[Any], data: Any) -> Any:
-    from pydantic import ValidationError
-
-    try:
-        return kind.model_validate(data)
-    except ValidationError as error:
-        issues = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise ControlError(f"not a valid {kind.__name__}: {issues}") from None
-
-
-def _add_model_rules(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
-    rules = [_model(ModelRule, item) for item in body.get("rules", [])]
-    if not rules:
-        raise ControlError('rules is missing: send {"rules": [{"when": …, "turns": […]}]} as in a scenario\'s model.')
-    hosted.model_rules[:0] = rules
-    return {"rules": len(hosted.model_rules)}
-
-
 def _upstream_requests(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
-    upstreams = hosted.world.settings["upstreams"]
     _require_upstream(hosted, params["name"])
-    return {"requests": upstreams.requests(hosted.world, params["name"])}
+    return {"requests": hosted.world.settings["upstreams"].requests(hosted.world, params["name"])}
 
 
 def _forward_upstream(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
-    hosted.world.settings["upstreams"].set_forward(params["name"], str(body["url"]), tuple(body.get("hosts", ())))
-    return {"forward": body["url"]}
+    url, hosts = body.get("url"), body.get("hosts") or []
+    if "url" not in body or not isinstance(url, (str, type(None))):
+        raise ControlError('url is missing: send {"url": "http://127.0.0.1:9000"}, or null to end a forward.')
+    if not isinstance(hosts, list) or not all(isinstance(host, str) for host in hosts):
+        raise ControlError(f"hosts must be a list of host names, not {hosts!r}.")
+    if not hosts:
+        _require_upstream(hosted, params["name"], " To make a new one, send hosts as well.")
+    hosted.world.settings["upstreams"].set_forward(params["name"], url, tuple(hosts))
+    return {"forward": url}
 
 
-def _require_upstream(hosted: HostedWorld, name: str) -> None:
-    known = sorted(hosted.scenario.upstreams)
+def _require_upstream(hosted: HostedWorld, name: str, hint: str = "") -> None:
+    known = hosted.world.settings["upstreams"].names
     if name not in known:
-        raise ControlError(f"There is no upstream {name}; this scenario has {', '.join(known) or 'none'}.", 404)
+        there = ", ".join(sorted(known)) or "none"
+        raise ControlError(f"There is no upstream {name}; this world has {there}.{hint}", 404)
+
+
+def _approvals(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    from stack_emu.domain import governance
+
+    return {"approvals": [governance.as_json(item) for item in governance.approvals(hosted.world)]}
 
 
 def _decide_approval(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
