@@ -129,6 +129,21 @@ def _check_agent_times(world: World, claims: Any) -> None:
         raise Fault(faults.UNAUTHORIZED, hint="The agent JWT is outside its 60 s; check the client's clock.")
 
 
+def refused_holder(world: World, bearer: str | None) -> Caller | None:
+    """The holder of a passport of this world that may not be used any more, so that its refusal gets a row in its lane.
+
+    None for every other bearer: nobody's chain is written on for a credential this world never gave out.
+    """
+    if not bearer or bearer.count(".") != 2:
+        return None
+    try:
+        passport = passport_record(world, bearer)
+    except Fault:
+        return None
+    lane = f"agent:{passport.agent_id}/passport:{passport.id}"
+    return Caller(PASSPORT, passport.operator_id, lane, agent_id=passport.agent_id, passport_jti=passport.id)
+
+
 def passport_record(world: World, token: str) -> Passport:
     """The passport a token names, its signature checked; it may be expired or revoked.
 

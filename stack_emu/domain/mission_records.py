@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from stack_emu.domain.audit import visible
 from stack_emu.domain.authentication import ACCOUNT_AND_AGENT, ANY_BEARER
 from stack_emu.domain.missions import DETAILS, MissionById, is_visible_mission, require_visible_mission, status_of
 from stack_emu.domain.state import Mission, Passport
@@ -166,7 +167,9 @@ def get_mission_activity(ctx: Context, command: MissionById) -> MissionActivity:
         Fault: NOT_FOUND.
     """
     mission = require_visible_mission(ctx, command.mission_id)
-    rows = [row for row in ctx.world.audit.rows(ctx.operator_id) if row.metadata.get("mission") == mission.id]
+    may_see = visible(ctx)
+    all_rows = ctx.world.audit.rows(ctx.operator_id)
+    rows = [row for row in all_rows if row.metadata.get("mission") == mission.id and may_see(row)]
     return MissionActivity(
         mission_id=mission.id,
         status=status_of(ctx.world, mission),

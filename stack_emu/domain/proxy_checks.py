@@ -224,7 +224,8 @@ def _scope(passport: Passport, service: str) -> ServiceScope | None:
 
 def _noted(ctx: Context, found: Access) -> Access:
     connection = found.connection
-    ctx.row.set(service=connection.provider, connection=connection.id, scopes=list(found.scopes))
+    scopes = [f"{connection.provider}:{scope}" for scope in found.scopes]
+    ctx.row.set(service=connection.provider, connection=connection.id, scopes=scopes)
     return found
 
 

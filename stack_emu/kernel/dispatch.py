@@ -236,6 +236,30 @@ def _settle(world: World, context: Context, pending: Pending[Any], result: Any) 
         return pending.settle(context, result)
 
 
+def note_refusal(world: World, call: Call, fault: Fault) -> None:
+    """Write the row of a call whose credential was refused before anything else was looked at; reads leave none.
+
+    Args:
+        world: the world.
+        call: what was asked, with the holder of the refused credential as its caller.
+        fault: the refusal.
+    """
+    declared, caller = call.operation, call.caller
+    if declared.audit is None:
+        return
+    try:
+        logical = logical_input(declared, validate(declared, call.raw))
+    except Fault:
+        logical = {}
+    row = RowDraft(
+        declared.audit.action, declared.audit.layer, agent_id=caller.agent_id, passport_jti=caller.passport_jti
+    )
+    suffix = f"/{call.lane_suffix}" if call.lane_suffix else ""
+    act = world.begin_act(declared.name, caller.operator_id, caller.lane, logical, row, suffix)
+    call.lane = act.lane
+    world.close_refused(act, fault)
+
+
 def validate(declared: Operation, raw: Mapping[str, Any]) -> Command:
     """Build the command.
 

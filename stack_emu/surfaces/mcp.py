@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from stack_emu.domain import faults
-from stack_emu.domain.authentication import authenticate
+from stack_emu.domain.authentication import authenticate, refused_holder
+from stack_emu.kernel.dispatch import Call, note_refusal
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.operations import Caller, Registry
 from stack_emu.kernel.world import World
@@ -115,6 +117,7 @@ class McpSurface:
         try:
             caller = self._authenticate(world, request)
         except Fault as fault:
+            await self._note_refusal(world, request, fault)
             return self._refuse(world, request, origin, fault)
         await self.ready()
         if self._stop.is_set() or self._manager is None:
@@ -134,6 +137,21 @@ class McpSurface:
             )
         # A connection of an MCP client is many requests behind one bearer, so an agent JWT serves for all of its 60 s.
         return authenticate(world, bearer, single_use=False)
+
+    async def _note_refusal(self, world: World, request: web.BaseRequest, fault: Fault) -> None:
+        """Leave the row of a tool call made with a passport that may not be used any more."""
+        holder = refused_holder(world, _bearer_text(request))
+        if holder is None:
+            return
+        try:
+            message = json.loads(await request.read())
+            declared = self._registry.tools[message["params"]["name"]] if message["method"] == "tools/call" else None
+            arguments = dict(message["params"].get("arguments") or {}) if declared is not None else {}
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return
+        if declared is not None:
+            call = Call(declared, holder, arguments, lane_suffix=lane_of(request), tool=message["params"]["name"])
+            note_refusal(world, call, fault)
 
     def _refuse(self, world: World, request: web.BaseRequest, origin: str, fault: Fault) -> web.StreamResponse:
         entry = world.journal.add(world.now_ms(), "mcp", request.method, MCP_PATH)
@@ -236,6 +254,13 @@ def build_server(calls: ToolCalls) -> Server[Any]:
     )
     server.middleware[:] = [keep_lists]
     return server
+
+
+def _bearer_text(request: web.BaseRequest) -> str | None:
+    try:
+        return bearer_of(request)
+    except Fault:
+        return None
 
 
 def _failed(task: asyncio.Task[None]) -> bool:

@@ -13,7 +13,7 @@ from multidict import CIMultiDict
 
 from stack_emu.domain import faults
 from stack_emu.domain.authentication import authenticate, refused_holder
-from stack_emu.kernel.dispatch import Call, dump, perform
+from stack_emu.kernel.dispatch import Call, dump, note_refusal, perform
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.faults import ConnectionDropped, Injected
 from stack_emu.kernel.operations import ANONYMOUS, Caller, Download, Operation, Registry
@@ -57,23 +57,16 @@ class RestSurface:
         found = self.routes.match(request.method, path)
         declared, params = found if found is not None else (None, {})
         entry = world.journal.add(world.now_ms(), "rest", request.method, path)
-        caller, call, raw_body = ANONYMOUS, None, {}
+        call, raw_body = None, {}
         try:
             if declared is None:
                 raise self._unmatched(request.method, path)
             entry.operation = declared.name
             entry.route = declared.rest.path if declared.rest else None
             raw_body = await read_object(request)
-            try:
-                caller = authenticate(world, bearer_of(request)) if declared.auth.bearers else ANONYMOUS
-            except Fault as fault:
-                holder = refused_holder(world, bearer_of(request))
-                if holder is not None:
-                    call = _call(declared, params, request, raw_body, holder, origin)
-                    note_refusal(world, call, fault)
-                raise
-            entry.caller = caller.kind
-            call = _call(declared, params, request, raw_body, caller, origin)
+            call = _call(declared, params, request, raw_body, ANONYMOUS, origin)
+            call.caller = _identify(world, call, request)
+            entry.caller = call.caller.kind
             call.ticket = ticket
             reply = await perform(world, call, self._spawn)
             response = _success(declared, reply)
@@ -108,6 +101,20 @@ class RestSurface:
         else:
             hint = f"The nearest operation is {self.routes.nearest(method, path)}."
         return Fault(faults.NOT_EMULATED, what=f"{method} {path}", hint=hint)
+
+
+def _identify(world: World, call: Call, request: web.BaseRequest) -> Caller:
+    if not call.operation.auth.bearers:
+        return ANONYMOUS
+    bearer = bearer_of(request)
+    try:
+        return authenticate(world, bearer)
+    except Fault as fault:
+        holder = refused_holder(world, bearer)
+        if holder is not None:
+            call.caller = holder
+            note_refusal(world, call, fault)
+        raise
 
 
 def _call(

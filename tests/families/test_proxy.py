@@ -46,7 +46,7 @@ def test_a_message_reaches_slack_and_the_row_says_everything_about_the_call(
         "intent": "Announce deploys",
         "service": "slack",
         "connection": "scon_slack",
-        "scopes": ["chat:write"],
+        "scopes": ["slack:chat:write"],
         "upstream": "slack",
         "upstream_status": 200,
         "authority_request": reply.operation_id,
@@ -86,7 +86,11 @@ def test_an_operator_key_without_a_passport_uses_the_accounts_connection(serve: 
     reply = sdk(served.base_url, OPERATOR).proxy.post("slack", POST_MESSAGE, body={"channel": "#eng", "text": "hi"})
     assert reply.body["ok"] is True
     row = last_row(served)
-    assert (row.agent_id, row.passport_jti, row.metadata["scopes"]) == (None, None, ["chat:write", "channels:read"])
+    assert (row.agent_id, row.passport_jti, row.metadata["scopes"]) == (
+        None,
+        None,
+        ["slack:chat:write", "slack:channels:read"],
+    )
 
 
 def test_a_member_key_without_a_passport_is_held_to_its_connections(serve: Callable[..., Any], sdk: Any) -> None:
