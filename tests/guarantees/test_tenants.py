@@ -223,3 +223,24 @@ def test_the_rows_of_a_foreign_id_and_of_an_unknown_one_tell_nothing_apart(groun
             told = [row.action, row.agent_id, row.passport_jti, row.outcome, row.error_code, row.error_message]
             rows.append(ID.sub("<id>", json.dumps([*told, sorted(row.metadata.items())])))
         assert rows[0] == rows[1], moment.declared.name
+
+
+@pytest.mark.parametrize(
+    "name", ["missions.get", "missions.activity", "agents.get", "agents.permissions", "audit.export"]
+)
+@pytest.mark.parametrize("surface", ["rest", "mcp"])
+def test_what_a_limited_key_reads_says_nothing_of_connections_beyond_its_limits(
+    ground: Ground, surface: str, name: str
+) -> None:
+    ground.take_tour()
+    client: Any = ground.rest if surface == "rest" else ground.mcp
+    raw = {"missions": {"mission_id": "ms_tour"}, "agents": {"agent_id": "agt_tour"}}.get(name.partition(".")[0], {})
+    full = client.call(registry().operations[name], raw, OPERATOR)
+    limited = client.call(registry().operations[name], raw, LIMITED)
+    assert full.ok
+    if limited.ok:
+        assert "scon_slack" not in json.dumps(limited.body)
+    else:
+        assert limited.code == "NOT_FOUND", limited
+    if name in ("missions.activity", "audit.export"):
+        assert "scon_slack" in json.dumps(full.body)
