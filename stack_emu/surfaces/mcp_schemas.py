@@ -35,7 +35,7 @@ def input_schema(declared: Operation) -> dict[str, Any]:
     schema = plain(declared.command.model_json_schema(mode="validation"))
     hidden = {_wire_name(declared, name) for name in declared.tool.hidden}
     properties = {
-        name: _without_null(value) for name, value in schema.get("properties", {}).items() if name not in hidden
+        name: without_null(value) for name, value in schema.get("properties", {}).items() if name not in hidden
     }
     required = [name for name in schema.get("required", ()) if name not in hidden]
     if declared.tool.confirm:
@@ -103,7 +103,8 @@ def _follow(
     return {**target, **_clean(beside, definitions, open_refs)}
 
 
-def _without_null(schema: Mapping[str, Any]) -> dict[str, Any]:
+def without_null(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of an optional field without its ``null`` alternative and default: a null counts as absent."""
     cleaned = dict(schema)
     if cleaned.get("default", ...) is None:
         del cleaned["default"]

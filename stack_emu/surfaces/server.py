@@ -86,6 +86,7 @@ class Server:
         self._hosting: Hosting | None = None
         self._loading: asyncio.Task[None] | None = None
         self._timer_trouble = ""
+        self._document: dict[str, Any] | None = None
         self._rest: RestSurface
         self._mcp: McpSurface
         self._messages: MessagesSurface
@@ -275,6 +276,8 @@ class Server:
             return await self._control.handle(hosted, request, path)
         if path in ("", "/"):
             return self._index(hosted, origin)
+        if path == "/openapi.json" and request.method == "GET":
+            return await self._openapi(origin)
         return await self._rest.handle(hosted.world, request, path, origin)
 
     async def answer_upstream(self, hosted: HostedWorld, request: web.BaseRequest, url: str) -> web.StreamResponse:
@@ -282,6 +285,19 @@ class Server:
         from stack_emu.surfaces.wiring import direct_call
 
         return await direct_call(hosted, request, url)
+
+    async def _openapi(self, origin: str) -> web.Response:
+        from stack_emu.surfaces.rest import json_response
+
+        if self._document is None:
+            self._document = await asyncio.to_thread(self._describe_rest)
+        return json_response({**self._document, "servers": [{"url": origin}]})
+
+    def _describe_rest(self) -> dict[str, Any]:
+        from stack_emu import __version__
+        from stack_emu.surfaces.openapi import document
+
+        return document(self.hosting.registry, __version__)
 
     def _index(self, hosted: HostedWorld, origin: str) -> web.Response:
         from stack_emu import __version__
@@ -295,6 +311,7 @@ class Server:
                 "world": hosted.world.name,
                 "scenario": hosted.scenario.name,
                 "rest": f"{origin}/v1",
+                "openapi": f"{origin}/openapi.json",
                 "mcp": f"{origin}/mcp",
                 "anthropic": f"{origin}/anthropic",
                 "control": f"{origin}/_emu/health",
