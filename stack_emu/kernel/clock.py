@@ -105,7 +105,8 @@ class VirtualClock:
 def iso(ms: int) -> str:
     """ISO-8601 with milliseconds and ``Z``, the form APIs print instants in."""
     whole, rest = divmod(ms, 1000)
-    return datetime.fromtimestamp(whole, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%S") + f".{rest:03d}Z"
+    moment = datetime.fromtimestamp(whole, tz=timezone.utc).replace(microsecond=rest * 1000, tzinfo=None)
+    return moment.isoformat(timespec="milliseconds") + "Z"
 
 
 def parse_iso(text: str) -> int:
