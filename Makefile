@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-agent-sdk lint bench coverage goldens clean
+.PHONY: demo test test-agent-sdk lint bench coverage docs goldens clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/stack-emu demo
@@ -25,6 +25,10 @@ bench: $(STAMP)
 
 coverage: $(STAMP)
 	$(BIN)/stack-emu coverage
+
+docs: $(STAMP)
+	$(BIN)/stack-emu coverage --markdown > docs/coverage.md
+	$(BIN)/python docs/scenario_tables.py
 
 goldens: $(STAMP)
 	@for folder in scenarios/*; do echo $$folder; \

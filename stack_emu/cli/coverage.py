@@ -14,7 +14,7 @@ EVIDENCE = Path(__file__).resolve().parent.parent / "evidence.json"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
-    parser.add_argument("--markdown", action="store_true", help="print the table of docs/coverage.md")
+    parser.add_argument("--markdown", action="store_true", help="print the page docs/coverage.md")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -23,14 +23,13 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"operations": entries, "sdk_methods": methods}, indent=1))
     elif options.markdown:
-        print(markdown(entries))
+        print(page(entries, methods), end="")
     else:
         for entry in entries:
             shown = " ".join(entry["driven"]) or "-"
             rest, tool = entry["rest"] or "-", entry["tool"] or "-"
             print(f"{entry['name']:<34} {rest:<58} {tool:<34} {entry['grade']:<12} {shown}")
         print()
-    if not options.json:
         print(counts(entries, methods))
     return 0
 
@@ -77,7 +76,20 @@ def _driven(entries: list[dict[str, Any]], how: str) -> int:
     return sum(how in entry["driven"] for entry in entries)
 
 
-def markdown(entries: list[dict[str, Any]]) -> str:
+def page(entries: list[dict[str, Any]], methods: dict[str, list[str]]) -> str:
+    """The whole of docs/coverage.md."""
+    figures = "\n".join(f"- {line}" for line in counts(entries, methods).splitlines())
+    return f"{_INTRODUCTION}\n{figures}\n\n{table(entries)}\n"
+
+
+_INTRODUCTION = """# What is served
+
+Made by `stack-emu coverage --markdown` (`make docs`) from the declarations of the operations and from what the tests
+really drove. [fidelity.md](fidelity.md) says what the grades mean, what is our choice, and what is not served.
+"""
+
+
+def table(entries: list[dict[str, Any]]) -> str:
     """The coverage as a table."""
     lines = ["| operation | REST | MCP tool | known from | grade | driven in the tests |", "|---|---|---|---|---|---|"]
     lines += [
