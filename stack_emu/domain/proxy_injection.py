@@ -19,6 +19,7 @@ from stack_emu.domain import faults
 from stack_emu.domain.constraints import ConstrainedRequest
 from stack_emu.domain.service_catalogue import injected
 from stack_emu.domain.state import Connection
+from stack_emu.kernel import strict_json
 from stack_emu.kernel.errors import Fault
 from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest
 
@@ -284,16 +285,10 @@ def _reply_body(reply: UpstreamReply, scrubber: Scrubber) -> Any:
     if kind and "json" not in kind:
         return scrubber.text(text)
     try:
-        data = json.loads(text, parse_constant=_no_constant)
-        if "\\ud" in text or "\\uD" in text:
-            json.dumps(data, ensure_ascii=False).encode("utf-8")
-    except (ValueError, RecursionError):
+        data = strict_json.loads(text)
+    except ValueError:
         return scrubber.text(text)
     return scrubber.value(data)
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _invalid(name: str, problem: str) -> Fault:

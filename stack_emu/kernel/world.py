@@ -18,6 +18,9 @@ from stack_emu.kernel.ids import Derivation, derive, seed_bytes
 from stack_emu.kernel.journal import Journal, Redactor
 from stack_emu.kernel.store import Store, StoreImage
 
+LAST_MS = 253_402_300_799_999
+"""The last instant that can be printed: the end of the year 9999."""
+
 
 @dataclass(frozen=True)
 class Timer:
@@ -169,11 +172,13 @@ class World:
         """Move the clock forward, stopping at every timer on the way; returns how many fired.
 
         Raises:
-            ValueError: when ``delta_ms`` is negative.
+            ValueError: when ``delta_ms`` is negative, or leads beyond the year 9999.
         """
         if delta_ms < 0:
             raise ValueError(f"the clock only moves forward; {delta_ms} ms is negative")
         target = self.clock.now_ms() + delta_ms
+        if target > LAST_MS:
+            raise ValueError("the clock ends with the year 9999; move it less far")
         fired = self.fire_due()
         while (due := self.next_due_ms()) is not None and due <= target:
             self.clock.move(max(0, due - self.clock.now_ms()))

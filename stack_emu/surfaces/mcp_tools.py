@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -59,6 +60,7 @@ class ToolEntry:
         problems: dict[str, str] = {}
         for error in self._validator.iter_errors(given):
             problems.update(self._problems(error, given))
+        problems.update((name, "is too large a number") for name, value in given.items() if not _finite(value))
         if self._needs_confirmation and given.get("confirm") is not True:
             problems["confirm"] = f"must be true: {self.definition['name']} takes effect at once and cannot be undone"
         if problems:
@@ -95,6 +97,15 @@ class ToolEntry:
         if not known:
             return f"is not an argument: {self.definition['name']} takes none"
         return f"is not an argument of {self.definition['name']}; the nearest is {nearest(name, known)}"
+
+
+def _finite(value: Any) -> bool:
+    """Whether JSON data holds only numbers JSON has; the protocol's parser makes an infinity of 1e999."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, Mapping):
+        return all(map(_finite, value.values()))
+    return all(map(_finite, value)) if isinstance(value, (list, tuple)) else True
 
 
 class Catalogue:

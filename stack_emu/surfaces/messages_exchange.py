@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from aiohttp import web
 
+from stack_emu.kernel import strict_json
 from stack_emu.kernel.canonical import canonical_json
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.world import World
@@ -99,7 +100,7 @@ class Exchange:
         except web.HTTPRequestEntityTooLarge as error:
             raise ApiError(413, "The request is larger than the 32 MB the Messages API accepts.") from error
         try:
-            body = json.loads(raw, parse_constant=_refuse_constant)
+            body = strict_json.loads(raw)
             self.digest = _hash(f"{self.request.method} {self.path}\n".encode() + canonical_json(_without_tokens(body)))
         except (ValueError, RecursionError):
             raise invalid("The body is not valid JSON; send a JSON object encoded as UTF-8.") from None
@@ -155,7 +156,3 @@ def _without_tokens(body: Any) -> Any:
 
 def _hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")

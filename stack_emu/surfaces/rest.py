@@ -13,6 +13,7 @@ from multidict import CIMultiDict
 
 from stack_emu.domain import faults
 from stack_emu.domain.authentication import authenticate, refused_holder
+from stack_emu.kernel import strict_json
 from stack_emu.kernel.dispatch import Call, dump, note_refusal, perform
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.faults import ConnectionDropped, Injected
@@ -163,10 +164,8 @@ async def read_object(request: web.BaseRequest) -> dict[str, Any]:
 
         return dict(parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True))
     try:
-        value = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse_constant)
-        if b"\\ud" in raw or b"\\uD" in raw:
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except (ValueError, RecursionError) as error:
+        value = strict_json.loads(raw)
+    except ValueError as error:
         problem = f"the body is not JSON ({type(error).__name__}: {str(error)[:120]})"
         raise Fault(faults.INVALID_REQUEST, problem=problem, details={"fields": {"body": problem}}) from None
     if value is None:
@@ -185,10 +184,6 @@ async def _read(request: web.BaseRequest) -> bytes:
     except web.RequestPayloadError:
         problem = "the body cannot be read: it is cut short, or not encoded as its headers say"
         raise Fault(faults.INVALID_REQUEST, problem=problem, details={"fields": {"body": problem}}) from None
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _success(declared: Operation, reply: Any) -> web.Response:

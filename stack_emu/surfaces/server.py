@@ -249,6 +249,9 @@ class Server:
             origin: scheme, authority and world prefix the client used.
         """
         self._fire_due(hosted)
+        refusal = check_headers(request)
+        if refusal is not None:
+            return refusal
         try:
             return await self._answer(hosted, request, path, origin)
         except web.HTTPException:
@@ -284,6 +287,9 @@ class Server:
         """Answer a request that reached an upstream's host without going through STACK."""
         from stack_emu.surfaces.wiring import direct_call
 
+        refusal = check_headers(request)
+        if refusal is not None:
+            return refusal
         return await direct_call(hosted, request, url)
 
     async def _openapi(self, origin: str) -> web.Response:
@@ -363,6 +369,19 @@ def split_world(raw_path: str) -> tuple[str, str, str, str]:
         return "default", "", raw_path, ""
     lane = found[2] or ""
     return found[1], lane, found[3] or "/", f"/w/{found[1]}" + (f"/~{lane}" if lane else "")
+
+
+def check_headers(request: web.BaseRequest) -> web.Response | None:
+    """Refuse header values that are no text: nothing that is kept or hashed could hold them."""
+    for name, value in request.raw_headers:
+        if value.isascii():
+            continue
+        try:
+            value.decode("utf-8")
+        except UnicodeDecodeError:
+            shown = name.decode("ascii", "replace")
+            return _plain(400, "INVALID_REQUEST", f"The value of the header {shown} is not UTF-8; encode it so.")
+    return None
 
 
 def _hostname(url: str) -> str:

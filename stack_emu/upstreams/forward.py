@@ -112,7 +112,7 @@ class Forwarder:
                 if len(body) > self._max_bytes:
                     raise too_large(request.host, self._max_bytes)
             dropped = _HOP_BY_HOP | _REPLY_ONLY
-            headers = [(name, value) for name, value in response.headers.items() if name.lower() not in dropped]
+            headers = [(name, _text(value)) for name, value in response.headers.items() if name.lower() not in dropped]
             return UpstreamReply(response.status, headers, bytes(body))
 
     def _open(self) -> aiohttp.ClientSession:
@@ -125,6 +125,15 @@ class Forwarder:
             self._session = aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
             self._loop = loop
         return self._session
+
+
+def _text(value: str) -> str:
+    """A header's value; bytes that are not UTF-8 are taken for Latin-1, which HTTP/1.1 was made with."""
+    raw = value.encode("utf-8", "surrogateescape")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
 
 
 def too_large(host: str, max_bytes: int) -> UpstreamTooLarge:

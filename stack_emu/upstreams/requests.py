@@ -13,6 +13,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from stack_emu.kernel import strict_json
+
 Pairs = Mapping[str, str] | Iterable[tuple[str, str]]
 """What headers and query parameters are given as: a mapping, or pairs in their order."""
 
@@ -110,7 +112,7 @@ class UpstreamRequest:
         Raises:
             ValueError: when it is not JSON.
         """
-        return json.loads(self.body)
+        return strict_json.loads(self.body)
 
     @cached_property
     def form(self) -> dict[str, str]:
@@ -185,7 +187,7 @@ class UpstreamReply:
         Raises:
             ValueError: when it is not JSON.
         """
-        return json.loads(self.body)
+        return strict_json.loads(self.body)
 
     @cached_property
     def content(self) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -15,7 +17,7 @@ from stack_emu.kernel.operations import Operation
 from tests.guarantees.conftest import Ground, moments
 from tests.guarantees.raw_http import RawAnswer, Wire, ask
 from tests.guarantees.tour import OPERATOR, registry
-from tests.guarantees.wire import rest_parts
+from tests.guarantees.wire import ACCEPT, rest_parts
 
 JSON = "application/json"
 REGISTER = "/v1/agents/register"
@@ -40,6 +42,8 @@ NOT_JSON = [
     '{"name": "x"}'.encode("utf-16"),
     b"[" * 200_000,
     b'{"a":' * 100_000,
+    b'{"a":' * 200 + b"1" + b"}" * 200,
+    b'{"name": 1e999}',
     b'{"name": ' + b"9" * 5000 + b"}",
     b"\x00",
     b"name=x&y",
@@ -181,6 +185,110 @@ def test_a_client_that_expects_100_continue_gets_it(ground: Ground) -> None:
         assert wire.read(head_only=True).status == 100
         wire.send(body)
         assert wire.read().status == 201
+
+
+HEADERS = ["Authorization", "X-Passport-Token", "X-Stack-Emu-Lane", "Accept", "X-Anything"]
+
+
+@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize("path", ["/v1/proxy", "/mcp", "/anthropic/v1/messages", "/_emu/worlds", "/v1/nothing"])
+def test_a_header_that_is_no_text_is_refused_by_name_and_harms_nothing(ground: Ground, path: str, header: str) -> None:
+    base = ground.served.base_url
+    answer = ask(base, "POST", path, b"{}", Content_Type=JSON, **{header: "Bearer \xff.\xfe.x"})
+    assert (answer.status, answer.error["code"]) == (400, "INVALID_REQUEST")
+    assert answer.error["message"] == f"The value of the header {header} is not UTF-8; encode it so."
+    assert ask(base, "GET", "/_emu/journal").status == 200
+    assert ask(base, "GET", "/_emu/audit/canonical").status == 200
+
+
+def test_a_lane_may_have_any_name_that_is_text(ground: Ground) -> None:
+    named = "köln/2".encode().decode("latin-1")
+    answer = ask(
+        ground.served.base_url, "POST", REGISTER, b'{"name": "abroad"}', bearer=OPERATOR, X_Stack_Emu_Lane=named
+    )
+    assert answer.status == 201
+    assert [act.lane for act in ground.world.audit.acts()] == [f"agent:{answer.json['id']}/köln/2"]
+    assert "köln" in ask(ground.served.base_url, "GET", "/_emu/audit/canonical").body.decode()
+
+
+@pytest.mark.parametrize("number", ["123456789012345678901234567890", "1e308", "-0.0", "1e-400", "0.1"])
+def test_numbers_of_any_size_go_through_an_act_and_its_records(ground: Ground, number: str) -> None:
+    base = ground.served.base_url
+    body = f'{{"intent_summary": "Count", "max_actions": null, "limits": {{"most": {number}}}}}'.encode()
+    made = ask(base, "POST", "/v1/missions", body, bearer=OPERATOR, Content_Type=JSON)
+    assert made.status == 201
+    seen = ask(base, "GET", f"/v1/missions/{made.json['mission_id']}", bearer=OPERATOR)
+    assert seen.json["limits"]["most"] == json.loads(number)
+    assert ask(base, "GET", "/_emu/audit/canonical").status == 200
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "[1e400]"])
+def test_a_number_json_has_no_room_for_is_refused_over_mcp_too(ground: Ground, number: str) -> None:
+    client = ground.mcp
+    assert client.call(registry().operations["agents.list"], {}, OPERATOR).ok
+    message = (
+        '{"jsonrpc": "2.0", "id": 9, "method": "tools/call", "params": {"name": "stack_open_mission", "arguments": '
+        f'{{"intent_summary": "Count", "limits": {{"most": {number}}}}}}}}}'
+    )
+    session = {"Mcp_Session_Id": client.sessions[OPERATOR], "Accept": ACCEPT, "Content_Type": JSON}
+    answer = ask(ground.served.base_url, "POST", "/mcp", message.encode(), bearer=OPERATOR, **session)
+    error = json.loads(answer.json["result"]["content"][0]["text"])["error"]
+    assert error["details"]["fields"] == {"limits": "is too large a number"}
+
+
+@pytest.mark.parametrize("by", ["99999999999999999999", "-1", '"-5m"', "[1]", "1e400", '"9999999999d"'])
+def test_the_clock_is_not_moved_where_no_clock_can_go(ground: Ground, by: str) -> None:
+    base = ground.served.base_url
+    before = ask(base, "GET", "/_emu/clock").json["now_ms"]
+    answer = ask(base, "POST", "/_emu/clock/advance", f'{{"by": {by}}}'.encode(), Content_Type=JSON)
+    assert (answer.status, answer.error["code"]) == (400, "CONTROL")
+    assert ask(base, "GET", "/_emu/clock").json["now_ms"] == before
+
+
+ODD_REPLIES = {
+    "a header that is not UTF-8": (b"X-Odd: a\xff\xe9b\r\nContent-Type: text/plain; charset=\xff\r\n", b"ok"),
+    "nesting without end": (b"Content-Type: application/json\r\n", b"[" * 600 + b"]" * 600),
+    "a lone surrogate": (b"Content-Type: application/json\r\n", b'{"a": "\\ud800"}'),
+    "a number beyond all": (b"Content-Type: application/json\r\n", b'{"a": 1e999}'),
+    "bytes": (b"Content-Type: image/png\r\n", bytes(range(256))),
+    "JSON that is none": (b"Content-Type: application/json\r\n", b"{"),
+    "nothing": (b"", b""),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_REPLIES)
+@pytest.mark.parametrize("surface", ["rest", "mcp"])
+def test_whatever_an_upstream_answers_comes_back_in_a_whole_envelope(
+    ground_of: Callable[..., Ground], surface: str, kind: str
+) -> None:
+    headers, body = ODD_REPLIES[kind]
+
+    def answer_once() -> None:
+        connection, _ = upstream.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n%b" % (headers, len(body), body))
+
+    with socket.create_server(("127.0.0.1", 0)) as upstream:
+        thread = threading.Thread(target=answer_once)
+        thread.start()
+        port = upstream.getsockname()[1]
+        ground = ground_of(
+            "stack_emu: 1\n"
+            f"operator: {{keys: [{{key: {OPERATOR}}}]}}\n"
+            "services: [{id: scon_odd, provider: odd, upstream: odd}]\n"
+            f"upstreams: {{odd: {{hosts: [odd.test], forward: 'http://127.0.0.1:{port}'}}}}\n"
+        )
+        client: Any = ground.rest if surface == "rest" else ground.mcp
+        call = {"service": "odd", "url": "https://odd.test/x"}
+        answer = client.call(registry().operations["proxy.request"], call, OPERATOR)
+        thread.join(10)
+    assert answer.ok, answer
+    assert answer.body["status"] == 200
+    for path in ("/_emu/journal", "/_emu/audit/canonical", "/_emu/upstreams/odd/requests"):
+        shown = ask(ground.served.base_url, "GET", path)
+        assert shown.status == 200
+        shown.body.decode("utf-8")
 
 
 # --- methods and paths -----------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from stack_emu.kernel import strict_json
 from stack_emu.kernel.acts import Act
 from stack_emu.kernel.store import Store
 from stack_emu.upstreams.packs import PackContext
@@ -136,7 +137,7 @@ class SlackCall:
         value = self.raw(name)
         if isinstance(value, str):
             try:
-                value = json.loads(value)
+                value = strict_json.loads(value)
             except ValueError:
                 raise SlackError(error) from None
         if value is not None and not isinstance(value, list):
