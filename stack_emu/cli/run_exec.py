@@ -24,6 +24,7 @@ GRACE_SECONDS = 5.0
 """How long a command may take to end once it was asked to; then it is killed, so that the verdict is still given."""
 
 _FAR_MS = 10_000
+_LAST_CALLS_SECONDS = 2.0  # a command that ended waits for nothing more
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -119,6 +120,7 @@ async def _run(options: argparse.Namespace, child: Child) -> int:
             _warn_about_clock(now)
             started = time.monotonic()
             code = await child.run(options.cmd, _environment(options, now))
+            await now.server.end_calls(_LAST_CALLS_SECONDS)
             judged = verdict(now.hosted)
             write_audit(now, options)
             if options.junit is not None:

@@ -20,6 +20,7 @@ from stack_emu.cli.serving import (
 from stack_emu.surfaces.server import LOOPBACK
 
 DEFAULT_PORT = 4747
+_LAST_CALLS_SECONDS = 0.2
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
 
 
@@ -62,6 +63,7 @@ async def _serve(options: argparse.Namespace) -> int:
         _announce(now, options.json)
         _warn_about_reach(now)
         await stopped.wait()
+        await now.server.end_calls(_LAST_CALLS_SECONDS)
         write_audit(now, options)
     return 0
 

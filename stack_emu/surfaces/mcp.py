@@ -56,6 +56,7 @@ class McpSurface:
         hosts: host names clients may use, besides STACK's own.
         mcp_json: answer calls with JSON rather than with an event stream.
         resource_metadata: (world, origin) → URL of the protected-resource metadata named in a 401, when there is one.
+        spawn_call: starts the rest of a call that talks to an upstream; ``spawn`` when left out.
     """
 
     def __init__(
@@ -66,10 +67,12 @@ class McpSurface:
         hosts: Iterable[str] = ("127.0.0.1", "localhost", "::1"),
         mcp_json: bool = True,
         resource_metadata: Callable[[World, str], str] | None = None,
+        spawn_call: Spawn | None = None,
     ) -> None:
         self.resource_metadata = resource_metadata
         self._registry = registry
         self._spawn = spawn
+        self._spawn_call = spawn_call or spawn
         self._hosts = tuple(hosts)
         self._json = mcp_json
         self._loading: asyncio.Task[None] | None = None
@@ -201,7 +204,7 @@ class McpSurface:
             allowed_hosts=hosts,
             allowed_origins=[f"{scheme}://{host}" for scheme in ("http", "https") for host in hosts],
         )
-        self._calls = ToolCalls(Catalogue(self._registry), self._spawn)
+        self._calls = ToolCalls(Catalogue(self._registry), self._spawn_call)
         server = build_server(self._calls)
         return StreamableHTTPSessionManager(server, json_response=self._json, security_settings=security)
 

@@ -82,6 +82,7 @@ class Server:
     def __init__(self, load: Callable[[], Hosting]) -> None:
         self._load = load
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._calls: set[asyncio.Task[Any]] = set()
         self._runner: web.ServerRunner | None = None
         self._hosting: Hosting | None = None
         self._loading: asyncio.Task[None] | None = None
@@ -116,6 +117,29 @@ class Server:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    def spawn_call(self, work: Awaitable[Any]) -> asyncio.Task[Any]:
+        """As ``spawn``, for the rest of a call that talks to an upstream."""
+        task = self.spawn(work)
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+        return task
+
+    async def end_calls(self, seconds: float) -> None:
+        """Let calls that are under way come to their end, and settle what does not as of unknown outcome.
+
+        Args:
+            seconds: how long to wait for them.
+        """
+        from stack_emu.domain.proxy_operations import recover
+
+        if self._calls:
+            _, late = await asyncio.wait(tuple(self._calls), timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        for hosted in self.hosting:
+            recover(hosted.world)
 
     # --- life -------------------------------------------------------------------------------------------------------
 
@@ -156,10 +180,10 @@ class Server:
         from stack_emu.surfaces.rest import RestSurface
         from stack_emu.surfaces.wiring import messages_surface
 
-        self._rest = RestSurface(hosting.registry, self.spawn)
+        self._rest = RestSurface(hosting.registry, self.spawn_call)
         self._control = ControlSurface(self)
         # Loaded on its first request, or by preload(): a test process may be importing mcp itself right now.
-        self._mcp = McpSurface(hosting.registry, self.spawn, hosts=self.allowed_hosts)
+        self._mcp = McpSurface(hosting.registry, self.spawn, hosts=self.allowed_hosts, spawn_call=self.spawn_call)
         self._messages = messages_surface(self)
 
     async def _load_mcp_soon(self) -> None:
