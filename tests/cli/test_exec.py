@@ -361,8 +361,8 @@ def test_ctrl_c_reaches_the_command_by_the_terminal_and_exec_waits_for_what_it_m
 ) -> None:
     text = """
 import sys, time
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     while True: time.sleep(0.01)
 except KeyboardInterrupt:
     print("tidied up", flush=True)
