@@ -24,8 +24,11 @@ def main(definitions: list[dict[str, Any]]) -> None:
         return types.CallToolResult(content=[types.TextContent(type="text", text=text)])
 
     server = Server("peer", on_list_tools=list_tools, on_call_tool=call_tool)
-    app = server.streamable_http_app(json_response=True, stateless_http=True)
-    listener = socket.create_server(("127.0.0.1", 0))
+    app = server.streamable_http_app(json_response=True)
+    # asyncio sets TCP_NODELAY only on sockets that say they are TCP; without it every answer waits 40 ms.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(128)
     print(json.dumps({"base_url": f"http://127.0.0.1:{listener.getsockname()[1]}"}), flush=True)
     uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False)).run([listener])
 

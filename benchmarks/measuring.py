@@ -45,7 +45,11 @@ def running(command: list[str], first_line: str | None = None) -> Iterator[dict[
         yield {**json.loads(process.stdout.readline()), "process_id": process.pid}
     finally:
         process.terminate()
-        process.wait(10)
+        try:
+            process.wait(3)
+        except subprocess.TimeoutExpired:  # uvicorn waits for open streams
+            process.kill()
+            process.wait(3)
         process.stdout.close()
         process.stdin.close()
 

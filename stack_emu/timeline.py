@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stack_emu.domain.authentication import authenticate
-from stack_emu.kernel.dispatch import Call, Pending, authorise, open_context, run, validate
+from stack_emu.kernel.dispatch import Call, begin, does_io, run
 from stack_emu.kernel.errors import Fault, WorldError
 from stack_emu.kernel.operations import Registry
 from stack_emu.kernel.world import Timer, World
@@ -35,6 +35,8 @@ def arm_timeline(world: World, scenario: Scenario, registry: Registry) -> None:
         if step.operation not in registry.operations:
             known = ", ".join(sorted(registry.operations))
             raise TimelineError(f"timeline: there is no operation {step.operation}; there are {known}")
+        if does_io(registry.operations[step.operation]):
+            raise TimelineError(f"timeline: {step.operation} talks to an upstream, which a step of the timeline cannot")
         timer_id = f"timeline/{number:04d}"
         keys[timer_id] = step.as_ or first_key
         world.arm(
@@ -56,12 +58,9 @@ def _run_step(world: World, registry: Registry, key: str, timer: Timer) -> None:
     raw: dict[str, Any] = dict(timer.payload["input"])
     try:
         call = Call(declared, authenticate(world, key), raw)
-        command = validate(declared, raw)
-        authorise(world, call, command)
-        context = open_context(world, call, command)
+        command, context = begin(world, call)
         entry.lane = context.lane
-        if isinstance(run(world, context, command), Pending):
-            raise TimelineError(f"timeline: {declared.name} talks to an upstream, which a timeline step cannot")
+        run(world, context, command)
         entry.status = 200
     except Fault as fault:
         entry.status, entry.code, entry.hint = fault.status, fault.code, world.redactor.text(fault.message)

@@ -7,6 +7,7 @@ import base64
 import binascii
 import json
 import logging
+import typing
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -145,9 +146,7 @@ async def perform(world: World, call: Call, spawn: Callable[[Awaitable[Any]], as
         Fault: the refusal.
         ConnectionDropped: a fault rule breaks the connection off, before the call takes effect or after.
     """
-    command = validate(call.operation, call.raw)
-    authorise(world, call, command)
-    context = open_context(world, call, command)
+    command, context = begin(world, call)
     watched = bool(call.ticket and context.maybe_act is not None)
     # What creates an agent is recorded in the agent's lane, so only equal acts can be in each other's way.
     apart = context.act.key if watched and call.operation.creates is not None else ""
@@ -234,6 +233,31 @@ async def _finish(world: World, context: Context, pending: Pending[Any]) -> Any:
 def _settle(world: World, context: Context, pending: Pending[Any], result: Any) -> Any:
     with world.transaction(context.act, first=False, last=False):
         return pending.settle(context, result)
+
+
+def begin(world: World, call: Call) -> tuple[Command, Context]:
+    """Validate and authorise a call and open its context; a known caller who is refused leaves a row.
+
+    Raises:
+        Fault: the refusal.
+    """
+    command = validate(call.operation, call.raw)
+    if call.caller.kind == "anonymous":
+        authorise(world, call, command)
+    context = open_context(world, call, command)
+    try:
+        authorise(world, call, command)
+    except Fault:
+        if context.maybe_act is not None:
+            with world.transaction(context.maybe_act):
+                raise
+        raise
+    return command, context
+
+
+def does_io(declared: Operation) -> bool:
+    """Whether an operation's handler may answer with I/O that is still to do."""
+    return any(typing.get_origin(part) is Pending for part in typing.get_args(declared.reply))
 
 
 def note_refusal(world: World, call: Call, fault: Fault) -> None:

@@ -74,7 +74,11 @@ class TransparentListener:
             if self._loop is None:
                 raise ConnectionRefusedError(f"{host} was emulated by a stack-emu that has stopped; start another")
             # Bound here, not in the loop: the caller may connect at once and waits for nothing.
-            bound = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
+            # It has to say that it is TCP: asyncio turns Nagle's algorithm off for no other socket, and then small
+            # answers wait 40 ms for the peer's acknowledgement.
+            bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+            bound.bind(("127.0.0.1", 0))
+            bound.listen(_BACKLOG)
             serving = self._loop.create_server(
                 lambda: _Direct(self._owner, Tunnel(THIS_TEST, (host, port)), self), sock=bound
             )

@@ -111,7 +111,12 @@ def test_an_enrolled_agent_sees_itself_and_may_not_administer(
     with pytest.raises(getstack.ForbiddenError, match="cannot be called with an agent JWT"):
         client.agents.update("agt_bot", credential_access="direct")
     row = served.rows()[-1]
-    assert row.action == "agent.enroll", "a caller who may not call at all leaves no act"
+    assert (row.action, row.outcome, row.error_code, row.agent_id) == (
+        "agent.update",
+        "blocked",
+        "FORBIDDEN",
+        "agt_bot",
+    )
 
 
 def test_the_challenge_reply_has_what_the_sdk_needs_and_a_deadline(serve: Callable[..., Any]) -> None:

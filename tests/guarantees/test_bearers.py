@@ -150,13 +150,16 @@ def test_a_passport_may_do_what_its_list_says_and_nothing_more() -> None:
     assert declared == OF_A_PASSPORT
 
 
-def test_a_refusal_is_recorded_nowhere_but_in_the_journal(ground: Ground) -> None:
-    """Who is not let in has made no act: nothing of it stands in the account's audit log."""
+def test_a_known_caller_who_is_refused_leaves_a_row_and_an_unknown_one_none(ground: Ground) -> None:
+    """What a passport tried and may not is in its own lane; of a request without credential only the journal knows."""
     declared = registry().operations["agents.delete"]
     passport = token(ground.world, "pp_tour")
     assert ground.rest.call(declared, {"agent_id": "agt_tour"}, passport).status == 403
     assert ground.rest.call(declared, {"agent_id": "agt_tour"}, None).status == 401
-    assert ground.world.audit.rows("op_tour") == []
+    (act,) = [act for act in ground.world.audit.acts() if act.rows[0].operator_id == "op_tour"]
+    (row,) = act.rows
+    assert (row.action, row.outcome, row.error_code) == ("agent.delete", "blocked", "FORBIDDEN")
+    assert act.lane.endswith("/passport:pp_tour")
     assert [entry.status for entry in ground.world.journal.entries(surface="rest")] == [403, 401]
 
 
