@@ -32,14 +32,14 @@ timeline:
 def test_steps_run_at_their_instant_as_their_key_and_leave_their_rows(serve: Callable[..., Any]) -> None:
     served = serve(SCENARIO)
     token = scenario_tokens(served.world, served.hosted.scenario)["TOKEN"]
-    stack = Stack(api_key="sk_live_emu_operator", base_url=served.base_url)
-    assert stack.proxy.get("x", "https://x.example.com/", passport_token=token).ok()
-    served.advance(9 * 60_000)
-    assert stack.proxy.get("x", "https://x.example.com/", passport_token=token).ok()
-    served.advance(60_000)
-    with pytest.raises(UnauthorizedError) as refusal:
-        stack.proxy.get("x", "https://x.example.com/", passport_token=token)
-    assert (refusal.value.code, "out of hours" in str(refusal.value)) == ("PASSPORT_REVOKED", True)
+    with Stack(api_key="sk_live_emu_operator", base_url=served.base_url) as stack:
+        assert stack.proxy.get("x", "https://x.example.com/", passport_token=token).ok()
+        served.advance(9 * 60_000)
+        assert stack.proxy.get("x", "https://x.example.com/", passport_token=token).ok()
+        served.advance(60_000)
+        with pytest.raises(UnauthorizedError) as refusal:
+            stack.proxy.get("x", "https://x.example.com/", passport_token=token)
+        assert (refusal.value.code, "out of hours" in str(refusal.value)) == ("PASSPORT_REVOKED", True)
     start = served.world.clock.start_ms
     seen = [(row.action, row.outcome, row.error_code, row.timestamp - start) for row in served.rows()]
     assert ("agent.register", "blocked", "FORBIDDEN", 5 * 60_000) in seen
