@@ -1,4 +1,7 @@
-"""Which operations and SDK methods the suite really drove: noted while it runs, compared with the committed evidence.
+"""Which operations and SDK methods the suite drove: noted while it runs, compared with the committed evidence.
+
+An operation counts for a surface when any client succeeded there over a socket: the published SDK, an MCP client, or
+plain HTTP written by hand. Which of them it was is not told apart. A method of the SDK counts once it was called.
 
 ``stack_emu/evidence.json`` says, for every operation, on which surfaces it succeeded and whether a refusal was provoked,
 and for every method of the published SDK whether its sync and async form ran. ``pytest --write-evidence`` rewrites it;

@@ -1,4 +1,4 @@
-"""``stack-emu coverage``: what is served, how well each part is known, and which real client drove it in the tests."""
+"""``stack-emu coverage``: what is served, how well each part is known, and where the tests drove it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def counts(entries: list[dict[str, Any]], methods: dict[str, list[str]]) -> str:
     return "\n".join(
         [
             f"{len(entries)} operations: {len(rest)} on REST, {len(tools)} as MCP tools",
-            f"driven by a real client in the tests: {on_rest} on REST, {as_tools} as tools",
+            f"driven over a socket in the tests, by an SDK or by plain HTTP: {on_rest} on REST, {as_tools} as tools",
             f"refused on purpose in the tests: {refused}",
             f"methods of the published SDK driven: {len(methods)}, of these {both} both sync and async",
             "known from: " + ", ".join(f"{count} {grade}" for grade, count in sorted(grades.items())),

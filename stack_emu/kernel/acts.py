@@ -74,7 +74,7 @@ class Act:
         return value
 
     def new_bytes(self, kind: str) -> bytes:
-        """32 derived bytes, for keys and secrets."""
+        """32 derived bytes, for keys and other secret values."""
         return self.derivation.take(kind)
 
     def new_number(self, kind: str, below: int) -> int:

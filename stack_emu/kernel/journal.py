@@ -75,7 +75,7 @@ class Redactor:
         return shown
 
     def copy(self) -> Redactor:
-        """A redactor that knows the same secrets."""
+        """A redactor that masks the same texts."""
         twin = Redactor()
         twin._names = dict(self._names)
         return twin

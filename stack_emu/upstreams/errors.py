@@ -6,7 +6,7 @@ from stack_emu.kernel.errors import WorldError
 
 
 class UpstreamError(Exception):
-    """An upstream gave no answer. The message is one sentence without secrets."""
+    """An upstream gave no answer. The message is one sentence and names no secret."""
 
 
 class UpstreamUnreachable(UpstreamError):
