@@ -55,6 +55,11 @@ CHECKPOINT_NOT_AVAILABLE = FaultSpec(
     "CHECKPOINT_NOT_AVAILABLE", 404, "Passport {jti} is in standard mode, which has no checkpoints"
 )
 CONFLICT = FaultSpec("CONFLICT", 409, "{problem}")
+IDEMPOTENCY_CONFLICT = FaultSpec(
+    "IDEMPOTENCY_CONFLICT",
+    409,
+    "This Idempotency-Key was used for another {operation} before: repeat that request unchanged, or use a new key",
+)
 UPSTREAM_TIMEOUT = FaultSpec("UPSTREAM_TIMEOUT", 504, "{host} did not answer within {seconds} s", "failure")
 UPSTREAM_UNREACHABLE = FaultSpec("UPSTREAM_UNREACHABLE", 502, "{host} could not be reached: {reason}", "failure")
 RESPONSE_TOO_LARGE = FaultSpec("RESPONSE_TOO_LARGE", 502, "{host} answered with more than {limit} bytes", "failure")

@@ -6,7 +6,7 @@ Each step builds its input from what exists at the start (``agt_tour`` with an e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -19,6 +19,8 @@ from stack_emu.domain.state import Agent, Passport
 from stack_emu.domain.tokens import base64url
 from stack_emu.kernel.operations import Registry
 from stack_emu.kernel.world import World
+from tests.guarantees.step import Input, Replies, Step, fixed, of
+from tests.guarantees.tours import FAMILY_STEPS
 from tests.guarantees.wire import Answer
 
 OPERATOR = "sk_live_emu_tour_operator"
@@ -83,45 +85,10 @@ AGENT_KEY = Ed25519PrivateKey.from_private_bytes(b"the key of agt_tour in the te
 POST_MESSAGE = "https://slack.com/api/chat.postMessage"
 AUTHORITY_REQUEST = "tour-authority-request-0001"
 
-Replies = Mapping[str, Any]
-Input = Callable[[Replies], dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One call.
-
-    Args:
-        operation: name of the operation.
-        raw: its input.
-        keep: name under which the reply is found by later steps.
-        code: code of the refusal that is meant to come, for what the next steps need; None for a success.
-        rest_only: the input has a part that is no tool argument.
-    """
-
-    operation: str
-    raw: Input
-    keep: str = ""
-    code: str | None = None
-    rest_only: bool = False
-
-    @property
-    def name(self) -> str:
-        return self.keep or self.operation
-
 
 def public_jwk(key: Ed25519PrivateKey) -> dict[str, str]:
     raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     return {"kty": "OKP", "crv": "Ed25519", "x": base64url(raw)}
-
-
-def _fixed(**raw: Any) -> Input:
-    return lambda replies: dict(raw)
-
-
-def _of(name: str, **fields: str) -> Input:
-    """Input whose fields are taken from the reply kept under ``name``."""
-    return lambda replies: {field: replies[name][source] for field, source in fields.items()}
 
 
 def _enroll(replies: Replies) -> dict[str, Any]:
@@ -151,20 +118,20 @@ def _post(text: str, **more: Any) -> Input:
 
 
 STEPS: tuple[Step, ...] = (
-    Step("agents.register", _fixed(name="tourist", accountability_mode="logged"), "tourist"),
-    Step("agents.register", _fixed(name="helper", accountability_mode="logged"), "helper"),
-    Step("agents.get", _fixed(agent_id="agt_tour")),
-    Step("agents.list", _fixed()),
-    Step("agents.update", _fixed(agent_id="agt_tour", description="Sees everything")),
-    Step("agents.create_enrollment_challenge", _of("tourist", agent_id="id"), "challenge"),
+    Step("agents.register", fixed(name="tourist", accountability_mode="logged"), "tourist"),
+    Step("agents.register", fixed(name="helper", accountability_mode="logged"), "helper"),
+    Step("agents.get", fixed(agent_id="agt_tour")),
+    Step("agents.list", fixed()),
+    Step("agents.update", fixed(agent_id="agt_tour", description="Sees everything")),
+    Step("agents.create_enrollment_challenge", of("tourist", agent_id="id"), "challenge"),
     Step("agents.enroll", _enroll),
-    Step("services.list_available", _fixed()),
-    Step("services.list_templates", _fixed()),
-    Step("services.list", _fixed()),
-    Step("services.connect", _fixed(provider="github", credential=TYPED_SECRETS[0], scopes=["repo"]), "github"),
-    Step("services.connect_custom", _fixed(name="Internal CRM", credential={"token": TYPED_SECRETS[1]}), "custom"),
-    Step("services.verify", _fixed(connection_id="scon_slack")),
-    Step("services.list_intents", _fixed()),
+    Step("services.list_available", fixed()),
+    Step("services.list_templates", fixed()),
+    Step("services.list", fixed()),
+    Step("services.connect", fixed(provider="github", credential=TYPED_SECRETS[0], scopes=["repo"]), "github"),
+    Step("services.connect_custom", fixed(name="Internal CRM", credential={"token": TYPED_SECRETS[1]}), "custom"),
+    Step("services.verify", fixed(connection_id="scon_slack")),
+    Step("services.list_intents", fixed()),
     Step(
         "services.grant",
         lambda replies: {
@@ -180,10 +147,10 @@ STEPS: tuple[Step, ...] = (
         lambda replies: {"agent_id": replies["tourist"]["id"], "service_connection_id": "scon_crm"},
         "second grant",
     ),
-    Step("agents.permissions", _fixed(agent_id="agt_tour")),
-    Step("credentials.get", _fixed(provider="slack")),
-    Step("credentials.get_by_connection", _fixed(connection_id="scon_slack")),
-    Step("missions.open", _fixed(intent_summary="Announce a deploy", agent_id="agt_tour"), "opened"),
+    Step("agents.permissions", fixed(agent_id="agt_tour")),
+    Step("credentials.get", fixed(provider="slack")),
+    Step("credentials.get_by_connection", fixed(connection_id="scon_slack")),
+    Step("missions.open", fixed(intent_summary="Announce a deploy", agent_id="agt_tour"), "opened"),
     Step(
         "missions.start",
         lambda replies: {
@@ -193,16 +160,16 @@ STEPS: tuple[Step, ...] = (
         },
         "started",
     ),
-    Step("missions.renew", _of("started", mission_id="mission_id"), "renewed"),
-    Step("missions.get", _fixed(mission_id="ms_tour")),
-    Step("missions.list", _fixed()),
+    Step("missions.renew", of("started", mission_id="mission_id"), "renewed"),
+    Step("missions.get", fixed(mission_id="ms_tour")),
+    Step("missions.list", fixed()),
     Step(
         "passports.issue",
-        _fixed(agent_id="agt_tour", mission_ids=["ms_tour"], intent={"summary": "Look", "services": ["slack"]}),
+        fixed(agent_id="agt_tour", mission_ids=["ms_tour"], intent={"summary": "Look", "services": ["slack"]}),
         "issued",
     ),
     Step("passports.verify", lambda replies: {"token": replies["pp_tour"]["token"]}),
-    Step("passports.list_active", _fixed()),
+    Step("passports.list_active", fixed()),
     Step("passports.refresh", lambda replies: {"token": replies["pp_tour"]["token"]}, "refreshed"),
     Step(
         "passports.delegate",
@@ -222,16 +189,17 @@ STEPS: tuple[Step, ...] = (
             "passport_token": replies["pp_tour"]["token"],
         },
     ),
-    Step("proxy.usage", _fixed()),
-    Step("passports.checkpoint", _fixed(passport_jti="pp_tour", services_used=["slack"], actions_count=2)),
+    Step("proxy.usage", fixed()),
+    *FAMILY_STEPS,
+    Step("passports.checkpoint", fixed(passport_jti="pp_tour", services_used=["slack"], actions_count=2)),
     Step(
         "passports.checkpoint",
         lambda replies: {"passport_jti": replies["started"]["passport"]["jti"], "services_used": []},
         "enforced checkpoint",
     ),
-    Step("passports.checkout", _fixed(passport_jti="pp_tour", services_used=["slack", "github"]), "checked out"),
-    Step("passports.report", _fixed(passport_jti="pp_tour")),
-    Step("reviews.list", _fixed()),
+    Step("passports.checkout", fixed(passport_jti="pp_tour", services_used=["slack", "github"]), "checked out"),
+    Step("passports.report", fixed(passport_jti="pp_tour")),
+    Step("reviews.list", fixed()),
     Step(
         "reviews.decide",
         lambda replies: {
@@ -240,23 +208,23 @@ STEPS: tuple[Step, ...] = (
             "block_future": True,
         },
     ),
-    Step("agents.unblock", _fixed(agent_id="agt_tour"), "unblock refused", code="GOVERNANCE_APPROVAL_REQUIRED"),
+    Step("agents.unblock", fixed(agent_id="agt_tour"), "unblock refused", code="GOVERNANCE_APPROVAL_REQUIRED"),
     Step("agents.unblock", _approval),
-    Step("missions.activity", _fixed(mission_id="ms_tour")),
-    Step("audit.list", _fixed(limit=100)),
-    Step("audit.export", _fixed(format="json")),
-    Step("audit.verify_chain", _fixed()),
-    Step("audit.chain_head", _fixed()),
-    Step("jwks.get", _fixed()),
-    Step("passports.revoke", _of("issued", jti="jti")),
-    Step("passports.revoke_agent", _of("helper", agent_id="id")),
-    Step("passports.revoke_session", _of("refreshed", session_id="session_id")),
-    Step("passports.revoke_all", _fixed()),
-    Step("missions.complete", _of("opened", mission_id="mission_id")),
+    Step("missions.activity", fixed(mission_id="ms_tour")),
+    Step("audit.list", fixed(limit=100)),
+    Step("audit.export", fixed(format="json")),
+    Step("audit.verify_chain", fixed()),
+    Step("audit.chain_head", fixed()),
+    Step("jwks.get", fixed()),
+    Step("passports.revoke", of("issued", jti="jti")),
+    Step("passports.revoke_agent", of("helper", agent_id="id")),
+    Step("passports.revoke_session", of("refreshed", session_id="session_id")),
+    Step("passports.revoke_all", fixed()),
+    Step("missions.complete", of("opened", mission_id="mission_id")),
     Step("missions.revoke", lambda replies: {"mission_id": replies["started"]["mission_id"], "reason": "adversarial"}),
-    Step("services.revoke_agent", _fixed(agent_id="agt_tour")),
-    Step("services.disconnect", _of("github", connection_id="id")),
-    Step("agents.delete", _of("tourist", agent_id="id")),
+    Step("services.revoke_agent", fixed(agent_id="agt_tour")),
+    Step("services.disconnect", of("github", connection_id="id")),
+    Step("agents.delete", of("tourist", agent_id="id")),
 )
 
 
