@@ -15,12 +15,14 @@ def registry() -> Registry:
         credentials,
         delegation,
         enrollment,
+        evidence_packs,
         governance,
         grants,
         jwks,
         mission_records,
         mission_start,
         missions,
+        operator_reviews,
         passports,
         proxy,
         proxy_operations,
@@ -49,6 +51,8 @@ def registry() -> Registry:
             proxy,
             proxy_operations,
             audit,
+            operator_reviews,
+            evidence_packs,
             jwks,
         )
     )

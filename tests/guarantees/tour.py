@@ -39,6 +39,7 @@ seed: 11
 clock: {{mode: virtual, start: 2026-03-01T00:00:00Z, tick: 1ms}}
 operators:
   - id: op_tour
+    tier: enterprise
     keys:
       - {{key: {OPERATOR}, role: operator}}
       - {{key: {READONLY}, role: readonly, member: reader@tour.test}}
@@ -46,6 +47,7 @@ operators:
       - {{key: {ADMIN}, role: admin, member: admin@tour.test}}
       - {{key: {LIMITED}, role: admin, member: narrow@tour.test, allowed_connections: [scon_crm]}}
   - id: op_stranger
+    tier: enterprise
     keys: [{{key: {STRANGER}, role: operator}}]
 agents:
   - {{id: agt_tour, name: tour-bot, accountability_mode: logged, credential_access: proxy_preferred}}
