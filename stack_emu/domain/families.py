@@ -23,6 +23,8 @@ def registry() -> Registry:
         mission_start,
         missions,
         operator_reviews,
+        partner_connect,
+        partner_tenants,
         passports,
         proxy,
         proxy_operations,
@@ -53,6 +55,8 @@ def registry() -> Registry:
             audit,
             operator_reviews,
             evidence_packs,
+            partner_tenants,
+            partner_connect,
             jwks,
         )
     )
