@@ -14,10 +14,12 @@ def registry() -> Registry:
         connections,
         credentials,
         delegation,
+        dropoffs,
         enrollment,
         evidence_packs,
         governance,
         grants,
+        intents,
         jwks,
         mission_records,
         mission_start,
@@ -57,6 +59,8 @@ def registry() -> Registry:
             evidence_packs,
             partner_tenants,
             partner_connect,
+            dropoffs,
+            intents,
             jwks,
         )
     )

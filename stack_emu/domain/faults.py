@@ -73,6 +73,15 @@ TENANT_BILLED_BY_PARTNER = FaultSpec(
     "TENANT_BILLED_BY_PARTNER", 403, "This account is a tenant: its partner pays, and changes what it pays for"
 )
 BILLING_ACCOUNT_INACTIVE = FaultSpec("BILLING_ACCOUNT_INACTIVE", 403, "The billing account of {partner} is not active")
+INTENT_APPROVAL_REQUIRED = FaultSpec(
+    "INTENT_APPROVAL_REQUIRED",
+    403,
+    "{problem}. Submit the intent, have it approved, and repeat the call with {header}: <approval id>",
+)
+SCHEMA_VALIDATION_FAILED = FaultSpec("SCHEMA_VALIDATION_FAILED", 400, "{what} does not match {schema}: {problems}")
+DROPOFF_ALREADY_COLLECTED = FaultSpec(
+    "DROPOFF_ALREADY_COLLECTED", 409, "Drop-off {dropoff_id} was collected before; what is in one is handed out once"
+)
 UPSTREAM_TIMEOUT = FaultSpec("UPSTREAM_TIMEOUT", 504, "{host} did not answer within {seconds} s", "failure")
 UPSTREAM_UNREACHABLE = FaultSpec("UPSTREAM_UNREACHABLE", 502, "{host} could not be reached: {reason}", "failure")
 RESPONSE_TOO_LARGE = FaultSpec("RESPONSE_TOO_LARGE", 502, "{host} answered with more than {limit} bytes", "failure")

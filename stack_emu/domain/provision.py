@@ -51,6 +51,7 @@ def provision(world: World, scenario: Scenario) -> None:
     world.settings["compat"] = scenario.compat
     world.settings["propagation_ms"] = scenario.revocation.propagation
     world.settings["approvals"] = scenario.approvals
+    world.settings["intent_approvals"] = scenario.intent_approvals
     _operators(world, scenario)
     agents = {reference: agent for agent in _agents(world, scenario) for reference in (agent.id, agent.name)}
     _services(world, scenario, agents)

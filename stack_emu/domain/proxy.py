@@ -20,6 +20,7 @@ from pydantic import Field, field_validator
 
 from stack_emu.domain import faults, proxy_checks, proxy_operations
 from stack_emu.domain.authentication import ANY_BEARER
+from stack_emu.domain.intent_approvals import PROXY, require_approval
 from stack_emu.domain.issuance import presented
 from stack_emu.domain.proxy_checks import Access, Principal
 from stack_emu.domain.proxy_injection import (
@@ -75,7 +76,7 @@ class ProxyRequest(Command):
         None, description="Passport to act under; needed with an agent's own credential, optional with an account's"
     )
     intent_approval_id: str | None = Field(
-        None, max_length=256, description="Approval of this intent; recorded, not required"
+        None, max_length=256, description="Approved intent (iap_…); an enforced passport's write needs one"
     )
     authority_request_id: Annotated[str | None, VOLATILE] = Field(
         None,
@@ -131,10 +132,11 @@ class _Planned:
 def proxy_request(ctx: Context, command: ProxyRequest) -> ProxyEnvelope | Pending[UpstreamReply] | Refused:
     """Call a service through the credential proxy; the upstream's status, headers and body come back in an envelope.
 
-    Approvals of intents are recorded when they are presented, but enforced agents are not held to have one.
+    A write under an enforced passport needs an approved intent, which it uses up.
 
     Raises:
         Fault: UNAUTHORIZED, PASSPORT_EXPIRED, PASSPORT_REVOKED, PASSPORT_BLOCKED, MISSION_ENDED, TIER_LIMIT_EXCEEDED,
+            INTENT_APPROVAL_REQUIRED,
             MISSION_LIMIT_EXCEEDED, FORBIDDEN for a service outside the passport or a constraint that fails, CONFLICT,
             INVALID_REQUEST; UPSTREAM_TIMEOUT, UPSTREAM_UNREACHABLE or RESPONSE_TOO_LARGE when no answer came.
     """
@@ -157,6 +159,7 @@ def proxy_request(ctx: Context, command: ProxyRequest) -> ProxyEnvelope | Pendin
             return _replayed(ctx, recorded)
         proxy_checks.check_tier(ctx)
         proxy_checks.check_caps(ctx, who.mission, command.service)
+    _require_intent(ctx, command, who, found, draft)
     return _send(ctx, command, who, found, draft, fingerprint)
 
 
@@ -187,6 +190,20 @@ def _checked_draft(ctx: Context, command: ProxyRequest, found: Access) -> Draft:
     proxy_checks.check_constraints(found, draft.constrained())
     proxy_checks.check_credential(ctx, found.connection)
     return draft
+
+
+def _require_intent(ctx: Context, command: ProxyRequest, who: Principal, found: Access, draft: Draft) -> None:
+    """The last check: an enforced passport's write is one that a human approved."""
+    if command.method == "GET":
+        return
+    call = {
+        "service": (found.connection.provider, found.connection.id),
+        "method": command.method,
+        "url": draft.target.url,
+        "body": command.body,
+        "query": command.query,
+    }
+    require_approval(ctx, who.passport, command.intent_approval_id, kind=PROXY, call=call)
 
 
 def _replayed(ctx: Context, recorded: Mapping[str, Any]) -> ProxyEnvelope:

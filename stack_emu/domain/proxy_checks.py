@@ -196,7 +196,7 @@ def access(ctx: Context, who: Principal, service: str) -> Access | Refused:
     if who.passport is None:
         connection = services.find_reachable(ctx.world, ctx.caller, service)
         return _noted(ctx, Access(connection))
-    scope = _scope(who.passport, service)
+    scope = scope_of(who.passport, service)
     if scope is None:
         ctx.row.set(service=service)
         return _outside(ctx, who.passport, service)
@@ -215,7 +215,12 @@ def access(ctx: Context, who: Principal, service: str) -> Access | Refused:
     return found
 
 
-def _scope(passport: Passport, service: str) -> ServiceScope | None:
+def scope_of(passport: Passport, service: str) -> ServiceScope | None:
+    """What a passport may do with a service, or None.
+
+    Raises:
+        Fault: CONFLICT when the passport has several connections of it.
+    """
     fitting = [scope for scope in passport.services if service in (scope.connection_id, scope.service_name)]
     if len(fitting) > 1:
         ids = [scope.connection_id for scope in fitting]

@@ -445,7 +445,7 @@ def _conclude(world: World, context: Context, outcome: Any) -> Any:
 def dump(reply: Any) -> Any:
     """A reply as JSON data."""
     if isinstance(reply, BaseModel):
-        return reply.model_dump(mode="json")
+        return reply.model_dump(mode="json", by_alias=True)
     if isinstance(reply, (list, tuple)):
         return [dump(item) for item in reply]
     return reply

@@ -144,6 +144,10 @@ class Scenario(Model):
     approvals: tuple[ApprovalRule, ...] = Field((), description="How requests for human approval are decided.")
     detectors: tuple[DetectorRule, ...] = Field((), description="Signals raised on demand.")
     oauth: OAuthSettings = Field(OAuthSettings.model_construct(), description="How sign-in over OAuth goes.")
+    intent_approvals: Literal["required", "optional"] = Field(
+        "required",
+        description="Whether writes under an enforced passport need an approved intent: required, or optional.",
+    )
     revocation: Revocation = Field(Revocation.model_construct(), description="How revocation spreads.")
     timeline: tuple[TimelineStep, ...] = Field((), description="Operations the scenario runs by itself.")
     gateway: GatewaySettings = Field(GatewaySettings.model_construct(), description="What the gateway lets through.")

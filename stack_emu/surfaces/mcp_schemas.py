@@ -57,7 +57,7 @@ def output_schema(declared: Operation) -> dict[str, Any] | None:
     model = _reply_model(declared.reply)
     if model is None:
         return None
-    schema = plain(model.model_json_schema(mode="serialization", by_alias=False))
+    schema = plain(model.model_json_schema(mode="serialization", by_alias=True))
     schema.pop("description", None)
     return schema
 

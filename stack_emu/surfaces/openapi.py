@@ -102,7 +102,7 @@ def _replies(served: list[Operation]) -> tuple[dict[str, dict[str, Any]], dict[s
     ]
     by_key, shared = TypeAdapter.json_schemas(
         inputs,  # type: ignore[arg-type]
-        by_alias=False,
+        by_alias=True,
         ref_template="#/components/schemas/{model}",
     )
     found = {str(name): dict(schema) for (name, _), schema in by_key.items()}
