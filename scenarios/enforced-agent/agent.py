@@ -29,9 +29,16 @@ def attempt(title, call):
         print(f"{title}: {refusal.status_code} {refusal.code}: {refusal}")
 
 
-def pay(token, amount):
+def approved(token, amount):
+    """A human's approval of one entry; the scenario's `approvals` plays the human."""
+    intent = {"service": "ledger", "method": "POST", "url": ENTRIES, "body": {"amount": amount}}
+    return stack.intents.submit_and_wait(intent, token)["final"]["approval_id"]
+
+
+def pay(token, amount, approval=None):
     """One entry in the ledger; its id."""
-    reply = stack.proxy.post("ledger", ENTRIES, body={"amount": amount}, passport_token=token)
+    body = {"amount": amount}
+    reply = stack.proxy.post("ledger", ENTRIES, body=body, passport_token=token, approval_id=approval)
     return f"{reply.status} {reply.body['id']}"
 
 
@@ -47,17 +54,20 @@ attempt("without an intent", lambda: stack.passports.issue(AGENT, **terms))
 
 first = stack.passports.issue(AGENT, intent="Pay March", services=["ledger"], **terms)
 print(f"first passport lives until {first.expires_at}: the interval, not the 15 minutes it asked for")
-attempt("pay", lambda: pay(first.token, 100))
+attempt("pay on its own", lambda: pay(first.token, 100))
+yes = approved(first.token, 100)
+attempt("pay", lambda: pay(first.token, 100, yes))
+attempt("pay with the same approval", lambda: pay(first.token, 100, yes))
 wait("119s")
 attempt("checkpoint", lambda: checkpoint(first.jti))
 wait("119s")
-attempt("pay again", lambda: pay(first.token, 200))
+attempt("pay again", lambda: pay(first.token, 200, approved(first.token, 200)))
 attempt("checkpoint", lambda: checkpoint(first.jti))
 wait("120s")
 attempt("checkpoint, too late", lambda: checkpoint(first.jti))
 attempt("pay once more", lambda: pay(first.token, 300))
 
 second = stack.passports.issue(AGENT, intent="Pay March, the rest", services=["ledger"], **terms)
-attempt("pay with another passport", lambda: pay(second.token, 300))
+attempt("pay with another passport", lambda: pay(second.token, 300, approved(second.token, 300)))
 attempt("report a service it never declared", lambda: checkpoint(second.jti, ("ledger", "crypto-exchange")))
 attempt("pay after that", lambda: pay(second.token, 400))

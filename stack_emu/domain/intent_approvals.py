@@ -172,7 +172,7 @@ def _fits(name: str, wanted: Any, actual: Any) -> bool:
     if name == "service":
         return bool(wanted in actual if isinstance(actual, tuple) else wanted == actual)
     if name == "method":
-        return str(wanted).upper() == actual
+        return bool(str(wanted).upper() == actual)
     if name == "url":
         return _bare(str(wanted)) == _bare(str(actual))
     if name in ("body", "query", "input"):

@@ -48,8 +48,18 @@ OF_A_PASSPORT = {
     "passports.report",
     "proxy.request",
     "proxy.get_operation",
+    "dropoffs.create",
+    "dropoffs.deposit",
+    "dropoffs.collect",
+    "dropoffs.expire",
+    "dropoffs.get",
+    "dropoffs.list",
+    "intents.simulate",
+    "intents.submit",
+    "intents.list_pending",
+    "intents.get",
 }
-"""What a passport may do: proxy, read its own agent, mission and permissions, and look after itself."""
+"""What a passport may do: proxy, read its own agent, mission and permissions, hand over data, ask for approval."""
 
 
 def expected(declared: Operation, who: str) -> str:
