@@ -8,7 +8,14 @@ from stack_emu.scenario.findings import Vocabulary
 MODEL_OPERATIONS = ("messages.create", "messages.count_tokens", "models.list", "models.get")
 """What faults can hit on the Messages API, which is not made of STACK's operations."""
 
-APPROVED_OPERATIONS = ("agents.unblock", "reviews.decide")
+APPROVED_OPERATIONS = (
+    "agents.unblock",
+    "reviews.decide",
+    "detector_config.upsert",
+    "detector_config.reset",
+    "pii_config.update",
+    "pii_config.reset",
+)
 """Operations that wait for a human's approval, see ``domain.governance.gate``."""
 
 UNSERVED_SECTIONS = {
