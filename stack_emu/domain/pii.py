@@ -23,7 +23,7 @@ __all__ = ["PiiSettings", "redact", "redact_json", "settings_of"]
 
 _SUBJECT = "pii_config"
 _HEADERS = {governance.HEADER: "governance_approval_id"}
-_WRITE = Auth(bearers=ACCOUNT, scope="operator:write", role="admin")
+_WRITE = Auth(bearers=ACCOUNT, scope="agents:write", role="admin")
 _DIALS = ("enabled", "threshold", "countries")
 
 
@@ -83,7 +83,7 @@ class ResetPiiConfig(Command):
     "pii_config.get",
     rest=Rest("GET", "/v1/pii/config"),
     tool=Tool("stack_get_pii_config"),
-    auth=Auth(bearers=ACCOUNT, scope="operator:read"),
+    auth=Auth(bearers=ACCOUNT, scope="agents:read"),
     source="sdk 4.0.0 pii_config.get",
     grade="documented",
 )
