@@ -19,7 +19,6 @@ APPROVED_OPERATIONS = (
 """Operations that wait for a human's approval, see ``domain.governance.gate``."""
 
 UNSERVED_SECTIONS = {
-    "detectors": "no detector is served yet, so no signal is raised on demand",
     "oauth": "sign-in over OAuth is not served yet, so nothing here has an effect",
 }
 """Sections of the format that this version reads and does not act on."""
