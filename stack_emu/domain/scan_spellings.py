@@ -27,6 +27,7 @@ _LOOKALIKES = str.maketrans(
 )
 _TAGS = re.compile("[\U000e0020-\U000e007e]{3,}")
 _SPACED = re.compile(r"\b\w(?:[ .\-_*|]\w){4,}\b")
+_SET_APART = re.compile(r"\b\w(?:[ .\-_*|]\w)+\b")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
 _HEX = re.compile(r"(?:(?:\\x|0x|%)?[0-9A-Fa-f]{2}[ :,]?){10,}")
 _ESCAPE = re.compile(r"\\u\{?([0-9A-Fa-f]{4,6})\}?|\\x([0-9A-Fa-f]{2})")
@@ -135,7 +136,7 @@ def _rot13(text: str) -> Iterator[str]:
 def _spaced(text: str) -> Iterator[str]:
     if _SPACED.search(text) is not None:
         words = re.sub(r" {2,}", "\n", text)
-        yield _SPACED.sub(lambda match: re.sub(r"[ .\-_*|]", "", match[0]), words).replace("\n", " ")
+        yield _SET_APART.sub(lambda match: re.sub(r"[ .\-_*|]", "", match[0]), words).replace("\n", " ")
 
 
 _DECODERS: tuple[tuple[str, Callable[[str], Iterator[str]]], ...] = (
