@@ -88,9 +88,12 @@ def _matches(settings: DetectorSettings, field: str | None, text: str) -> Iterat
     if has_tags(text):
         yield _match(settings, HIDDEN_TEXT, field, "tags", "")
     for encoding, spelled in spellings(text):
+        allowed: list[tuple[int, int]] | None = None
         for pattern in _candidates(settings, spelled):
             for hit in scan_patterns.compile_pattern(pattern.expression).finditer(spelled):
-                if not _whitelisted(settings, spelled, hit.start(), hit.end()):
+                if allowed is None:
+                    allowed = _whitelisted(settings, spelled)
+                if not any(start < hit.end() and end > hit.start() for start, end in allowed):
                     yield _match(settings, pattern, field, encoding, spelled[hit.start() : hit.end()])
                     break
 
@@ -102,12 +105,13 @@ def _candidates(settings: DetectorSettings, text: str) -> Iterator[Pattern]:
         yield Pattern(f"custom_{number}", scan_patterns.CRITICAL, "a pattern of the account", expression, "")
 
 
-def _whitelisted(settings: DetectorSettings, text: str, start: int, end: int) -> bool:
-    return any(
-        allowed.start() < end and allowed.end() > start
+def _whitelisted(settings: DetectorSettings, text: str) -> list[tuple[int, int]]:
+    """Where the account's exceptions match: what overlaps one of these places is passed over."""
+    return [
+        (allowed.start(), allowed.end())
         for expression in settings.whitelist_patterns
         for allowed in scan_patterns.compile_pattern(expression).finditer(text)
-    )
+    ]
 
 
 def _match(settings: DetectorSettings, pattern: Pattern, field: str | None, encoding: str, excerpt: str) -> Match:
