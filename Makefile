@@ -29,6 +29,7 @@ coverage: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/stack-emu coverage --markdown > docs/coverage.md
 	$(BIN)/python docs/scenario_tables.py
+	$(BIN)/python docs/scan_patterns_page.py
 
 goldens: $(STAMP)
 	@for folder in scenarios/*; do echo $$folder; \

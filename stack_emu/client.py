@@ -384,6 +384,31 @@ class WorldClient:
         body = {"agent": agent, **({"services": services} if services is not None else {}), **options}
         return str(self.control("POST", "/passports", body)["token"])
 
+    def signal(
+        self,
+        agent: str,
+        signal: str,
+        *,
+        severity: str = "warning",
+        passport: str | None = None,
+        message: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Raise a signal as a detector would, with all that follows from it, and return the security event.
+
+        Args:
+            agent: id or name of the agent it is about.
+            signal: its type, such as ``scope_drift``.
+            severity: ``info``, ``warning`` or ``critical``, which in enforced mode revokes the passport.
+            passport: id of the passport it is about.
+            message: a sentence for people.
+            metadata: what the detector saw.
+        """
+        body = {"agent": agent, "signal": signal, "severity": severity}
+        given = {"passport": passport, "message": message, "metadata": dict(metadata) if metadata else None}
+        more = {name: value for name, value in given.items() if value is not None}
+        return dict(self.control("POST", "/signals", {**body, **more}))
+
     def upstream(self, name: str) -> UpstreamControl:
         """One of the scenario's upstreams."""
         return UpstreamControl(self, name)

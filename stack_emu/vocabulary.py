@@ -8,11 +8,22 @@ from stack_emu.scenario.findings import Vocabulary
 MODEL_OPERATIONS = ("messages.create", "messages.count_tokens", "models.list", "models.get")
 """What faults can hit on the Messages API, which is not made of STACK's operations."""
 
-APPROVED_OPERATIONS = ("agents.unblock", "reviews.decide")
+APPROVED_OPERATIONS = (
+    "agents.unblock",
+    "reviews.decide",
+    "detector_config.upsert",
+    "detector_config.reset",
+    "pii_config.update",
+    "pii_config.reset",
+    "intents.submit",
+    "proxy.request",
+    "skills.invoke",
+    "llm.create",
+    "partner_connect.connect",
+)
 """Operations that wait for a human's approval, see ``domain.governance.gate``."""
 
 UNSERVED_SECTIONS = {
-    "detectors": "no detector is served yet, so no signal is raised on demand",
     "oauth": "sign-in over OAuth is not served yet, so nothing here has an effect",
 }
 """Sections of the format that this version reads and does not act on."""

@@ -54,6 +54,8 @@ CARRIED = (
     "verified",
     "re_enrolled",
     "name",
+    "verdict",
+    "pattern",
 )
 """Metadata that canonical lines carry under its own name; all other metadata is in the raw rows only."""
 

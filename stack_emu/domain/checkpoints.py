@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from stack_emu.domain import faults
+from stack_emu.domain import detectors, faults, review_flags
 from stack_emu.domain.authentication import ANY_BEARER, require_live
 from stack_emu.domain.issuance import (
     DEFAULT_INTERVAL_SECONDS,
@@ -19,7 +19,8 @@ from stack_emu.domain.issuance import (
 )
 from stack_emu.domain.missions import require_live_mission
 from stack_emu.domain.passports import ActivePassport, active_reply, refuse_checked_out
-from stack_emu.domain.signals import CRITICAL, WARNING, note
+from stack_emu.domain.review_flags import Told
+from stack_emu.domain.signals import WARNING, note
 from stack_emu.domain.state import Mission, Passport, Report, Review
 from stack_emu.kernel.acts import Act
 from stack_emu.kernel.clock import iso
@@ -30,7 +31,7 @@ from stack_emu.kernel.store import replace
 from stack_emu.kernel.world import Timer, World
 
 CHECKPOINT, CHECKOUT = "checkpoint", "checkout"
-OUTSIDE_SCOPE = "credential_outside_scope"
+OUTSIDE_SCOPE = detectors.OUTSIDE_SCOPE
 
 
 class ToolCall(Command):
@@ -111,7 +112,7 @@ def checkpoint_passport(ctx: Context, command: Activity) -> CheckpointReply:
     require_live(ctx.world, passport)
     refuse_checked_out(passport)
     mission = require_live_mission(ctx.world, ctx.operator_id, passport.mission_id) if passport.mission_id else None
-    flags = _flags(passport, command)
+    flags = review_flags.of_report(ctx.world, passport, _told(command))
     _signal(ctx, passport, command, flags)
     current = ctx.world.store.get(Passport, passport.id) or passport
     lives_on = passport.accountability == "enforced" and current.revoked_at is None
@@ -150,13 +151,14 @@ def checkout_passport(ctx: Context, command: Activity) -> CheckoutReply:
         raise Fault(faults.PASSPORT_REVOKED, jti=passport.id, reason=passport.revoked_reason or passport.revocation)
     if passport.checked_out_at is not None:
         raise Fault(faults.CONFLICT, problem=f"{passport.id} was checked out before, at {iso(passport.checked_out_at)}")
-    flags = _flags(passport, command)
+    noticed = review_flags.of_report(ctx.world, passport, _told(command))
+    flags = [*noticed, *review_flags.of_checkout(ctx.world, passport, _told(command))]
     status = "flagged" if flags else "clean"
     report = replace(_report(ctx, CHECKOUT, "co_", passport, command, flags), review_status=status)
     ctx.world.store.put(report)
     ctx.world.store.put(replace(passport, checked_out_at=ctx.now_ms))
     ctx.world.disarm(f"{SILENCE}/{passport.id}")
-    _signal(ctx, passport, command, flags)
+    _signal(ctx, passport, command, noticed)
     ctx.row.set(checkout=report.id, review_status=status, flags=[flag["type"] for flag in flags] or None)
     return CheckoutReply(
         checkout_id=report.id,
@@ -203,43 +205,28 @@ def _report(
     )
 
 
-def _undeclared(passport: Passport, command: Activity) -> list[str]:
-    """Services reported that are not the intent's; with an intent that names none, not the passport's."""
-    granted = {name for scope in passport.services for name in (scope.service_name, scope.connection_id)}
-    return sorted(set(command.services_used) - (set(passport.intent_services) or granted))
-
-
-def _severity(passport: Passport) -> str:
-    """Out-of-scope reports are critical in enforced mode and a warning in logged mode (docs/concepts/checkpoints)."""
-    return CRITICAL if passport.accountability == "enforced" else WARNING
-
-
-def _flags(passport: Passport, command: Activity) -> list[dict[str, str]]:
-    """What is noticed in a report; standard mode is not looked at."""
-    if passport.accountability == "standard":
-        return []
-    return [
-        {
-            "type": OUTSIDE_SCOPE,
-            "severity": _severity(passport),
-            "message": f"{service} was used, which the passport does not declare",
-        }
-        for service in _undeclared(passport, command)
-    ]
+def _told(command: Activity) -> Told:
+    given = command.model_fields_set
+    return Told(
+        services_used=tuple(command.services_used) if "services_used" in given else None,
+        actions_count=command.actions_count if "actions_count" in given else None,
+        tool_services=tuple(call.service for call in command.tool_calls),
+        delegated_to=tuple(command.delegated_to),
+    )
 
 
 def _signal(ctx: Context, passport: Passport, command: Activity, flags: list[dict[str, str]]) -> None:
     """Raise one signal for everything noticed in a report."""
     if not flags:
         return
-    undeclared = _undeclared(passport, command)
+    undeclared = review_flags.undeclared(passport, command.services_used)
     note(
         ctx.world,
         ctx.act,
         agent_id=passport.agent_id,
         passport=ctx.world.store.get(Passport, passport.id),
         signal_type=OUTSIDE_SCOPE,
-        severity=_severity(passport),
+        severity=review_flags.severity(ctx.world, passport),
         message=f"Reported services outside the declared scope: {', '.join(undeclared)}",
         metadata={
             "services_used": undeclared,
@@ -265,7 +252,7 @@ def note_silence(world: World, act: Act, timer: Timer) -> None:
         act,
         agent_id=passport.agent_id,
         passport=passport,
-        signal_type="checkpoint_silence",
+        signal_type=detectors.SILENCE,
         severity=WARNING,
         message=f"No checkpoint came within {interval} s: the passport has expired",
         metadata={"checkpoint_interval_seconds": interval},

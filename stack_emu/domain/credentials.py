@@ -10,10 +10,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stack_emu.domain import faults, signals
+from stack_emu.domain import detectors, faults, signals
 from stack_emu.domain.agents import require_agent
 from stack_emu.domain.authentication import ACCOUNT_AND_AGENT, live_passport
 from stack_emu.domain.issuance import presented
+from stack_emu.domain.proxy_checks import post_checkout
 from stack_emu.domain.services import find_reachable, require_connection
 from stack_emu.domain.state import Agent, Connection, Grant, Passport, RetrievalWindow
 from stack_emu.kernel.clock import iso
@@ -22,10 +23,6 @@ from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.operations import TOKEN, Audit, Auth, Command, Reply, Rest, Tool, operation
 from stack_emu.kernel.store import replace
 
-BURST_COUNT = 10
-"""More retrievals than this in the window are a burst; STACK's own threshold is not published."""
-
-BURST_SECONDS = 60
 _AUTH = Auth(bearers=ACCOUNT_AND_AGENT, scope="credentials:read")
 _HEADERS = {"X-Passport-Token": "passport_token"}
 
@@ -112,6 +109,8 @@ def _retrieve(
     ctx: Context, connection: Connection, passport: Passport | None, agent: Agent | None
 ) -> CredentialReply | Refused:
     ctx.row.set(service=connection.provider, connection=connection.id)
+    if passport is not None and passport.checked_out_at is not None:
+        return post_checkout(ctx, passport, passport.checked_out_at, connection.provider)
     if agent is not None:
         _check_agent(ctx, agent, connection)
     if passport is not None:
@@ -156,7 +155,7 @@ def _outside(ctx: Context, passport: Passport, connection: Connection) -> Refuse
         ctx.act,
         agent_id=passport.agent_id,
         passport=passport,
-        signal_type="credential_outside_scope",
+        signal_type=detectors.OUTSIDE_SCOPE,
         severity=signals.WARNING if passport.accountability == "logged" else signals.CRITICAL,
         message=f"Credential retrieval for {connection.provider} not in passport scope",
         metadata={
@@ -170,20 +169,22 @@ def _outside(ctx: Context, passport: Passport, connection: Connection) -> Refuse
 
 
 def _count(ctx: Context, agent: Agent, passport: Passport | None) -> None:
-    """Count a retrieval; more than ten by an agent in a minute are a burst, and counting starts again."""
+    """Count a retrieval; more than ``count`` by an agent within the window are a burst, and counting starts again."""
+    settings = detectors.settings_of(ctx.world, agent.operator_id, detectors.BURST)
+    seconds = int(settings.threshold("window_seconds"))
     known = ctx.world.store.get(RetrievalWindow, agent.id)
-    recent = tuple(at for at in (known.times if known else ()) if at > ctx.now_ms - BURST_SECONDS * 1000)
+    recent = tuple(at for at in (known.times if known else ()) if at > ctx.now_ms - seconds * 1000)
     times = (*recent, ctx.now_ms)
-    if len(times) > BURST_COUNT:
+    if len(times) > settings.threshold("count"):
         signals.note(
             ctx.world,
             ctx.act,
             agent_id=agent.id,
             passport=passport,
-            signal_type="credential_burst",
+            signal_type=detectors.BURST,
             severity=signals.WARNING,
-            message=f"Agent retrieved {len(times)} credentials within {BURST_SECONDS} seconds",
-            metadata={"credential_count": len(times), "time_window_seconds": BURST_SECONDS},
+            message=f"Agent retrieved {len(times)} credentials within {seconds} seconds",
+            metadata={"credential_count": len(times), "time_window_seconds": seconds},
         )
         times = ()
     ctx.world.store.put(RetrievalWindow(agent.id, times))

@@ -7,7 +7,8 @@ behind; the same call with that approval's id in ``X-Governance-Approval`` goes 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,6 +16,7 @@ from stack_emu.domain import faults
 from stack_emu.domain.authentication import SESSION
 from stack_emu.domain.state import Agent
 from stack_emu.kernel.acts import Act, RowDraft
+from stack_emu.kernel.canonical import digest
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context, Refused
 from stack_emu.kernel.errors import Fault
@@ -83,6 +85,18 @@ def gate(
         return _unusable(approval_id, change, status, "has expired" if status == "expired" else f"was {status}")
     ctx.world.store.put(replace(approval, status="used"))
     return None
+
+
+def described(what: str, name: str, changes: Mapping[str, Any]) -> tuple[str, str]:
+    """Subject and sentence of a change of settings: the approval is good for exactly these values.
+
+    Args:
+        what: key of the settings.
+        name: the settings, for people.
+        changes: the new values, JSON data.
+    """
+    told = ", ".join(f"{field} to {json.dumps(changes[field])}" for field in sorted(changes))
+    return f"{what}#{digest(changes)[:16]}", f"Setting {told[:200]} for {name}"
 
 
 def status_at(approval: GovernanceApproval, now_ms: int) -> str:

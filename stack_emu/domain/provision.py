@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from stack_emu.domain import forced_signals
 from stack_emu.domain.agents import PROFILES
 from stack_emu.domain.authentication import key_digest
 from stack_emu.domain.state import (
@@ -52,6 +53,9 @@ def provision(world: World, scenario: Scenario) -> None:
     world.settings["propagation_ms"] = scenario.revocation.propagation
     world.settings["approvals"] = scenario.approvals
     world.settings["intent_approvals"] = scenario.intent_approvals
+    world.settings["detectors"] = scenario.detectors
+    if scenario.detectors:
+        world.on_handled.append(forced_signals.watch)
     _operators(world, scenario)
     agents = {reference: agent for agent in _agents(world, scenario) for reference in (agent.id, agent.name)}
     _services(world, scenario, agents)

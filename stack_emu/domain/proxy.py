@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from stack_emu.domain import faults, proxy_checks, proxy_operations
+from stack_emu.domain import faults, injection, proxy_checks, proxy_operations, scope_drift
 from stack_emu.domain.authentication import ANY_BEARER
 from stack_emu.domain.intent_approvals import PROXY, require_approval
 from stack_emu.domain.issuance import presented
@@ -32,6 +32,7 @@ from stack_emu.domain.proxy_injection import (
     inject,
     target_of,
 )
+from stack_emu.domain.state import Passport
 from stack_emu.kernel.canonical import digest
 from stack_emu.kernel.dispatch import Context, Pending, Refused
 from stack_emu.kernel.errors import Fault, FaultSpec
@@ -144,6 +145,8 @@ def proxy_request(ctx: Context, command: ProxyRequest) -> ProxyEnvelope | Pendin
     ctx.row.set(service=command.service, method=command.method, approval=command.intent_approval_id)
     ctx.row.set(authority_request=command.authority_request_id)
     who = proxy_checks.principal(ctx, command.passport_token)
+    if isinstance(who, Refused):
+        return who
     fingerprint = _fingerprint(command)
     earlier = proxy_operations.previous(ctx, who, command.authority_request_id)
     if earlier is None:
@@ -223,6 +226,10 @@ def _send(
     ctx.row.set(host=draft.target.host, upstream=owner)
     if owner is None:
         return _not_emulated(ctx, operation_id, draft, upstreams.hosts if upstreams is not None else [])
+    if who.passport is not None:
+        at_home = owner == found.connection.upstream
+        scope_drift.watch(ctx, who.passport, found.connection, command.method, draft.target.host, at_home=at_home)
+        _look_for_injection(ctx, who.passport, command)
     if owner != found.connection.upstream:
         ctx.row.set(leak=f"credential of {found.connection.id} sent to {draft.target.host}")
     request, scrubber = inject(draft, found.connection)
@@ -239,6 +246,13 @@ def _send(
         return reply
 
     return Pending(io=exchange, settle=lambda context, result: _settle(context, planned, result))
+
+
+def _look_for_injection(ctx: Context, passport: Passport, command: ProxyRequest) -> None:
+    """Hold the body against the patterns of ``/v1/scan``, as STACK's proxy does; the call goes out all the same."""
+    match = injection.inspect(ctx.world, passport.operator_id, command.body) if command.body is not None else None
+    if match is not None:
+        injection.raise_signal(ctx, passport, match, f"a call to {command.service}", service=command.service)
 
 
 def _settle(ctx: Context, planned: _Planned, result: UpstreamReply | Exception) -> ProxyEnvelope | Refused:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stack_emu.domain import faults, services, signals
+from stack_emu.domain import detectors, faults, services, signals
 from stack_emu.domain.authentication import AGENT, passport_record, require_live
 from stack_emu.domain.constraints import ConstrainedRequest, violations
 from stack_emu.domain.issuance import require_holder
@@ -67,12 +67,15 @@ class Access:
         return self.scope.scopes
 
 
-def principal(ctx: Context, token: str | None) -> Principal:
+def principal(ctx: Context, token: str | None) -> Principal | Refused:
     """Check 1: who is calling.
 
     Args:
         ctx: the call.
         token: the passport token presented beside the bearer, if any.
+
+    Returns:
+        The principal, or a refusal that leaves a security event behind: the passport was checked out.
 
     Raises:
         Fault: UNAUTHORIZED, PASSPORT_EXPIRED, PASSPORT_REVOKED, PASSPORT_BLOCKED, MISSION_ENDED or FORBIDDEN.
@@ -84,7 +87,7 @@ def principal(ctx: Context, token: str | None) -> Principal:
     ctx.row.set(mission=passport.mission_id, intent=passport.intent_summary)
     require_live(ctx.world, passport, propagation_ms=ctx.world.settings.get("propagation_ms", 0))
     if passport.checked_out_at is not None:
-        raise Fault(faults.PASSPORT_CHECKED_OUT, jti=passport.id, checked_out_at=iso(passport.checked_out_at))
+        return post_checkout(ctx, passport, passport.checked_out_at, ctx.row.metadata.get("service"))
     agent = ctx.world.store.get(Agent, passport.agent_id)
     if agent is None or agent.deleted:
         raise Fault(faults.FORBIDDEN, reason=f"Agent {passport.agent_id} was deleted; register it again")
@@ -94,6 +97,21 @@ def principal(ctx: Context, token: str | None) -> Principal:
         mission = require_live_mission(ctx.world, ctx.operator_id, passport.mission_id)
         ctx.row.set(intent=passport.intent_summary or mission.intent_summary)
     return Principal(passport, agent, mission)
+
+
+def post_checkout(ctx: Context, passport: Passport, checked_out_at: int, service: str | None) -> Refused:
+    """The refusal of a passport that was checked out; that it was used all the same is noted as a signal."""
+    signals.note(
+        ctx.world,
+        ctx.act,
+        agent_id=passport.agent_id,
+        passport=passport,
+        signal_type=detectors.POST_CHECKOUT,
+        severity=signals.WARNING if passport.accountability == "logged" else signals.CRITICAL,
+        message=f"Passport used for {service} after it was checked out",
+        metadata={"service": service, "checked_out_at": iso(checked_out_at)},
+    )
+    return Refused(Fault(faults.PASSPORT_CHECKED_OUT, jti=passport.id, checked_out_at=iso(checked_out_at)))
 
 
 def _passport(ctx: Context, token: str | None) -> Passport | None:
@@ -256,7 +274,7 @@ def _outside(ctx: Context, passport: Passport, service: str) -> Refused:
         ctx.act,
         agent_id=passport.agent_id,
         passport=passport,
-        signal_type="credential_outside_scope",
+        signal_type=detectors.OUTSIDE_SCOPE,
         severity=signals.WARNING if passport.accountability == "logged" else signals.CRITICAL,
         message=message,
         metadata={"intent_services": list(passport.intent_services), "granted_providers": granted},

@@ -2,7 +2,7 @@
 
 Severities and reactions are those of docs/concepts/detectors: in enforced mode a critical signal always revokes the
 passport, and so does ``scope_drift``, which is a warning (docs/guides/enforced-mode). An agent whose ``on_warning`` or
-``on_critical`` is ``block`` may hold no passports afterwards.
+``on_critical`` is ``block`` may hold no passports afterwards. A detector the account has switched off raises nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from stack_emu.domain import detectors
 from stack_emu.domain.revocation import revoke
 from stack_emu.domain.state import Agent, Passport, SecurityEvent
 from stack_emu.kernel.acts import Act, RowDraft
@@ -31,7 +32,8 @@ def note(
     message: str,
     metadata: Mapping[str, Any],
     row: RowDraft | None = None,
-) -> SecurityEvent:
+    forced: bool = False,
+) -> SecurityEvent | None:
     """Keep a signal as a security event with a ``security.signal`` row, and react as the agent's settings say.
 
     In a handler that refuses the call as well, return ``Refused``: a raised ``Fault`` would undo the event.
@@ -46,14 +48,21 @@ def note(
         message: one sentence for people.
         metadata: what the detector saw, JSON data.
         row: row to use instead of adding one (a timer whose own row is the signal).
+        forced: whether it is raised on demand, whatever the account has set of its detector.
 
     Returns:
-        The stored event.
+        The stored event, or None when the account has switched the detector off.
     """
     agent = world.store.get(Agent, agent_id)
+    operator_id = passport.operator_id if passport is not None else act.operator_id
+    settings = detectors.settings_of(world, operator_id, signal_type)
+    if not forced:
+        if not settings.enabled:
+            return None
+        severity = settings.severity_overrides.get(signal_type, severity)
     event = SecurityEvent(
         id=act.new_id("security_event", "sev_"),
-        operator_id=passport.operator_id if passport is not None else act.operator_id,
+        operator_id=operator_id,
         agent_id=agent_id,
         passport_id=passport.id if passport is not None else None,
         signal_type=signal_type,

@@ -424,6 +424,9 @@ def run(world: World, context: Context, command: Command) -> Any:
         return handler(context, command)
     with world.transaction(act, last=False):
         outcome = handler(context, command)
+        if not isinstance(outcome, Refused):
+            for listener in world.on_handled:
+                listener(context)
     if isinstance(outcome, Pending):
         return outcome
     return _conclude(world, context, outcome)

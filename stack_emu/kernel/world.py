@@ -93,6 +93,7 @@ class World:
         self.owns: Callable[[str, str], bool] = lambda operator_id, agent_id: True
         self.names_of: Callable[[str], tuple[str, ...]] = lambda agent_id: (agent_id,)
         self.on_act: list[Callable[[ActEntry], None]] = []
+        self.on_handled: list[Callable[[Any], None]] = []  # each is given the context of an act, in its transaction
         self._act_counts: dict[str, int] = {}
         self._lane_counts: dict[str, int] = {}
         self._minted: dict[str, int] = {}

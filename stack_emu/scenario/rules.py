@@ -201,7 +201,7 @@ def _check_operations(root: Place, vocabulary: Vocabulary, findings: Findings) -
         check_word(findings, place, vocabulary.operations, "operation")
         known, approved = vocabulary.operations, vocabulary.approved
         if known is not None and approved is not None and place.value in known and place.value not in approved:
-            asking = " and ".join(sorted(approved))
+            asking = ", ".join(sorted(approved))
             findings.warn(place, f"{place.value} asks nobody for approval; {asking} do")
     for rule in root.each("detectors"):
         check_word(findings, rule.at("when", "operation"), vocabulary.operations, "operation")

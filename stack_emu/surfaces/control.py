@@ -26,6 +26,7 @@ from stack_emu.surfaces.control_fields import (
     fault_of,
     milliseconds,
     model_rules_of,
+    signal_of,
     world_name,
     world_options,
 )
@@ -75,6 +76,7 @@ class ControlSurface:
             ("POST", "/_emu/passports", self._mint_passport),
             ("GET", "/_emu/approvals", _approvals),
             ("POST", "/_emu/approvals/{approval_id}", _decide_approval),
+            ("POST", "/_emu/signals", _raise_signal),
             ("PUT", "/_emu/snapshots/{snapshot}", _take_snapshot),
             ("POST", "/_emu/snapshots/{snapshot}/restore", _restore_snapshot),
             ("GET", "/_emu/verdict", _verdict),
@@ -323,6 +325,13 @@ def _decide_approval(hosted: HostedWorld, body: Mapping[str, Any], params: Mappi
     decide = intents.decide if params["approval_id"].startswith("iap_") else governance.decide
     decide(hosted.world, params["approval_id"], decision == "approve")
     return {"approval_id": params["approval_id"], "decided": decision}
+
+
+def _raise_signal(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    from stack_emu.domain import forced_signals, security_events
+
+    event = forced_signals.raise_on_demand(hosted.world, **signal_of(body))
+    return security_events.as_json(event)
 
 
 def _take_snapshot(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from stack_emu.scenario.findings import Vocabulary
 from stack_emu.scenario.models import FaultRule, ModelRule, Scenario
 from stack_emu.scenario.problems import ScenarioError
+from stack_emu.scenario.upstream_models import SIGNAL_PATTERN
 from stack_emu.scenario.values import MAX_INTEGER, parse_duration
 
 WORLD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -96,6 +97,35 @@ def model_rules_of(body: Mapping[str, Any], vocabulary: Vocabulary) -> tuple[Mod
     if not isinstance(rules, list) or not rules:
         raise ControlError('rules is missing: send {"rules": [{"when": …, "turns": […]}]} as in a scenario\'s model.')
     return _checked({"model": rules}, vocabulary).model
+
+
+def signal_of(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A signal to raise, as the arguments of ``forced_signals.raise_on_demand``.
+
+    Raises:
+        ControlError: when a field is missing or has the wrong form.
+    """
+    for name in ("agent", "signal"):
+        if not isinstance(body.get(name), str) or not body[name]:
+            raise ControlError(f'{name} is missing: send {{"agent": id or name, "signal": "scope_drift"}}.')
+    if re.fullmatch(SIGNAL_PATTERN, body["signal"]) is None:
+        raise ControlError(f"signal must be a name such as scope_drift, not {body['signal']!r}.")
+    severity, metadata = body.get("severity", "warning"), body.get("metadata") or {}
+    if severity not in ("info", "warning", "critical"):
+        raise ControlError(f"severity must be info, warning or critical, not {severity!r}.")
+    for name in ("passport", "message"):
+        if not isinstance(body.get(name), (str, type(None))):
+            raise ControlError(f"{name} must be a text, not {body[name]!r}.")
+    if not isinstance(metadata, Mapping):
+        raise ControlError(f"metadata must be an object, not {metadata!r}.")
+    return {
+        "agent": body["agent"],
+        "signal": body["signal"],
+        "severity": severity,
+        "passport_jti": body.get("passport"),
+        "message": body.get("message"),
+        "metadata": metadata,
+    }
 
 
 def _checked(data: Mapping[str, Any], vocabulary: Vocabulary) -> Scenario:

@@ -125,6 +125,44 @@ REFUSALS: list[tuple[str, str, Any, str]] = [
         {"decide": "approve"},
         "Governance approval gvr_none was not found in this account",
     ),
+    ("POST", "/signals", {}, 'agent is missing: send {"agent": id or name, "signal": "scope_drift"}.'),
+    (
+        "POST",
+        "/signals",
+        {"agent": "clerk"},
+        'signal is missing: send {"agent": id or name, "signal": "scope_drift"}.',
+    ),
+    (
+        "POST",
+        "/signals",
+        {"agent": "clerk", "signal": "Scope Drift"},
+        "signal must be a name such as scope_drift, not 'Scope Drift'.",
+    ),
+    (
+        "POST",
+        "/signals",
+        {"agent": "clerk", "signal": "scope_drift", "severity": "bad"},
+        "severity must be info, warning or critical, not 'bad'.",
+    ),
+    (
+        "POST",
+        "/signals",
+        {"agent": "clerk", "signal": "scope_drift", "passport": 7},
+        "passport must be a text, not 7.",
+    ),
+    (
+        "POST",
+        "/signals",
+        {"agent": "clerk", "signal": "scope_drift", "metadata": [1]},
+        "metadata must be an object, not [1].",
+    ),
+    ("POST", "/signals", {"agent": "clark", "signal": "scope_drift"}, "Agent clark was not found in this account"),
+    (
+        "POST",
+        "/signals",
+        {"agent": "clerk", "signal": "scope_drift", "passport": "pp_none"},
+        "Passport pp_none was not found in this account",
+    ),
     ("POST", "/snapshots/none/restore", None, "There is no snapshot none; there is none."),
 ]
 

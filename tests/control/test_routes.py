@@ -43,6 +43,7 @@ ROUTES = [
     "POST /_emu/model",
     "POST /_emu/passports",
     "POST /_emu/reset",
+    "POST /_emu/signals",
     "POST /_emu/snapshots/{snapshot}/restore",
     "POST /_emu/worlds",
     "PUT /_emu/snapshots/{snapshot}",
@@ -338,6 +339,19 @@ def test_approvals_are_listed_and_decided(shop: WorldClient, served: Served) -> 
     assert unblock("agent_idle", by_agent["agent_idle"]).status_code == 403
     with pytest.raises(EmulatorError, match="only a pending one can be decided"):
         shop.approvals.approve(by_agent["agent_idle"])
+
+
+def test_a_signal_is_raised_on_demand(shop: WorldClient) -> None:
+    event = shop.signal("clerk", "scope_drift", severity="critical", message="far off", metadata={"novelty": 0.9})
+    assert (event["agent_id"], event["signal_type"], event["severity"]) == ("agent_clerk", "scope_drift", "critical")
+    with shop.stack() as stack:
+        (found,) = stack.security_events.list()["events"]
+    assert found == event
+    assert (found["message"], found["metadata"], found["passport_jti"]) == ("far off", {"novelty": 0.9}, None)
+    jti = shop.control("POST", "/passports", {"agent": "clerk"})["jti"]
+    assert shop.signal("clerk", "made_up", passport=jti)["passport_jti"] == jti
+    with pytest.raises(EmulatorError, match="is agent agent_clerk's"):
+        shop.signal("idle", "made_up", passport=jti)
 
 
 def test_snapshots_bring_a_world_back(shop: WorldClient) -> None:

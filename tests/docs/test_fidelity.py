@@ -87,16 +87,30 @@ def test_codes_said_to_be_ours_are_in_the_catalogue() -> None:
 
 def test_the_figures_are_those_of_the_code() -> None:
     from stack_emu.domain.agents import TIER_AGENTS
-    from stack_emu.domain.credentials import BURST_COUNT, BURST_SECONDS
+    from stack_emu.domain.detectors import BURST, DETECTORS
     from stack_emu.domain.proxy_checks import TIER_CALLS
+    from stack_emu.domain.scan import TIER_SCANS
 
     text = " ".join(FIDELITY.split())
     free, developer, studio = TIER_CALLS["free"], TIER_CALLS["developer"], TIER_CALLS["studio"]
     assert f"{free:,} proxied calls a month on `free` and {studio:,} on `studio` are published" in text
     assert f"{developer:,} on `developer`" in text
     assert "({}, {}, {}) are invented".format(*TIER_AGENTS.values()) in text
-    assert f"more than {BURST_COUNT} retrievals in {BURST_SECONDS} seconds" in text
+    burst = DETECTORS[BURST].thresholds
+    assert f"more than {burst['count']} retrievals in {burst['window_seconds']} seconds" in text
+    assert "({:,}, {:,}, {:,} scans a month)".format(*TIER_SCANS.values()) in text
     assert f"{len(PROVIDERS)} well-known providers" in text
+
+
+def test_the_detectors_and_kinds_of_personal_data_are_those_of_the_code() -> None:
+    from stack_emu.domain.detectors import DETECTORS
+    from stack_emu.domain.pii_kinds import KINDS
+
+    lines = re.split(r"^- ", section("### Behaviour"), flags=re.MULTILINE)
+    [detectors] = [line for line in lines if line.startswith("**Detectors**")]
+    assert set(DETECTORS) <= set(NAME.findall(detectors))
+    [personal] = [line for line in lines if line.startswith("**Personal data**")]
+    assert set(KINDS) <= set(NAME.findall(personal))
 
 
 def test_the_families_said_to_be_served_are_the_registry() -> None:

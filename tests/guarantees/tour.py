@@ -86,7 +86,10 @@ passports:
 upstreams:
   slack: {{hosts: [slack.com], pack: slack, seed: {{channels: [{{name: engineering}}]}}}}
   crm: {{hosts: [crm.test], routes: [{{when: {{path: /ping}}, reply: {{status: 200, json: {{ok: true}}}}}}]}}
-approvals: [{{when: {{operation: agents.unblock}}, decide: approve}}]
+approvals:
+  - {{when: {{operation: agents.unblock}}, decide: approve}}
+  - {{when: {{operation: detector_config.reset}}, decide: approve}}
+  - {{when: {{operation: pii_config.reset}}, decide: approve}}
 """
 
 AGENT_KEY = Ed25519PrivateKey.from_private_bytes(b"the key of agt_tour in the tests")
