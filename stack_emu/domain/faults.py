@@ -76,6 +76,26 @@ MISSION_MISSING = FaultSpec(
     "MISSION_REQUIRED", 403, "A passport is bound to exactly one Mission: send mission_ids with one ms_ id"
 )
 
+SKILL_NOT_FOUND = FaultSpec(
+    "SKILL_NOT_FOUND", 404, "Skill {id} was not found on the marketplace; browse the skills that are active"
+)
+INVOCATION_NOT_FOUND = FaultSpec(
+    "INVOCATION_NOT_FOUND", 404, "Invocation {id} was not found among those this account made or serves"
+)
+SCHEMA_VALIDATION_FAILED = FaultSpec("SCHEMA_VALIDATION_FAILED", 400, "{what} does not match {schema}: {problems}")
+TRUST_LEVEL_INSUFFICIENT = FaultSpec(
+    "TRUST_LEVEL_INSUFFICIENT",
+    403,
+    "Skill {skill_id} needs trust level {needed}, this caller has {level}: verify for the claim {missing} first",
+)
+UNAUTHORIZED_SKILL_ACCESS = FaultSpec("UNAUTHORIZED_SKILL_ACCESS", 403, "{reason}")
+INTENT_APPROVAL_REQUIRED = FaultSpec(
+    "INTENT_APPROVAL_REQUIRED",
+    403,
+    "Agent {agent_id} is in enforced mode: {problem}. Submit the intent, have it approved, and repeat the call with its "
+    "id in X-Intent-Approval-Id",
+)
+
 CATALOGUE: tuple[FaultSpec, ...] = tuple(value for value in tuple(globals().values()) if isinstance(value, FaultSpec))
 
 

@@ -77,8 +77,15 @@ def principal(ctx: Context, token: str | None) -> Principal:
         Fault: UNAUTHORIZED, PASSPORT_EXPIRED, PASSPORT_REVOKED, PASSPORT_BLOCKED, MISSION_ENDED or FORBIDDEN.
     """
     passport = _passport(ctx, token)
-    if passport is None:
-        return Principal()
+    return Principal() if passport is None else acting_under(ctx, passport)
+
+
+def acting_under(ctx: Context, passport: Passport) -> Principal:
+    """A passport that is to be used now, with its agent and mission, noted in the row.
+
+    Raises:
+        Fault: PASSPORT_EXPIRED, PASSPORT_REVOKED, PASSPORT_BLOCKED, MISSION_ENDED or FORBIDDEN.
+    """
     ctx.row.set(agent_id=passport.agent_id, passport_jti=passport.id)
     ctx.row.set(mission=passport.mission_id, intent=passport.intent_summary)
     require_live(ctx.world, passport, propagation_ms=ctx.world.settings.get("propagation_ms", 0))

@@ -40,7 +40,10 @@ class ApiKey:
 
 @dataclass(frozen=True)
 class Agent:
-    """An agent. ``public_key`` is the ``x`` of its Ed25519 JWK once enrolled."""
+    """An agent. ``public_key`` is the ``x`` of its Ed25519 JWK once enrolled.
+
+    ``skill_access_mode`` is any, own or none; ``allowed_skills`` are the skills it may invoke, None for no further limit.
+    """
 
     TABLE: ClassVar[str] = "agents"
     INDEXES: ClassVar[tuple[str, ...]] = ("operator_id",)
@@ -63,6 +66,8 @@ class Agent:
     passport_blocked_at: int | None = None
     llm_inject_system_prompt: bool = True
     llm_redact_pii: bool = True
+    skill_access_mode: str = "any"
+    allowed_skills: tuple[str, ...] | None = None
     public_key: str | None = None
     enrolled_at: int | None = None
     deleted: bool = False
