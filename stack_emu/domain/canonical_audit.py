@@ -54,6 +54,11 @@ CARRIED = (
     "verified",
     "re_enrolled",
     "name",
+    "skill",
+    "skill_version",
+    "invocation",
+    "price_cents",
+    "skill_request",
 )
 """Metadata that canonical lines carry under its own name; all other metadata is in the raw rows only."""
 

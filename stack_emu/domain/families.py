@@ -27,6 +27,11 @@ def registry() -> Registry:
         reviews,
         revocation,
         services,
+        skill_access,
+        skill_invocations,
+        skill_requests,
+        skill_serving,
+        skills,
     )
 
     return Registry(
@@ -48,6 +53,11 @@ def registry() -> Registry:
             revocation,
             proxy,
             proxy_operations,
+            skills,
+            skill_access,
+            skill_invocations,
+            skill_serving,
+            skill_requests,
             audit,
             jwks,
         )

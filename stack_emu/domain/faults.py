@@ -87,6 +87,9 @@ SKILL_NOT_FOUND = FaultSpec(
 INVOCATION_NOT_FOUND = FaultSpec(
     "INVOCATION_NOT_FOUND", 404, "Invocation {id} was not found among those this account made or serves"
 )
+SKILL_REQUEST_NOT_FOUND = FaultSpec(
+    "NOT_FOUND", 404, "Skill request {id} is not on the board; list the requests there are"
+)
 SCHEMA_VALIDATION_FAILED = FaultSpec("SCHEMA_VALIDATION_FAILED", 400, "{what} does not match {schema}: {problems}")
 TRUST_LEVEL_INSUFFICIENT = FaultSpec(
     "TRUST_LEVEL_INSUFFICIENT",

@@ -97,8 +97,10 @@ class _Run:
             raise _StepFailed("MODEL_UNAVAILABLE", f"step {number}: this world has no scripted model")
         try:
             answer = ask(question)
-        except ModelDeclined as error:
-            raise _StepFailed("MODEL_UNAVAILABLE", f"step {number}: {error}") from None
+        except ModelDeclined:
+            # Why it declined shows the publisher's prompt, which is not for the buyer; the journal has it.
+            hint = "the journal says why and which rule under model: would answer"
+            raise _StepFailed("MODEL_UNAVAILABLE", f"step {number}: the scripted model has no answer; {hint}") from None
         spent = _tokens(answer)
         self.tokens_in += _tokens(question.system) + _tokens(question.user)
         self.tokens_out += spent

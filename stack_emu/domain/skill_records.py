@@ -60,6 +60,7 @@ class Invocation:
     execution_mode: str
     agent_id: str
     input: JsonObject
+    output_schema: JsonObject
     created_at: int
     expires_at: int
     price: int = 0

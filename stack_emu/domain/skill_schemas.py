@@ -26,7 +26,7 @@ def schema_problem(schema: Mapping[str, Any]) -> str | None:
     if remote is not None:
         return f"$ref {remote} leads elsewhere; only references within the schema, such as #/$defs/item, are followed"
     try:
-        validator_for(schema, default=Draft202012Validator).check_schema(schema)
+        validator_for(schema, default=Draft202012Validator).check_schema(dict(schema))
     except SchemaError as error:
         where = "/".join(str(part) for part in error.absolute_path) or "the schema"
         return f"{where}: {error.message}"
@@ -64,8 +64,8 @@ def mismatches(schema: Mapping[str, Any], value: Any) -> dict[str, str]:
     validator = validator_for(schema, default=Draft202012Validator)(schema, registry=Registry())
     try:
         errors = sorted(validator.iter_errors(value), key=lambda error: error.json_path)
-    except Unresolvable as error:
-        return {"$": f"the schema refers to {error.ref}, which it does not have"}
+    except Unresolvable as missing:
+        return {"$": f"the schema refers to {missing.ref}, which it does not have"}
     except RecursionError:
         return {"$": "the schema refers to itself without end"}
     found: dict[str, str] = {}

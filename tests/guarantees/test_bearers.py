@@ -48,8 +48,22 @@ OF_A_PASSPORT = {
     "passports.report",
     "proxy.request",
     "proxy.get_operation",
+    "skills.browse",
+    "skills.get",
+    "skills.check_trust",
+    "skills.invoke",
+    "skills.get_invocation",
+    "skills.list_invocations",
+    "skills.list_pending_invocations",
+    "skills.claim_invocation",
+    "skills.complete_invocation",
+    "skills.fail_invocation",
+    "skills.list_requests",
+    "skills.get_request",
+    "skills.get_request_matches",
+    "skills.suggest_composition",
 }
-"""What a passport may do: proxy, read its own agent, mission and permissions, and look after itself."""
+"""What a passport may do: proxy, read its own agent, mission and permissions, look after itself, use and serve skills."""
 
 
 def expected(declared: Operation, who: str) -> str:
