@@ -13,6 +13,8 @@ from stack_emu.model_script.conversation import read_conversation
 from stack_emu.model_script.matching import Facts, Unscripted
 from stack_emu.model_script.routing import Offer
 from stack_emu.model_script.script import plan_reply, render_part, template_variables
+from stack_emu.surfaces.messages_errors import ApiError
+from stack_emu.surfaces.wiring import credentials_in, scripted_by
 
 if TYPE_CHECKING:
     from stack_emu.hosting import HostedWorld
@@ -47,13 +49,15 @@ def answer(hosted: HostedWorld, question: ModelQuestion) -> str:
         entry.status, entry.problem, entry.hint = 400, "unscripted", world.redactor.text(str(error))
         raise ModelDeclined(str(error)) from None
     entry.status, entry.response = 200, world.redactor.value({"text": said})
+    found = credentials_in(world, f"{question.system}\n{question.user}\n{said}")
+    if found:
+        entry.problem = "leak"
+        entry.hint = f"The conversation with the model holds {', '.join(found)}; no credential may reach it."
     return said
 
 
 def _say(hosted: HostedWorld, body: dict[str, object], question: ModelQuestion) -> str:
     from stack_emu.scenario.templates import Templates
-    from stack_emu.surfaces.messages_errors import ApiError
-    from stack_emu.surfaces.wiring import scripted_by
 
     try:
         rules = [*scripted_by(hosted.model_function, body), *hosted.model_rules]

@@ -11,7 +11,7 @@ from stack_emu.domain.skill_schemas import feeds
 from stack_emu.kernel.world import World
 
 TAG_POINTS, WORD_POINTS, SCHEMA_POINTS = 40, 30, 15
-MAX_CHAIN, MAX_SUGGESTIONS, MAX_CONSIDERED = 3, 5, 100
+MAX_CHAIN, MAX_SUGGESTIONS, MAX_CONSIDERED, MAX_OPEN = 3, 5, 100, 200
 _WORD = re.compile(r"[a-z0-9]+")
 _COMMON = frozenset(("and", "are", "for", "from", "into", "our", "that", "the", "this", "with"))
 
@@ -88,21 +88,19 @@ def compositions(world: World, request: SkillRequest) -> list[Composition]:
     Where the request has no schema for an end, only skills that match it otherwise stand at that end.
     """
     fitting = [match.skill for match in matches(world, request)]
-    offered = (fitting + [skill for skill in _offered(world, request) if skill not in fitting])[:MAX_CONSIDERED]
+    fits = {skill.id for skill in fitting}
+    others = [skill for skill in _offered(world, request) if skill.id not in fits]
+    offered = (fitting + others)[:MAX_CONSIDERED]
     given, asked = request.desired_input_schema, request.desired_output_schema
-    starts = [
-        skill for skill in offered if (feeds(given, skill.input_schema) if given is not None else skill in fitting)
-    ]
-    ends = {
-        skill.id for skill in offered if (feeds(skill.output_schema, asked) if asked is not None else skill in fitting)
-    }
+    starts = [skill for skill in offered if (skill.id in fits if given is None else feeds(given, skill.input_schema))]
+    ends = {skill.id for skill in offered if (skill.id in fits if asked is None else feeds(skill.output_schema, asked))}
     followers = {skill.id: [other for other in offered if _follows(skill, other)] for skill in offered}
     chains: list[tuple[Skill, ...]] = [(skill,) for skill in starts]
     found: list[Composition] = []
     for _ in range(MAX_CHAIN):
         found += [Composition(chain) for chain in chains if chain[-1].id in ends]
         # What answers already needs no further step.
-        open_ended = [chain for chain in chains if chain[-1].id not in ends]
+        open_ended = [chain for chain in chains if chain[-1].id not in ends][:MAX_OPEN]
         chains = [(*chain, after) for chain in open_ended for after in followers[chain[-1].id] if after not in chain]
     limit = request.max_price_cents
     affordable = [item for item in found if limit is None or item.price <= limit]
@@ -110,7 +108,9 @@ def compositions(world: World, request: SkillRequest) -> list[Composition]:
 
 
 def _follows(skill: Skill, other: Skill) -> bool:
-    return skill is not other and feeds(skill.output_schema, other.input_schema)
+    """Whether a skill can come next: what takes anything is fed by nothing in particular."""
+    takes = bool(other.input_schema.get("properties"))
+    return takes and skill.id != other.id and feeds(skill.output_schema, other.input_schema)
 
 
 def names(chain: Sequence[Skill]) -> str:

@@ -198,6 +198,16 @@ def test_a_test_can_answer_for_the_model(served: Any, buyer: Any) -> None:
     assert invoke(buyer, "skl_totals", {"text": "nobody scripted this"}).output["total"] == 1
 
 
+def test_a_credential_that_reaches_the_model_is_a_leak(served: Any, buyer: Any) -> None:
+    from stack_emu.domain.state import Connection
+
+    secret = served.world.store.get(Connection, "scon_slack").credential
+    served.hosted.model_function = lambda body: {"say": '{"total": 1}'}
+    invoke(buyer, "skl_totals", {"text": f"with {secret}"})
+    (found,) = served.world.journal.violations()
+    assert (found.problem, "scon_slack" in found.hint, secret in str(found)) == ("leak", True, False)
+
+
 def test_variables_lead_into_objects_and_lists(publisher: Any, buyer: Any) -> None:
     made = publisher.skills.publish(
         name="shape",
@@ -229,6 +239,12 @@ def test_an_input_that_does_not_fit_is_refused_with_its_paths(buyer: Any, publis
     assert buyer.skills.list_invocations() == []
     assert publisher.skills.list_pending_invocations() == []
     assert buyer.skills.get("skl_summary").invocation_count == 0
+
+
+@pytest.mark.parametrize("schema", [{"$ref": "#/nowhere"}, {"$ref": "#"}, {"allOf": [{"$ref": "#"}]}])
+def test_a_schema_that_leads_nowhere_fits_nothing(buyer: Any, publisher: Any, schema: dict[str, Any]) -> None:
+    publisher.skills.update("skl_summary", input_schema=schema)
+    assert refused(lambda: invoke(buyer)) == (400, "SCHEMA_VALIDATION_FAILED")
 
 
 def test_who_invokes_is_an_agent_of_the_account(buyer: Any, served: Any) -> None:

@@ -157,6 +157,7 @@ NOT_PUBLISHED: dict[str, tuple[dict[str, Any], int, str]] = {
     "input schema": ({"input_schema": {"type": "objekt"}}, 400, "INVALID_REQUEST"),
     "output schema": ({"output_schema": {"properties": 7}}, 400, "INVALID_REQUEST"),
     "remote schema": ({"input_schema": {"$ref": "https://elsewhere.test/s.json"}}, 400, "INVALID_REQUEST"),
+    "schema of no draft": ({"input_schema": {"$schema": 7}}, 400, "INVALID_REQUEST"),
     "level": ({"trust_level_required": "L3"}, 400, "INVALID_REQUEST"),
     "no agent": ({"agent_id": None}, 400, "INVALID_REQUEST"),
     "unknown agent": ({"agent_id": "agt_nobody"}, 404, "NOT_FOUND"),
