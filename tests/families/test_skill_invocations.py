@@ -7,7 +7,7 @@ from typing import Any
 import getstack
 import pytest
 
-from stack_emu.domain import wallet
+from stack_emu.domain import skill_access, wallet
 from stack_emu.domain.issuance import token_for
 from stack_emu.domain.state import Passport
 from tests.families.drivers import McpTools
@@ -337,6 +337,20 @@ def test_a_skill_may_ask_for_a_trust_level(buyer: Any, served: Any) -> None:
     assert error(post(served, path, {"passport_id": "pp_nobody"}, BUYER)) == (404, "NOT_FOUND")
 
 
+@pytest.mark.parametrize(("claim", "level"), [("verified_human", "L1"), ("verified_identity", "L2")])
+def test_a_claim_gives_the_trust_level(
+    buyer: Any, publisher: Any, monkeypatch: pytest.MonkeyPatch, claim: str, level: str
+) -> None:
+    held = {"op_buy": frozenset({claim})}
+    monkeypatch.setattr(skill_access, "claim_types", lambda world, operator_id, jti: held.get(operator_id, frozenset()))
+    told = buyer.skills.check_trust("skl_known")
+    assert (told["trust_level"], told["meets_requirement"], told["claims"]) == (level, True, [claim])
+    assert invoke(buyer, "skl_known").status == "pending"
+    publisher.skills.update("skl_known", trust_level_required="L2")
+    assert buyer.skills.check_trust("skl_known")["meets_requirement"] is (level == "L2")
+    assert publisher.skills.check_trust("skl_known")["trust_level"] == "L0"
+
+
 def test_an_enforced_agent_needs_an_approved_intent(buyer: Any) -> None:
     held = {"agent_id": "agt_held", "input": DOCUMENT}
     assert refused(lambda: buyer.skills.invoke("skl_summary", **held)) == (403, "INTENT_APPROVAL_REQUIRED")
@@ -400,6 +414,21 @@ def test_what_fails_or_expires_is_refunded(buyer: Any, publisher: Any, served: A
     assert buyer.skills.get_invocation(expiring.id).status == "expired"
     types = [item.type for item in wallet.transactions(served.world, "op_buy")]
     assert types == ["refund", "refund", "invocation", "invocation"]
+
+
+def test_a_retry_is_paid_once(buyer: Any, served: Any) -> None:
+    top_up(served, 30)
+    first = invoke(buyer, "skl_priced", {}, idempotency_key="paid")
+    assert invoke(buyer, "skl_priced", {}, idempotency_key="paid").id == first.id
+    assert balances(served) == (5, 0)
+    found = row(served, "skill.invoke")
+    assert (found.outcome, found.metadata["repeated"]) == ("success", True)
+
+
+def test_a_key_of_one_agent_is_not_another_agents(buyer: Any) -> None:
+    first = invoke(buyer, idempotency_key="shared")
+    second = buyer.skills.invoke("skl_summary", agent_id="agt_other", input=DOCUMENT, idempotency_key="shared")
+    assert second.id != first.id
 
 
 def test_a_sealed_run_that_fails_costs_nothing(buyer: Any, publisher: Any, served: Any) -> None:
