@@ -18,6 +18,7 @@ from typing import Any
 
 from stack_emu.domain.skill_records import Skill
 from stack_emu.domain.skill_schemas import mismatches
+from stack_emu.domain.skill_terms import VARIABLE
 from stack_emu.kernel import strict_json
 from stack_emu.kernel.world import World
 
@@ -26,7 +27,6 @@ ASK_MODEL = "ask_model"
 DEFAULT_MODEL = "stack/default"
 CHARACTERS_PER_TOKEN = 4
 STEP_MS, TOKEN_MS = 50, 10
-_VARIABLE = re.compile(r"\$(INPUT|PREV)((?:\.[A-Za-z0-9_-]+)*)")
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,10 @@ class _Run:
     def fill(self, value: Any, where: str) -> Any:
         """A value with its variables replaced."""
         if isinstance(value, str):
-            whole = _VARIABLE.fullmatch(value)
+            whole = VARIABLE.fullmatch(value)
             if whole is not None:
                 return self.value(whole, where)
-            return _VARIABLE.sub(lambda match: _text(self.value(match, where)), value)
+            return VARIABLE.sub(lambda match: _text(self.value(match, where)), value)
         if isinstance(value, Mapping):
             return {name: self.fill(part, where) for name, part in value.items()}
         if isinstance(value, (list, tuple)):

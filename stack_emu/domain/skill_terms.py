@@ -20,7 +20,8 @@ TIER_SKILLS = {"free": 3, "developer": 25, "studio": 250}
 """Skills an account may have (the pages name the cap, not its numbers). Other tiers have no limit."""
 SERVED_STEPS = ("llm", "template")
 VERSION = r"^(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})(-[0-9A-Za-z.-]{1,64})?(\+[0-9A-Za-z.-]{1,64})?$"
-_VARIABLE = re.compile(r"\$(INPUT|PREV)((?:\.[A-Za-z0-9_-]+)*)")
+VARIABLE = re.compile(r"\$(INPUT|PREV)((?:\.[A-Za-z0-9_-]+)*)")
+"""A variable in a step, and the path into it."""
 
 
 def price_of(price_per_invocation: int | None, price_cents: int | None) -> int | None:
@@ -101,7 +102,7 @@ def _check_texts(where: str, step: Mapping[str, Any]) -> None:
 def variables(value: Any) -> list[tuple[str, str]]:
     """The variables a step names: (INPUT or PREV, path such as ``.text``)."""
     if isinstance(value, str):
-        return [(match[1], match[2]) for match in _VARIABLE.finditer(value)]
+        return [(match[1], match[2]) for match in VARIABLE.finditer(value)]
     if isinstance(value, Mapping):
         return [found for part in value.values() for found in variables(part)]
     if isinstance(value, (list, tuple)):

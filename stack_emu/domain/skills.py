@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints
 
 from stack_emu.domain import faults
 from stack_emu.domain.authentication import ACCOUNT, ACCOUNT_AND_AGENT, ANY_BEARER
-from stack_emu.domain.skill_records import ACTIVE, OPEN, SOURCE, SUSPENDED, Skill
+from stack_emu.domain.skill_records import ACTIVE, OPEN, SUSPENDED, Skill
 from stack_emu.domain.skill_schemas import refuse_field
 from stack_emu.domain.skill_terms import (
     CHANGEABLE,
@@ -23,10 +23,10 @@ from stack_emu.domain.skill_terms import (
     price_of,
     version_key,
 )
-from stack_emu.kernel.clock import iso
+from stack_emu.domain.skill_views import SkillReply, skill_reply
 from stack_emu.kernel.dispatch import Context
 from stack_emu.kernel.errors import Fault
-from stack_emu.kernel.operations import Audit, Auth, Command, Reply, Rest, Tool, operation
+from stack_emu.kernel.operations import Audit, Auth, Command, Rest, Tool, operation
 from stack_emu.kernel.store import replace
 from stack_emu.kernel.world import World
 
@@ -71,60 +71,6 @@ class PublishSkill(Command):
         max_length=32,
         description="Steps of a sealed or source skill: {type: llm, model, system_prompt, user_message} or "
         "{type: template, template}; $INPUT and $PREV stand for the input and the output of the step before",
-    )
-
-
-class SkillReply(Reply):
-    """A skill as the caller may see it: ``agent_id`` and ``execution_steps`` are its publisher's, unless it is source."""
-
-    id: str
-    operator_id: str
-    name: str
-    description: str
-    version: str
-    input_schema: dict[str, Any]
-    output_schema: dict[str, Any]
-    tags: list[str]
-    trust_level_required: str
-    status: str
-    execution_mode: str
-    credential_mode: str
-    required_credentials: list[dict[str, Any]]
-    price_per_invocation: int
-    invocation_count: int
-    average_rating: float | None
-    agent_id: str | None
-    execution_steps: list[dict[str, Any]] | None
-    created_at: str
-    updated_at: str
-
-
-def skill_reply(skill: Skill, operator_id: str) -> SkillReply:
-    """A skill as an account sees it. Nobody can rate skills, so there is no rating."""
-    own = skill.operator_id == operator_id
-    return SkillReply(
-        id=skill.id,
-        operator_id=skill.operator_id,
-        name=skill.name,
-        description=skill.description,
-        version=skill.version,
-        input_schema=dict(skill.input_schema),
-        output_schema=dict(skill.output_schema),
-        tags=list(skill.tags),
-        trust_level_required=skill.trust_level_required,
-        status=skill.status,
-        execution_mode=skill.execution_mode,
-        credential_mode=skill.credential_mode,
-        required_credentials=[dict(item) for item in skill.required_credentials],
-        price_per_invocation=skill.price_per_invocation,
-        invocation_count=skill.invocation_count,
-        average_rating=None,
-        agent_id=skill.agent_id if own else None,
-        execution_steps=[dict(step) for step in skill.execution_steps]
-        if own or skill.execution_mode == SOURCE
-        else None,
-        created_at=iso(skill.created_at),
-        updated_at=iso(skill.updated_at),
     )
 
 
