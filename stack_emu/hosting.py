@@ -13,6 +13,7 @@ from stack_emu.domain.audit_rows import complete_row, names_of_agent, owns_agent
 from stack_emu.domain.families import registry
 from stack_emu.domain.partners import limit_to_grant
 from stack_emu.domain.provision import provision
+from stack_emu.domain.sealed_skills import ASK_MODEL, ModelQuestion
 from stack_emu.domain.state import Connection
 from stack_emu.kernel.clock import Clock, RealClock, VirtualClock
 from stack_emu.kernel.faults import FaultRule
@@ -128,6 +129,7 @@ class Hosting:
         add_fault_rules(world, scenario)
         chosen = strict if strict is not None else bool(scenario.strict)
         hosted = HostedWorld(world, scenario, world.image(), chosen, list(scenario.model))
+        world.settings[ASK_MODEL] = partial(_ask_model, hosted)
         arm_timeline(world, scenario, self.registry)
         for listener in self.on_create:
             listener(hosted)
@@ -145,6 +147,13 @@ class Hosting:
 
     def __iter__(self) -> Iterator[HostedWorld]:
         return iter(list(self._worlds.values()))
+
+
+def _ask_model(hosted: HostedWorld, question: ModelQuestion) -> str:
+    """What the world's scripted model says to a step of a sealed skill."""
+    from stack_emu.model_answers import answer
+
+    return answer(hosted, question)
 
 
 def make_upstreams(scenario: Scenario) -> Upstreams:

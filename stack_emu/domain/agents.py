@@ -21,6 +21,7 @@ AccountabilityMode = Literal["enforced", "logged", "standard"]
 CredentialAccess = Literal["direct", "proxy_preferred", "proxy_only"]
 KeyMode = Literal["stack_managed", "customer_managed", "co_signed"]
 Reaction = Literal["notify", "block"]
+SkillAccessMode = Literal["any", "own", "none"]
 
 PROFILES: dict[str, dict[str, Any]] = {
     "proxied-llm-bot": {
@@ -48,6 +49,12 @@ class RegisterAgent(Command):
     icon_url: str | None = Field(None, max_length=100_000, description="URL or data URI of an icon")
     llm_inject_system_prompt: bool = Field(True, description="Whether the LLM gateway adds its system prompt")
     llm_redact_pii: bool = Field(True, description="Whether the LLM gateway redacts personal data")
+    skill_access_mode: SkillAccessMode = Field(
+        "any", description="Skills it may invoke: any, own (the account's own) or none"
+    )
+    allowed_skills: tuple[str, ...] | None = Field(
+        None, max_length=256, description="Ids of the only skills it may invoke; * stands for every skill"
+    )
 
 
 class AgentReply(Reply):
@@ -69,6 +76,8 @@ class AgentReply(Reply):
     passport_blocked_at: str | None
     llm_inject_system_prompt: bool
     llm_redact_pii: bool
+    skill_access_mode: str
+    allowed_skills: list[str] | None
     enrolled: bool
     enrolled_at: str | None
     created_at: str
@@ -100,6 +109,8 @@ def agent_reply(agent: Agent) -> AgentReply:
         passport_blocked_at=None if agent.passport_blocked_at is None else iso(agent.passport_blocked_at),
         llm_inject_system_prompt=agent.llm_inject_system_prompt,
         llm_redact_pii=agent.llm_redact_pii,
+        skill_access_mode=agent.skill_access_mode,
+        allowed_skills=None if agent.allowed_skills is None else list(agent.allowed_skills),
         enrolled=agent.public_key is not None,
         enrolled_at=None if agent.enrolled_at is None else iso(agent.enrolled_at),
         created_at=iso(agent.created_at),
@@ -173,6 +184,8 @@ def register_agent(ctx: Context, command: RegisterAgent) -> AgentReply:
         icon_url=command.icon_url,
         llm_inject_system_prompt=command.llm_inject_system_prompt,
         llm_redact_pii=command.llm_redact_pii,
+        skill_access_mode=command.skill_access_mode,
+        allowed_skills=command.allowed_skills,
         created_at=ctx.stamp_ms,
         updated_at=ctx.stamp_ms,
         made_by=ctx.caller.grant_id,
@@ -256,6 +269,10 @@ class UpdateAgent(Command):
     icon_url: str | None = Field(None, max_length=100_000, description="URL or data URI of an icon")
     llm_inject_system_prompt: bool | None = Field(None, description="Whether the LLM gateway adds its system prompt")
     llm_redact_pii: bool | None = Field(None, description="Whether the LLM gateway redacts personal data")
+    skill_access_mode: SkillAccessMode | None = Field(None, description="any, own (the account's own skills) or none")
+    allowed_skills: tuple[str, ...] | None = Field(
+        None, max_length=256, description="Ids of the only skills it may invoke; * stands for every skill"
+    )
 
 
 @operation(

@@ -56,6 +56,11 @@ CARRIED = (
     "name",
     "verdict",
     "pattern",
+    "skill",
+    "skill_version",
+    "invocation",
+    "price_cents",
+    "skill_request",
 )
 """Metadata that canonical lines carry under its own name; all other metadata is in the raw rows only."""
 

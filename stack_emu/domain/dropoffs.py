@@ -13,13 +13,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AliasChoices, Field
 
-from stack_emu.domain import faults
+from stack_emu.domain import faults, meters
 from stack_emu.domain.agents import require_agent
 from stack_emu.domain.authentication import ANY_BEARER, passport_record, require_live
 from stack_emu.domain.issuance import presented
+from stack_emu.domain.json_schemas import check_schema, mismatches
 from stack_emu.domain.missions import require_live_mission
 from stack_emu.domain.partners import made_with_grant
-from stack_emu.domain.skill_schemas import check_schema, mismatches
 from stack_emu.domain.state import Mission, Passport
 from stack_emu.kernel.acts import Act
 from stack_emu.kernel.canonical import canonical_json
@@ -189,6 +189,7 @@ def create_dropoff(ctx: Context, command: CreateDropoff) -> DropoffReply:
         mission_id=passport.mission_id if passport is not None else None,
     )
     ctx.world.store.put(dropoff)
+    meters.count(ctx, meters.DROPOFFS)
     ctx.world.arm(
         Timer(
             f"{EXPIRE}/{dropoff.id}", dropoff.expires_at, EXPIRE, ctx.lane, ctx.operator_id, {"dropoff_id": dropoff.id}

@@ -14,8 +14,8 @@ def registry() -> Registry:
         connections,
         credentials,
         delegation,
-        dropoffs,
         detector_config,
+        dropoffs,
         enrollment,
         evidence_packs,
         governance,
@@ -37,6 +37,11 @@ def registry() -> Registry:
         scan,
         security_events,
         services,
+        skill_access,
+        skill_invocations,
+        skill_requests,
+        skill_serving,
+        skills,
     )
 
     return Registry(
@@ -62,6 +67,11 @@ def registry() -> Registry:
             scan,
             proxy,
             proxy_operations,
+            skills,
+            skill_access,
+            skill_invocations,
+            skill_serving,
+            skill_requests,
             audit,
             operator_reviews,
             evidence_packs,

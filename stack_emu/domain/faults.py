@@ -28,6 +28,11 @@ PASSPORT_CHECKED_OUT = FaultSpec(
     "FORBIDDEN", 403, "Passport {jti} was checked out at {checked_out_at}: its work is over, issue a new one"
 )
 TIER_LIMIT_EXCEEDED = FaultSpec("TIER_LIMIT_EXCEEDED", 403, "The {tier} tier allows {limit} {what}; {used} are used")
+INSUFFICIENT_CREDITS = FaultSpec(
+    "INSUFFICIENT_CREDITS",
+    402,
+    "This costs {needed_cents} cents and the wallet has {balance_cents}: top it up with POST /v1/billing/topup",
+)
 IDENTITY_REQUIREMENTS_NOT_MET = FaultSpec(
     "IDENTITY_REQUIREMENTS_NOT_MET", 403, "The passport does not meet the identity requirement of {service}: {missing}"
 )
@@ -97,6 +102,22 @@ MISSION_NOT_FOUND = FaultSpec("NOT_FOUND", 404, "Mission {mission_id} not found 
 MISSION_MISSING = FaultSpec(
     "MISSION_REQUIRED", 403, "A passport is bound to exactly one Mission: send mission_ids with one ms_ id"
 )
+
+SKILL_NOT_FOUND = FaultSpec(
+    "SKILL_NOT_FOUND", 404, "Skill {id} was not found on the marketplace; browse the skills that are active"
+)
+INVOCATION_NOT_FOUND = FaultSpec(
+    "INVOCATION_NOT_FOUND", 404, "Invocation {id} was not found among those this account made or serves"
+)
+SKILL_REQUEST_NOT_FOUND = FaultSpec(
+    "NOT_FOUND", 404, "Skill request {id} is not on the board; list the requests there are"
+)
+TRUST_LEVEL_INSUFFICIENT = FaultSpec(
+    "TRUST_LEVEL_INSUFFICIENT",
+    403,
+    "Skill {skill_id} needs trust level {needed}, this caller has {level}: verify for the claim {missing} first",
+)
+UNAUTHORIZED_SKILL_ACCESS = FaultSpec("UNAUTHORIZED_SKILL_ACCESS", 403, "{reason}")
 
 CATALOGUE: tuple[FaultSpec, ...] = tuple(value for value in tuple(globals().values()) if isinstance(value, FaultSpec))
 

@@ -104,6 +104,11 @@ def as_json(world: World, approval: IntentApproval) -> dict[str, Any]:
     }
 
 
+def required(world: World) -> bool:
+    """Whether this world asks for approved intents at all."""
+    return bool(world.settings.get("intent_approvals", "required") == "required")
+
+
 def require_approval(
     ctx: Context, passport: Passport | None, approval_id: str | None, *, kind: str, call: Mapping[str, Any]
 ) -> None:
@@ -121,8 +126,7 @@ def require_approval(
     Raises:
         Fault: INTENT_APPROVAL_REQUIRED with what to submit, or what is wrong with the approval presented.
     """
-    required = ctx.world.settings.get("intent_approvals", "required") == "required"
-    if passport is None or passport.accountability != "enforced" or not required:
+    if passport is None or passport.accountability != "enforced" or not required(ctx.world):
         return
     if approval_id is None:
         raise _refused(

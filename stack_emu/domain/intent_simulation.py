@@ -80,14 +80,13 @@ def simulate(ctx: Context, passport: Passport, intent: Mapping[str, Any]) -> Sim
         made.append(check)
     kind = intent_approvals.kind_of(intent)
     writes = kind != intent_approvals.PROXY or str(intent.get("method", "GET")).upper() != "GET"
-    required = ctx.world.settings.get("intent_approvals", "required") == "required"
     return Simulation(
         verdict="denied" if failed is not None else "allowed",
         allowed=failed is None,
         checks=made,
         code=failed.code if failed is not None else None,
         reason=failed.reason if failed is not None else None,
-        needs_approval=writes and required and passport.accountability == "enforced",
+        needs_approval=writes and intent_approvals.required(ctx.world) and passport.accountability == "enforced",
     )
 
 
@@ -115,7 +114,7 @@ def _passport(case: _Case) -> bool:
 
 
 def _limits(case: _Case) -> bool:
-    proxy_checks.check_tier(case.ctx)
+    proxy_checks.check_room(case.ctx)
     proxy_checks.check_caps(case.ctx, case.mission, case.service or "")
     return True
 

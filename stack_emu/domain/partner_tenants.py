@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from stack_emu.domain import faults, revocation
+from stack_emu.domain import faults, meters, revocation
 from stack_emu.domain.agents import require_agent
 from stack_emu.domain.authentication import MEMBER, OPERATOR
 from stack_emu.domain.issuance import DEFAULT_TTL_SECONDS, PassportReply, describe, passport_reply
@@ -22,7 +22,6 @@ from stack_emu.domain.partners import (
     within,
 )
 from stack_emu.domain.passport_terms import IntentInput, PassportTerms, issue
-from stack_emu.domain.proxy_checks import period_of
 from stack_emu.domain.state import Agent, ApiKey, Mission, Operator
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context
@@ -298,7 +297,6 @@ def _tenants(ctx: Context) -> list[Tenant]:
 
 
 def _fields(ctx: Context, tenant: Tenant) -> dict[str, Any]:
-    period = period_of(ctx.now_ms)
     return {
         "operator_id": tenant.id,
         "id": tenant.id,
@@ -308,5 +306,5 @@ def _fields(ctx: Context, tenant: Tenant) -> dict[str, Any]:
         "status": "active" if tenant.revoked_at is None else "revoked",
         "created_at": iso(tenant.created_at),
         "revoked_at": None if tenant.revoked_at is None else iso(tenant.revoked_at),
-        "usage": {"period": period, "actions": used_by(ctx.world, tenant.id, period)},
+        "usage": {"period": meters.period_of(ctx.now_ms), "actions": used_by(ctx.world, tenant.id)},
     }

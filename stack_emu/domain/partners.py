@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from stack_emu.domain import faults
+from stack_emu.domain import faults, meters
 from stack_emu.domain.authentication import key_digest
-from stack_emu.domain.state import Agent, ApiKey, Operator, ProxyUsage
+from stack_emu.domain.state import Agent, ApiKey, Operator
 from stack_emu.kernel.acts import Act
 from stack_emu.kernel.dispatch import Context
 from stack_emu.kernel.errors import Fault
@@ -131,13 +131,12 @@ def new_key(world: World, act: Act, operator_id: str) -> str:
     return key
 
 
-def check_pool(world: World, operator_id: str, period: str) -> None:
+def check_pool(world: World, operator_id: str) -> None:
     """Refuse a proxied call when the partner's account is not in order, or its pool is used up.
 
     Args:
         world: the world.
         operator_id: the account that calls: a partner, one of its tenants, or neither.
-        period: the month, ``YYYY-MM``.
 
     Raises:
         Fault: BILLING_ACCOUNT_INACTIVE or ALLOWANCE_EXHAUSTED.
@@ -149,21 +148,20 @@ def check_pool(world: World, operator_id: str, period: str) -> None:
         return
     if not terms.active:
         raise Fault(faults.BILLING_ACCOUNT_INACTIVE, partner="the partner of this account")
-    used = pool_used(world, partner_id, period)
+    used = pool_used(world, partner_id)
     if terms.allowance is not None and used >= terms.allowance:
         raise Fault(faults.ALLOWANCE_EXHAUSTED, limit=terms.allowance, used=used)
 
 
-def pool_used(world: World, partner_id: str, period: str) -> int:
-    """What a partner and all its tenants used of the pool in a month."""
+def pool_used(world: World, partner_id: str) -> int:
+    """What a partner and all its tenants used of the pool in this month."""
     accounts = [partner_id, *(tenant.id for tenant in world.store.find(Tenant, partner_id=partner_id))]
-    return sum(used_by(world, account, period) for account in accounts)
+    return sum(used_by(world, account) for account in accounts)
 
 
-def used_by(world: World, operator_id: str, period: str) -> int:
-    """Proxied calls one account made in a month."""
-    usage = world.store.get(ProxyUsage, f"{operator_id}/{period}")
-    return usage.used if usage is not None else 0
+def used_by(world: World, operator_id: str) -> int:
+    """Proxied calls one account made in this month."""
+    return meters.used(world, operator_id, meters.PROXY_CALLS)
 
 
 def limit_to_grant(world: World, caller: Caller, command: Any) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stack_emu.domain import detectors, faults, services, signals
+from stack_emu.domain import detectors, faults, meters, services, signals
 from stack_emu.domain.authentication import AGENT, passport_record, require_live
 from stack_emu.domain.constraints import ConstrainedRequest, violations
 from stack_emu.domain.issuance import require_holder
@@ -24,18 +24,13 @@ from stack_emu.domain.state import (
     Agent,
     Connection,
     Mission,
-    Operator,
     Passport,
     ProxyOperation,
-    ProxyUsage,
     ServiceScope,
 )
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context, Refused
 from stack_emu.kernel.errors import Fault
-
-TIER_CALLS = {"free": 5_000, "developer": 50_000, "studio": 500_000}
-"""Proxied calls a month ([product] for free and studio; developer is invented). Other tiers have no limit."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +76,18 @@ def principal(ctx: Context, token: str | None) -> Principal | Refused:
         Fault: UNAUTHORIZED, PASSPORT_EXPIRED, PASSPORT_REVOKED, PASSPORT_BLOCKED, MISSION_ENDED or FORBIDDEN.
     """
     passport = _passport(ctx, token)
-    if passport is None:
-        return Principal()
+    return Principal() if passport is None else acting_under(ctx, passport)
+
+
+def acting_under(ctx: Context, passport: Passport) -> Principal | Refused:
+    """A passport that is to be used now, with its agent and mission, noted in the row.
+
+    Returns:
+        The principal, or a refusal that leaves a security event behind: the passport was checked out.
+
+    Raises:
+        Fault: PASSPORT_EXPIRED, PASSPORT_REVOKED, PASSPORT_BLOCKED, MISSION_ENDED or FORBIDDEN.
+    """
     ctx.row.set(agent_id=passport.agent_id, passport_jti=passport.id)
     ctx.row.set(mission=passport.mission_id, intent=passport.intent_summary)
     require_live(ctx.world, passport, propagation_ms=ctx.world.settings.get("propagation_ms", 0))
@@ -135,35 +140,14 @@ def _passport(ctx: Context, token: str | None) -> Passport | None:
     return presented
 
 
-def check_tier(ctx: Context) -> None:
-    """Check 2, the account: calls left in this month.
+def check_room(ctx: Context) -> None:
+    """Check 2, the account: calls left in this month, and in the pool when a partner pays.
 
     Raises:
         Fault: TIER_LIMIT_EXCEEDED; ALLOWANCE_EXHAUSTED or BILLING_ACCOUNT_INACTIVE when a partner pays.
     """
-    check_pool(ctx.world, ctx.operator_id, period_of(ctx.now_ms))
-    tier, limit = tier_limit(ctx)
-    used = calls_used(ctx)
-    if limit is not None and used >= limit:
-        raise Fault(faults.TIER_LIMIT_EXCEEDED, tier=tier, limit=limit, what="proxy calls a month", used=used)
-
-
-def tier_limit(ctx: Context) -> tuple[str, int | None]:
-    """The account's tier and how many proxied calls a month it has; None is no limit."""
-    operator = ctx.world.store.get(Operator, ctx.operator_id)
-    tier = operator.tier if operator is not None else "free"
-    return tier, TIER_CALLS.get(tier)
-
-
-def period_of(at_ms: int) -> str:
-    """The month calls are counted in, as ``YYYY-MM`` in UTC."""
-    return iso(at_ms)[:7]
-
-
-def calls_used(ctx: Context) -> int:
-    """Proxied calls of this month, those under way included."""
-    usage = ctx.world.store.get(ProxyUsage, f"{ctx.operator_id}/{period_of(ctx.now_ms)}")
-    return usage.used if usage is not None else 0
+    check_pool(ctx.world, ctx.operator_id)
+    meters.check(ctx, meters.PROXY_CALLS)
 
 
 def check_caps(ctx: Context, mission: Mission | None, service: str) -> None:

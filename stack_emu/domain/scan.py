@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from stack_emu.domain import faults, injection
+from stack_emu.domain import faults, injection, meters
 from stack_emu.domain.authentication import ACCOUNT_AND_AGENT, live_passport
 from stack_emu.domain.issuance import presented
-from stack_emu.domain.proxy_checks import period_of
-from stack_emu.domain.state import Operator, Passport
+from stack_emu.domain.state import Passport
 from stack_emu.kernel.dispatch import Context
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.operations import TOKEN, Audit, Auth, Command, Reply, Rest, Tool, operation
-
-TIER_SCANS = {"free": 1_000, "developer": 10_000, "studio": 100_000}
-"""Scans a month; STACK's own numbers are not published. Other tiers have no limit."""
-
-
-@dataclass(frozen=True)
-class ScanUsage:
-    """Scans an account made in one month. ``id`` is ``<operator id>/<YYYY-MM>``."""
-
-    TABLE: ClassVar[str] = "scan_usage"
-    INDEXES: ClassVar[tuple[str, ...]] = ()
-    id: str
-    used: int = 0
 
 
 class ScanContent(Command):
@@ -94,7 +79,8 @@ def scan_content(ctx: Context, command: ScanContent) -> ScanReply:
         Fault: TIER_LIMIT_EXCEEDED, PASSPORT_EXPIRED, PASSPORT_REVOKED, UNAUTHORIZED, FORBIDDEN for a passport of others.
     """
     passport = _attributed(ctx, command.passport_token)
-    _count(ctx)
+    meters.check(ctx, meters.SCANS)
+    meters.count(ctx, meters.SCANS)
     match = injection.inspect(ctx.world, ctx.operator_id, command.content)
     verdict = match.verdict if match is not None else "clean"
     ctx.row.set(verdict=verdict, pattern=match.pattern_id if match is not None else None)
@@ -130,25 +116,6 @@ def _attributed(ctx: Context, token: str | None) -> Passport | None:
     return passport
 
 
-def _limit(ctx: Context) -> tuple[str, int | None]:
-    operator = ctx.world.store.get(Operator, ctx.operator_id)
-    tier = operator.tier if operator is not None else "free"
-    return tier, TIER_SCANS.get(tier)
-
-
-def _usage(ctx: Context) -> ScanUsage:
-    place = f"{ctx.operator_id}/{period_of(ctx.now_ms)}"
-    return ctx.world.store.get(ScanUsage, place) or ScanUsage(place)
-
-
-def _count(ctx: Context) -> None:
-    tier, limit = _limit(ctx)
-    usage = _usage(ctx)
-    if limit is not None and usage.used >= limit:
-        raise Fault(faults.TIER_LIMIT_EXCEEDED, tier=tier, limit=limit, what="scans a month", used=usage.used)
-    ctx.world.store.put(ScanUsage(usage.id, usage.used + 1))
-
-
 @operation(
     "scan.usage",
     rest=Rest("GET", "/v1/scan/usage"),
@@ -159,12 +126,12 @@ def _count(ctx: Context) -> None:
 )
 def scan_usage(ctx: Context, command: ReadScanUsage) -> ScanUsageReply:
     """Read how many scans were made this month and how many are left."""
-    tier, limit = _limit(ctx)
-    used = _usage(ctx).used
+    limit = meters.limit_of(ctx.world, ctx.operator_id, meters.SCANS)
+    used = meters.used(ctx.world, ctx.operator_id, meters.SCANS)
     return ScanUsageReply(
-        tier=tier,
+        tier=meters.tier_of(ctx.world, ctx.operator_id),
         limit=limit,
         used=used,
         remaining=None if limit is None else max(0, limit - used),
-        period=period_of(ctx.now_ms),
+        period=meters.period_of(ctx.now_ms),
     )

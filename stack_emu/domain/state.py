@@ -41,7 +41,10 @@ class ApiKey:
 
 @dataclass(frozen=True)
 class Agent:
-    """An agent. ``public_key`` is the ``x`` of its Ed25519 JWK once enrolled, ``made_by`` the partner's grant it came by."""
+    """An agent. ``public_key`` is the ``x`` of its Ed25519 JWK once enrolled, ``made_by`` the partner's grant it came by.
+
+    ``skill_access_mode`` is any, own or none; ``allowed_skills`` are the skills it may invoke, None for no further limit.
+    """
 
     TABLE: ClassVar[str] = "agents"
     INDEXES: ClassVar[tuple[str, ...]] = ("operator_id",)
@@ -64,6 +67,8 @@ class Agent:
     passport_blocked_at: int | None = None
     llm_inject_system_prompt: bool = True
     llm_redact_pii: bool = True
+    skill_access_mode: str = "any"
+    allowed_skills: tuple[str, ...] | None = None
     public_key: str | None = None
     enrolled_at: int | None = None
     deleted: bool = False
@@ -336,7 +341,8 @@ class ProxyOperation:
 
     ``delivery_state`` is admitted, dispatching, response_received or outcome_unknown; ``accounting_state`` is reserved,
     committed or released. ``request_id`` is the client's authority request id, ``response`` the envelope it was answered
-    with, kept when there is such an id; ``passport_id`` is empty for a call an operator made without one.
+    with, kept when there is such an id; ``passport_id`` is empty for a call an operator made without one, ``connection_id``
+    for a call paid with STACK's own credential. ``meter`` is what it counts as.
     """
 
     TABLE: ClassVar[str] = "proxy_operations"
@@ -359,13 +365,4 @@ class ProxyOperation:
     mission_id: str | None = None
     lane: str = ""
     error_code: str | None = None
-
-
-@dataclass(frozen=True)
-class ProxyUsage:
-    """Proxied calls an account made in one month, those under way included. ``id`` is ``<operator id>/<YYYY-MM>``."""
-
-    TABLE: ClassVar[str] = "proxy_usage"
-    INDEXES: ClassVar[tuple[str, ...]] = ()
-    id: str
-    used: int = 0
+    meter: str = "proxy_calls"

@@ -26,6 +26,7 @@ from stack_emu.scenario.run_models import (
     Revocation,
     TimelineStep,
 )
+from stack_emu.scenario.skill_models import RequiredCredential, Skill
 from stack_emu.scenario.upstream_models import (
     FaultInjection,
     FaultRule,
@@ -99,10 +100,12 @@ __all__ = [
     "Passport",
     "Reply",
     "RequestMatch",
+    "RequiredCredential",
     "Revocation",
     "Route",
     "Scenario",
     "Service",
+    "Skill",
     "StopReason",
     "TimelineStep",
     "Turn",
@@ -137,6 +140,7 @@ class Scenario(Model):
     services: tuple[Service, ...] = Field((), description="Services that are already connected.")
     missions: tuple[Mission, ...] = Field((), description="Missions that are already open.")
     passports: tuple[Passport, ...] = Field((), description="Passports minted when the world starts.")
+    skills: tuple[Skill, ...] = Field((), description="Skills that are already on the marketplace.")
     upstreams: dict[Identifier, Upstream] = Field(
         default_factory=dict, description="The fake services behind the proxy, by name."
     )

@@ -18,6 +18,7 @@ def check_references(root: Place, findings: Findings) -> None:
     _grants_known(root, names, findings)
     _missions_known(root, names, findings)
     _passports_known(root, names, findings)
+    _skills_known(root, names, findings)
     _rules_known(root, names, findings)
     _upstreams_known(root, names, findings)
     _expectations_known(root, names, findings)
@@ -64,7 +65,7 @@ def _unique_names(root: Place, findings: Findings) -> None:
     _unique(findings, [(o.text("id") or DEFAULT_OPERATOR_ID, o.at("id")) for o in operators], "operators", "id")
     keys = [pair for operator in operators for pair in keys_of(operator)]
     _unique(findings, [pair for pair in keys if pair[0]], "API keys", "value", secret=True)
-    for kind in ("agents", "services", "missions", "passports"):
+    for kind in ("agents", "services", "missions", "passports", "skills"):
         _unique(findings, _named(root.each(kind), "id"), kind, "id")
     _unique(findings, _named(root.each("agents"), "name"), "agents", "name")
     _unique(findings, _named(root.each("passports"), "env"), "passports", "environment variable")
@@ -110,7 +111,7 @@ def _instead(word: str, known: Collection[str], kinds: str) -> str:
 
 
 def _operators_known(root: Place, names: _Names, findings: Findings) -> None:
-    for owned in (*root.each("agents"), *root.each("services")):
+    for owned in (*root.each("agents"), *root.each("services"), *root.each("skills")):
         _known(findings, owned.at("operator"), names.operators, "operator", "operators")
 
 
@@ -166,6 +167,15 @@ def _check_granted(root: Place, service: Place, holder: set[str], findings: Find
     if not any(granted_to(place, holder) for place in named):
         names = " or ".join(sorted(holder))
         findings.error(service, f"{service.value} has no grant for {names}; add one to the service, or leave it out")
+
+
+def _skills_known(root: Place, names: _Names, findings: Findings) -> None:
+    for skill in root.each("skills"):
+        owner = skill.text("operator") or names.operators[0]
+        place = skill.at("agent")
+        if _known(findings, place, names.agents, "agent", "agents") and names.owner[place.value] != owner:
+            sentence = f"{place.value} belongs to {names.owner[place.value]} and the skill to {owner}"
+            findings.error(place, f"{sentence}; let an agent of the same operator serve it")
 
 
 def _rules_known(root: Place, names: _Names, findings: Findings) -> None:

@@ -129,6 +129,12 @@ class Agent(Model):
         None, description="Whether STACK's LLM gateway adds its system prompt."
     )
     llm_redact_pii: Flag | None = Field(None, description="Whether STACK's LLM gateway redacts personal data.")
+    skill_access_mode: Literal["any", "own", "none"] | None = Field(
+        None, description="Skills the agent may invoke: any, own (the operator's own) or none."
+    )
+    allowed_skills: tuple[str, ...] | None = Field(
+        None, description="Ids of the only skills the agent may invoke; * stands for every skill."
+    )
 
 
 class Credential(Model):

@@ -88,17 +88,17 @@ def test_codes_said_to_be_ours_are_in_the_catalogue() -> None:
 def test_the_figures_are_those_of_the_code() -> None:
     from stack_emu.domain.agents import TIER_AGENTS
     from stack_emu.domain.detectors import BURST, DETECTORS
-    from stack_emu.domain.proxy_checks import TIER_CALLS
-    from stack_emu.domain.scan import TIER_SCANS
+    from stack_emu.domain.meters import LIMITS, PROXY_CALLS, SCANS
 
     text = " ".join(FIDELITY.split())
-    free, developer, studio = TIER_CALLS["free"], TIER_CALLS["developer"], TIER_CALLS["studio"]
+    calls = LIMITS[PROXY_CALLS]
+    free, developer, studio = calls["free"], calls["developer"], calls["studio"]
     assert f"{free:,} proxied calls a month on `free` and {studio:,} on `studio` are published" in text
     assert f"{developer:,} on `developer`" in text
     assert "({}, {}, {}) are invented".format(*TIER_AGENTS.values()) in text
     burst = DETECTORS[BURST].thresholds
     assert f"more than {burst['count']} retrievals in {burst['window_seconds']} seconds" in text
-    assert "({:,}, {:,}, {:,} scans a month)".format(*TIER_SCANS.values()) in text
+    assert "({:,}, {:,}, {:,} scans a month)".format(*LIMITS[SCANS].values()) in text
     assert f"{len(PROVIDERS)} well-known providers" in text
 
 

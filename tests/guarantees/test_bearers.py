@@ -58,8 +58,22 @@ OF_A_PASSPORT = {
     "intents.submit",
     "intents.list_pending",
     "intents.get",
+    "skills.browse",
+    "skills.get",
+    "skills.check_trust",
+    "skills.invoke",
+    "skills.get_invocation",
+    "skills.list_invocations",
+    "skills.list_pending_invocations",
+    "skills.claim_invocation",
+    "skills.complete_invocation",
+    "skills.fail_invocation",
+    "skills.list_requests",
+    "skills.get_request",
+    "skills.get_request_matches",
+    "skills.suggest_composition",
 }
-"""What a passport may do: proxy, read its own agent, mission and permissions, hand over data, ask for approval."""
+"""What a passport may do: proxy, read its own agent, mission and permissions, hand over data, ask for approval, use skills."""
 
 
 def expected(declared: Operation, who: str) -> str:

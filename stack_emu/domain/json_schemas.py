@@ -25,6 +25,8 @@ def schema_problem(schema: Mapping[str, Any]) -> str | None:
     remote = next(_remote_references(schema), None)
     if remote is not None:
         return f"$ref {remote} leads elsewhere; only references within the schema, such as #/$defs/item, are followed"
+    if not isinstance(schema.get("$schema", ""), str):
+        return "$schema: it names a draft, as text"
     try:
         validator_for(schema, default=Draft202012Validator).check_schema(dict(schema))
     except SchemaError as error:
@@ -32,6 +34,13 @@ def schema_problem(schema: Mapping[str, Any]) -> str | None:
         return f"{where}: {error.message}"
     except RecursionError:
         return "it is nested too deeply"
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+        LookupError,
+    ) as error:  # keywords of a form the library did not expect
+        return f"it cannot be read ({error})"
     return None
 
 
@@ -68,6 +77,8 @@ def mismatches(schema: Mapping[str, Any], value: Any) -> dict[str, str]:
         return {"$": f"the schema refers to {missing.ref}, which it does not have"}
     except RecursionError:
         return {"$": "the schema refers to itself without end"}
+    except (ValueError, TypeError, AttributeError, LookupError):  # keywords of a form the library did not expect
+        return {"$": "the schema has a part that cannot be followed"}
     found: dict[str, str] = {}
     for error in errors:
         found.setdefault(error.json_path, _sentence(error.validator, error.validator_value, error.message))

@@ -1,0 +1,71 @@
+"""The scripted model's answers for what runs inside STACK: steps of sealed skills.
+
+The rules are those of the Messages API, a scenario's ``model:`` section. Inside STACK the model has no tools, so only turns
+that say something can answer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stack_emu.domain.sealed_skills import ModelDeclined, ModelQuestion
+from stack_emu.model_script.conversation import read_conversation
+from stack_emu.model_script.matching import Facts, Unscripted
+from stack_emu.model_script.routing import Offer
+from stack_emu.model_script.script import plan_reply, render_part, template_variables
+from stack_emu.surfaces.messages_errors import ApiError
+from stack_emu.surfaces.wiring import credentials_in, scripted_by
+
+if TYPE_CHECKING:
+    from stack_emu.hosting import HostedWorld
+
+MAX_TOKENS = 4096
+
+
+def answer(hosted: HostedWorld, question: ModelQuestion) -> str:
+    """What the scripted model says; the exchange stands in the journal as one with the Messages API.
+
+    Raises:
+        ModelDeclined: when no rule answers; a strict run fails for it, as for any unscripted turn.
+    """
+    world = hosted.world
+    body = {
+        "model": question.model,
+        "max_tokens": MAX_TOKENS,
+        "system": question.system,
+        "messages": [{"role": "user", "content": question.user}],
+    }
+    entry = world.journal.add(
+        world.now_ms(),
+        "messages",
+        "POST",
+        f"/v1/messages ({question.where})",
+        operation="messages.create",
+        request={"model": question.model, "system": question.system, "user": question.user},
+    )
+    try:
+        said = _say(hosted, body, question)
+    except Unscripted as error:
+        entry.status, entry.problem, entry.hint = 400, "unscripted", world.redactor.text(str(error))
+        raise ModelDeclined(str(error)) from None
+    entry.status, entry.response = 200, world.redactor.value({"text": said})
+    found = credentials_in(world, f"{question.system}\n{question.user}\n{said}")
+    if found:
+        entry.problem = "leak"
+        entry.hint = f"The conversation with the model holds {', '.join(found)}; no credential may reach it."
+    return said
+
+
+def _say(hosted: HostedWorld, body: dict[str, object], question: ModelQuestion) -> str:
+    from stack_emu.scenario.templates import Templates
+
+    try:
+        rules = [*scripted_by(hosted.model_function, body), *hosted.model_rules]
+    except ApiError as error:
+        raise Unscripted(error.message) from None
+    facts = Facts(user=question.user, system=question.system, model=question.model)
+    conversation = read_conversation([{"role": "user", "content": question.user}], question.system)
+    turns = plan_reply(rules, facts, conversation, Offer())
+    variables = template_variables((), facts)
+    said = (render_part(Templates(), turn.turn.say or "", variables, turn.where) for turn in turns)
+    return "\n".join(str(part) for part in said)
