@@ -28,6 +28,11 @@ PASSPORT_CHECKED_OUT = FaultSpec(
     "FORBIDDEN", 403, "Passport {jti} was checked out at {checked_out_at}: its work is over, issue a new one"
 )
 TIER_LIMIT_EXCEEDED = FaultSpec("TIER_LIMIT_EXCEEDED", 403, "The {tier} tier allows {limit} {what}; {used} are used")
+INSUFFICIENT_CREDITS = FaultSpec(
+    "INSUFFICIENT_CREDITS",
+    402,
+    "This costs {needed_cents} cents and the wallet has {balance_cents}: top it up with POST /v1/billing/topup",
+)
 IDENTITY_REQUIREMENTS_NOT_MET = FaultSpec(
     "IDENTITY_REQUIREMENTS_NOT_MET", 403, "The passport does not meet the identity requirement of {service}: {missing}"
 )

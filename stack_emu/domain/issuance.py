@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from stack_emu.domain import faults
+from stack_emu.domain import faults, meters
 from stack_emu.domain.constraints import as_json
 from stack_emu.domain.state import Agent, Connection, JsonObject, Mission, Passport, ServiceScope
 from stack_emu.domain.tokens import ISSUER, PASSPORT_AUDIENCE, TokenError, signer
@@ -76,10 +76,10 @@ def whole_seconds(ms: int) -> int:
 
 
 def mint(ctx: Context, draft: Draft) -> Passport:
-    """Make a passport, keep it, and arm what happens when an enforced one falls silent.
+    """Make a passport, count and keep it, and arm what happens when an enforced one falls silent.
 
     Raises:
-        Fault: the mission-expired wording when the mission ends within this second.
+        Fault: TIER_LIMIT_EXCEEDED when the month has none left, MISSION_ENDED when the mission expires within this second.
     """
     issued = whole_seconds(ctx.now_ms)
     enforced = draft.accountability == "enforced"
@@ -88,6 +88,8 @@ def mint(ctx: Context, draft: Draft) -> Passport:
     expires = min(issued + ttl * 1000, *(whole_seconds(limit) for limit in _limits(draft)))
     if expires <= issued:
         raise Fault(faults.MISSION_EXPIRED, mission_id=draft.mission.id if draft.mission else "")
+    meters.check(ctx, meters.PASSPORTS)
+    meters.count(ctx, meters.PASSPORTS)
     kin = draft.parent or draft.refreshed_from
     previous = draft.refreshed_from
     passport = Passport(

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from stack_emu.domain import faults, proxy_checks, proxy_operations
+from stack_emu.domain import faults, meters, proxy_checks, proxy_operations
 from stack_emu.domain.authentication import ANY_BEARER
 from stack_emu.domain.issuance import presented
 from stack_emu.domain.proxy_checks import Access, Principal
@@ -145,7 +145,7 @@ def proxy_request(ctx: Context, command: ProxyRequest) -> ProxyEnvelope | Pendin
     fingerprint = _fingerprint(command)
     earlier = proxy_operations.previous(ctx, who, command.authority_request_id)
     if earlier is None:
-        proxy_checks.check_tier(ctx)
+        meters.check(ctx, meters.PROXY_CALLS)
         proxy_checks.check_caps(ctx, who.mission, command.service)
     found = proxy_checks.access(ctx, who, command.service)
     if isinstance(found, Refused):
@@ -155,7 +155,7 @@ def proxy_request(ctx: Context, command: ProxyRequest) -> ProxyEnvelope | Pendin
         recorded = proxy_operations.replay(ctx, earlier, fingerprint)
         if recorded is not None:
             return _replayed(ctx, recorded)
-        proxy_checks.check_tier(ctx)
+        meters.check(ctx, meters.PROXY_CALLS)
         proxy_checks.check_caps(ctx, who.mission, command.service)
     return _send(ctx, command, who, found, draft, fingerprint)
 
@@ -199,7 +199,13 @@ def _send(
     ctx: Context, command: ProxyRequest, who: Principal, found: Access, draft: Draft, fingerprint: str
 ) -> ProxyEnvelope | Pending[UpstreamReply]:
     operation_id = proxy_operations.reserve(
-        ctx, who, found, command.method, request_id=command.authority_request_id, fingerprint=fingerprint
+        ctx,
+        who,
+        found.connection.provider,
+        command.method,
+        connection_id=found.connection.id,
+        request_id=command.authority_request_id,
+        fingerprint=fingerprint,
     )
     upstreams: Any = ctx.world.settings.get("upstreams")
     owner = upstreams.host_owner(draft.target.host, draft.target.port) if upstreams is not None else None

@@ -23,18 +23,13 @@ from stack_emu.domain.state import (
     Agent,
     Connection,
     Mission,
-    Operator,
     Passport,
     ProxyOperation,
-    ProxyUsage,
     ServiceScope,
 )
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context, Refused
 from stack_emu.kernel.errors import Fault
-
-TIER_CALLS = {"free": 5_000, "developer": 50_000, "studio": 500_000}
-"""Proxied calls a month ([product] for free and studio; developer is invented). Other tiers have no limit."""
 
 
 @dataclass(frozen=True)
@@ -114,36 +109,6 @@ def _passport(ctx: Context, token: str | None) -> Passport | None:
         whose = f"agent {caller.agent_id}" if caller.agent_id is not None else "this account"
         raise Fault(faults.FORBIDDEN, reason=f"Passport {presented.id} is not one of {whose}; present its own")
     return presented
-
-
-def check_tier(ctx: Context) -> None:
-    """Check 2, the account: calls left in this month.
-
-    Raises:
-        Fault: TIER_LIMIT_EXCEEDED.
-    """
-    tier, limit = tier_limit(ctx)
-    used = calls_used(ctx)
-    if limit is not None and used >= limit:
-        raise Fault(faults.TIER_LIMIT_EXCEEDED, tier=tier, limit=limit, what="proxy calls a month", used=used)
-
-
-def tier_limit(ctx: Context) -> tuple[str, int | None]:
-    """The account's tier and how many proxied calls a month it has; None is no limit."""
-    operator = ctx.world.store.get(Operator, ctx.operator_id)
-    tier = operator.tier if operator is not None else "free"
-    return tier, TIER_CALLS.get(tier)
-
-
-def period_of(at_ms: int) -> str:
-    """The month calls are counted in, as ``YYYY-MM`` in UTC."""
-    return iso(at_ms)[:7]
-
-
-def calls_used(ctx: Context) -> int:
-    """Proxied calls of this month, those under way included."""
-    usage = ctx.world.store.get(ProxyUsage, f"{ctx.operator_id}/{period_of(ctx.now_ms)}")
-    return usage.used if usage is not None else 0
 
 
 def check_caps(ctx: Context, mission: Mission | None, service: str) -> None:

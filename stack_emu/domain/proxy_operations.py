@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from stack_emu.domain import faults
+from stack_emu.domain import faults, meters
 from stack_emu.domain.authentication import ACCOUNT, AGENT, ANY_BEARER, live_passport
 from stack_emu.domain.issuance import presented
-from stack_emu.domain.proxy_checks import Access, Principal, calls_used, period_of, tier_limit
-from stack_emu.domain.state import Mission, Passport, ProxyOperation, ProxyUsage
+from stack_emu.domain.proxy_checks import Principal
+from stack_emu.domain.state import Mission, Passport, ProxyOperation
 from stack_emu.kernel.acts import Act, RowDraft
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context
@@ -30,25 +30,35 @@ INTERRUPTED = "INTERRUPTED"
 
 
 def reserve(
-    ctx: Context, who: Principal, found: Access, method: str, *, request_id: str | None, fingerprint: str
+    ctx: Context,
+    who: Principal,
+    provider: str,
+    method: str,
+    *,
+    connection_id: str,
+    request_id: str | None,
+    fingerprint: str,
+    meter: str = meters.PROXY_CALLS,
 ) -> str:
     """Begin an operation: one call of the month and one action of the mission are set aside. Returns its id.
 
     Args:
         ctx: the call.
         who: for whom.
-        found: what is used.
+        provider: the service that is called.
         method: HTTP method of the proxied request.
+        connection_id: whose credential is used; empty when it is STACK's own.
         request_id: the client's authority request id.
         fingerprint: digest of what is asked, by which an unchanged retry is known.
+        meter: what the call counts as.
     """
     made = ProxyOperation(
         id=ctx.act.new_id("proxy_operation", "pxo_"),
         operator_id=ctx.operator_id,
         passport_id=who.passport.id if who.passport is not None else "",
         request_id=request_id,
-        provider=found.connection.provider,
-        connection_id=found.connection.id,
+        provider=provider,
+        connection_id=connection_id,
         method=method,
         created_at=ctx.stamp_ms,
         dispatched_at=ctx.stamp_ms,
@@ -58,6 +68,7 @@ def reserve(
         agent_id=who.agent.id if who.agent is not None else None,
         mission_id=who.mission.id if who.mission is not None else None,
         lane=ctx.lane,
+        meter=meter,
     )
     ctx.world.store.put(made)
     _count(ctx.world, made, 1)
@@ -117,9 +128,7 @@ def _open(world: World, operation_id: str) -> ProxyOperation:
 
 
 def _count(world: World, made: ProxyOperation, delta: int) -> None:
-    key = f"{made.operator_id}/{period_of(made.created_at)}"
-    usage = world.store.get(ProxyUsage, key) or ProxyUsage(key)
-    world.store.put(replace(usage, used=max(0, usage.used + delta)))
+    meters.add(world, made.operator_id, made.meter, made.created_at, delta)
 
 
 def _end_action(world: World, made: ProxyOperation, used: int) -> None:
@@ -182,9 +191,10 @@ def recover(world: World) -> int:
     """
     lost = sorted(world.store.find(ProxyOperation, delivery_state=DISPATCHING), key=lambda made: made.id)
     for made in lost:
-        row = RowDraft("credential.proxy", "vault", outcome="failure", error_code=INTERRUPTED)
+        action = "llm.call" if made.meter == meters.LLM_CALLS else "credential.proxy"
+        row = RowDraft(action, "vault", outcome="failure", error_code=INTERRUPTED)
         row.set(agent_id=made.agent_id, passport_jti=made.passport_id or None, mission=made.mission_id)
-        row.set(service=made.provider, connection=made.connection_id, subject=made.id)
+        row.set(service=made.provider, connection=made.connection_id or None, subject=made.id)
         row.error_message = "The emulator ended while this call was under way; its outcome is unknown"
         act = world.begin_act("proxy.recover", made.operator_id, made.lane, {"operation": made.id}, row)
         with world.transaction(act):
@@ -247,11 +257,16 @@ def get_proxy_operation(ctx: Context, command: GetProxyOperation) -> ProxyOperat
         for made in named
         if made.operator_id == ctx.operator_id
         and agent_id in (None, made.agent_id)
-        and (allowed is None or made.connection_id in allowed)
+        and (allowed is None or made.connection_id in allowed or _is_callers(ctx, made))
     ]
     if not mine:
         raise Fault(faults.NOT_FOUND, what="Proxy operation", id=command.operation_id)
     return _operation_reply(ctx, sorted(mine, key=lambda made: made.created_at)[-1], command)
+
+
+def _is_callers(ctx: Context, made: ProxyOperation) -> bool:
+    """Whether a call with STACK's own credential is one the calling agent made."""
+    return not made.connection_id and ctx.caller.agent_id is not None and made.agent_id == ctx.caller.agent_id
 
 
 def _reader(ctx: Context, token: str | None) -> str | None:
@@ -309,7 +324,12 @@ class ProxyUsageReply(Reply):
 )
 def proxy_usage(ctx: Context, command: Command) -> ProxyUsageReply:
     """Read how many proxied calls the account made this month and how many are left."""
-    tier, limit = tier_limit(ctx)
-    used = calls_used(ctx)
-    remaining = None if limit is None else max(0, limit - used)
-    return ProxyUsageReply(tier=tier, limit=limit, used=used, remaining=remaining, period=period_of(ctx.now_ms))
+    limit = meters.limit_of(ctx.world, ctx.operator_id, meters.PROXY_CALLS)
+    used = meters.used(ctx.world, ctx.operator_id, meters.PROXY_CALLS)
+    return ProxyUsageReply(
+        tier=meters.tier_of(ctx.world, ctx.operator_id),
+        limit=limit,
+        used=used,
+        remaining=None if limit is None else max(0, limit - used),
+        period=meters.period_of(ctx.now_ms),
+    )

@@ -334,7 +334,8 @@ class ProxyOperation:
 
     ``delivery_state`` is admitted, dispatching, response_received or outcome_unknown; ``accounting_state`` is reserved,
     committed or released. ``request_id`` is the client's authority request id, ``response`` the envelope it was answered
-    with, kept when there is such an id; ``passport_id`` is empty for a call an operator made without one.
+    with, kept when there is such an id; ``passport_id`` is empty for a call an operator made without one, ``connection_id``
+    for a call paid with STACK's own credential. ``meter`` is what it counts as.
     """
 
     TABLE: ClassVar[str] = "proxy_operations"
@@ -357,13 +358,4 @@ class ProxyOperation:
     mission_id: str | None = None
     lane: str = ""
     error_code: str | None = None
-
-
-@dataclass(frozen=True)
-class ProxyUsage:
-    """Proxied calls an account made in one month, those under way included. ``id`` is ``<operator id>/<YYYY-MM>``."""
-
-    TABLE: ClassVar[str] = "proxy_usage"
-    INDEXES: ClassVar[tuple[str, ...]] = ()
-    id: str
-    used: int = 0
+    meter: str = "proxy_calls"

@@ -88,10 +88,11 @@ def test_codes_said_to_be_ours_are_in_the_catalogue() -> None:
 def test_the_figures_are_those_of_the_code() -> None:
     from stack_emu.domain.agents import TIER_AGENTS
     from stack_emu.domain.credentials import BURST_COUNT, BURST_SECONDS
-    from stack_emu.domain.proxy_checks import TIER_CALLS
+    from stack_emu.domain.meters import LIMITS, PROXY_CALLS
 
     text = " ".join(FIDELITY.split())
-    free, developer, studio = TIER_CALLS["free"], TIER_CALLS["developer"], TIER_CALLS["studio"]
+    calls = LIMITS[PROXY_CALLS]
+    free, developer, studio = calls["free"], calls["developer"], calls["studio"]
     assert f"{free:,} proxied calls a month on `free` and {studio:,} on `studio` are published" in text
     assert f"{developer:,} on `developer`" in text
     assert "({}, {}, {}) are invented".format(*TIER_AGENTS.values()) in text

@@ -9,7 +9,8 @@ from typing import Any
 import getstack
 import pytest
 
-from stack_emu.domain.state import Agent, Connection, Mission, Passport, ProxyUsage, SecurityEvent
+from stack_emu.domain.meters import MeterMonth
+from stack_emu.domain.state import Agent, Connection, Mission, Passport, SecurityEvent
 from tests.families.proxy_world import (
     ECHO,
     OPERATOR,
@@ -132,7 +133,7 @@ def test_the_tiers_monthly_calls_run_out_and_come_back_with_the_month(serve: Cal
     served = serve(WORLD.replace("- id: op_emu\n", "- id: op_emu\n    tier: free\n") + "", clock="virtual")
     client = sdk(served.base_url, OPERATOR)
     period = client.proxy.usage()["period"]
-    served.call(lambda: served.world.store.put(ProxyUsage(f"op_emu/{period}", 4_999)))
+    served.call(lambda: served.world.store.put(MeterMonth(f"op_emu/proxy_calls/{period}", 4_999)))
     assert client.proxy.get("echo", ECHO).status == 200
     usage = client.proxy.usage()
     assert usage == {"tier": "free", "limit": 5000, "used": 5000, "remaining": 0, "period": period}
@@ -268,12 +269,12 @@ def test_the_first_check_that_fails_is_the_one_that_answers(serve: Callable[...,
         )
 
     change(served, Connection, "scon_slack", credential_expires_at=1)
-    served.call(lambda: served.world.store.put(ProxyUsage(f"op_emu/{period}", 5_000)))
+    served.call(lambda: served.world.store.put(MeterMonth(f"op_emu/proxy_calls/{period}", 5_000)))
     change(served, Passport, "pp_one", revoked_at=1, revoked_reason="drill", services=())
     assert attempt() == (401, "PASSPORT_REVOKED")
     change(served, Passport, "pp_one", revoked_at=None)
     assert attempt() == (403, "TIER_LIMIT_EXCEEDED")
-    served.call(lambda: served.world.store.put(ProxyUsage(f"op_emu/{period}", 0)))
+    served.call(lambda: served.world.store.put(MeterMonth(f"op_emu/proxy_calls/{period}", 0)))
     assert attempt() == (403, "FORBIDDEN")
     scopes = served.world.store.get(Passport, "pp_strict").services
     change(served, Passport, "pp_one", services=scopes)

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from stack_emu.domain.state import AgentTokenUse, Mission, ProxyOperation, ProxyUsage
+from stack_emu.domain.meters import MeterMonth
+from stack_emu.domain.state import AgentTokenUse, Mission, ProxyOperation
 from stack_emu.kernel.world import Timer, World
 from tests.guarantees.conftest import Ground
 from tests.guarantees.tour import STEPS, Step, Tour, agent_jwt, prepare, registry
@@ -77,7 +78,8 @@ def settled(world: World) -> list[str]:
         f"{mission.id} has {mission.reserved} reserved" for mission in world.store.all(Mission) if mission.reserved
     ]
     committed = sum(made.accounting_state == "committed" for made in operations)
-    used = sum(usage.used for usage in world.store.all(ProxyUsage))
+    calls = ("proxy_calls", "llm_calls")
+    used = sum(month.used for month in world.store.all(MeterMonth) if month.id.split("/")[1] in calls)
     return wrong + ([] if committed == used else [f"{used} calls are counted, {committed} were committed"])
 
 
