@@ -10,6 +10,7 @@ def registry() -> Registry:
     from stack_emu.domain import (
         agents,
         audit,
+        billing,
         checkpoints,
         connections,
         credentials,
@@ -18,6 +19,8 @@ def registry() -> Registry:
         governance,
         grants,
         jwks,
+        llm_gateway,
+        llm_usage,
         mission_records,
         mission_start,
         missions,
@@ -27,6 +30,7 @@ def registry() -> Registry:
         reviews,
         revocation,
         services,
+        usage,
     )
 
     return Registry(
@@ -48,6 +52,10 @@ def registry() -> Registry:
             revocation,
             proxy,
             proxy_operations,
+            llm_gateway,
+            llm_usage,
+            usage,
+            billing,
             audit,
             jwks,
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 from stack_emu.domain.agents import PROFILES
 from stack_emu.domain.authentication import key_digest
+from stack_emu.domain.opening import open_accounts
 from stack_emu.domain.state import (
     Agent,
     ApiKey,
@@ -52,6 +53,7 @@ def provision(world: World, scenario: Scenario) -> None:
     world.settings["propagation_ms"] = scenario.revocation.propagation
     world.settings["approvals"] = scenario.approvals
     _operators(world, scenario)
+    open_accounts(world, scenario)
     agents = {reference: agent for agent in _agents(world, scenario) for reference in (agent.id, agent.name)}
     _services(world, scenario, agents)
     missions = _missions(world, scenario, agents)

@@ -73,6 +73,8 @@ class ControlSurface:
             ("GET", "/_emu/upstreams/{name}/requests", _upstream_requests),
             ("PUT", "/_emu/upstreams/{name}/forward", _forward_upstream),
             ("POST", "/_emu/passports", self._mint_passport),
+            ("GET", "/_emu/checkout/{session_id}", _pay_checkout),
+            ("POST", "/_emu/checkout/{session_id}", _pay_checkout),
             ("GET", "/_emu/approvals", _approvals),
             ("POST", "/_emu/approvals/{approval_id}", _decide_approval),
             ("PUT", "/_emu/snapshots/{snapshot}", _take_snapshot),
@@ -319,6 +321,20 @@ def _decide_approval(hosted: HostedWorld, body: Mapping[str, Any], params: Mappi
         raise ControlError('decide must be "approve" or "reject".')
     governance.decide(hosted.world, params["approval_id"], decision == "approve")
     return {"approval_id": params["approval_id"], "decided": decision}
+
+
+def _pay_checkout(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    """What a checkout_url leads to: opening it pays."""
+    from stack_emu.domain import billing, wallet
+
+    paid = billing.pay(hosted.world, params["session_id"])
+    return {
+        "session_id": paid.id,
+        "status": "paid",
+        "amount_cents": paid.amount_cents,
+        "tier": paid.tier,
+        "balance_cents": wallet.balance(hosted.world, paid.operator_id),
+    }
 
 
 def _take_snapshot(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:

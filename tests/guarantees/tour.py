@@ -78,6 +78,7 @@ passports:
 upstreams:
   slack: {{hosts: [slack.com], pack: slack, seed: {{channels: [{{name: engineering}}]}}}}
   crm: {{hosts: [crm.test], routes: [{{when: {{path: /ping}}, reply: {{status: 200, json: {{ok: true}}}}}}]}}
+model: [{{when: {{user: hello to the tour}}, turns: [{{say: Hello}}]}}]
 approvals: [{{when: {{operation: agents.unblock}}, decide: approve}}]
 """
 
