@@ -48,8 +48,11 @@ OF_A_PASSPORT = {
     "passports.report",
     "proxy.request",
     "proxy.get_operation",
+    "llm.anthropic_messages",
+    "llm.openai_chat_completions",
+    "llm.openrouter_chat_completions",
 }
-"""What a passport may do: proxy, read its own agent, mission and permissions, and look after itself."""
+"""What a passport may do: proxy, ask models, read its own agent, mission and permissions, and look after itself."""
 
 
 def expected(declared: Operation, who: str) -> str:

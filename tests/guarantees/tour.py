@@ -78,8 +78,8 @@ passports:
 upstreams:
   slack: {{hosts: [slack.com], pack: slack, seed: {{channels: [{{name: engineering}}]}}}}
   crm: {{hosts: [crm.test], routes: [{{when: {{path: /ping}}, reply: {{status: 200, json: {{ok: true}}}}}}]}}
-model: [{{when: {{user: hello to the tour}}, turns: [{{say: Hello}}]}}]
 approvals: [{{when: {{operation: agents.unblock}}, decide: approve}}]
+model: [{{when: {{user: hello to the tour}}, turns: [{{say: Hello}}]}}]
 """
 
 AGENT_KEY = Ed25519PrivateKey.from_private_bytes(b"the key of agt_tour in the tests")
