@@ -12,11 +12,13 @@ import getstack
 import httpx
 import pytest
 
+from stack_emu.domain import meters
+from stack_emu.domain.proxy_operations import recover
 from stack_emu.domain.state import Connection, Mission
 from stack_emu.kernel.store import replace
 from tests.families.drivers import McpTools
 from tests.families.llm_world import GPT, OPERATOR, OTHER, WORLD, ask, events, seen, token
-from tests.families.passport_world import bearer, error, row
+from tests.families.passport_world import bearer, error, get, row
 
 Serve = Callable[..., Any]
 TOOL = {"name": "get_weather", "description": "Weather", "input_schema": {"type": "object"}}
@@ -354,3 +356,82 @@ def test_pages_of_usage_stand_still_while_calls_are_made(serve: Serve, sdk: Any)
     assert sdk(served.base_url, OTHER).llm.usage.list()["rows"] == []
     # pp_bot uses a connection this member may not see.
     assert sdk(served.base_url, "sk_live_emu_dev").llm.usage.list()["rows"] == []
+
+
+def test_a_recorded_reply_is_streamed_again(serve: Serve, sdk: Any) -> None:
+    served = serve(WORLD)
+    client, passport = sdk(served.base_url, OPERATOR), token(served)
+    create = client.llm.anthropic.messages.create
+    first = events(client, create(ask("hello"), passport=passport, stream=True, authority_request_id=REQUEST_ID))
+    again = events(client, create(ask("hello"), passport=passport, stream=True, authority_request_id=REQUEST_ID))
+    assert first == again
+    assert first[0]["type"] == "message_start"
+    assert len(seen(served)) == 1
+
+
+def test_an_answer_that_is_lost_is_of_unknown_outcome(serve: Serve, sdk: Any) -> None:
+    rule = "faults: [{on: {operation: messages.create}, inject: {drop: reply}}]\n"
+    served = serve(WORLD + rule)
+    client, passport = sdk(served.base_url, OPERATOR), token(served)
+    create = client.llm.anthropic.messages.create
+    lost = refused(lambda: create(ask("hello"), passport=passport, authority_request_id=REQUEST_ID))
+    assert (lost.status_code, lost.code) == (502, "UPSTREAM_UNREACHABLE")
+    assert client.usage.get()["consumption"]["llm_calls"]["used"] == 0
+    again = refused(lambda: create(ask("hello"), passport=passport, authority_request_id=REQUEST_ID))
+    assert (again.status_code, again.details["delivery_state"]) == (409, "outcome_unknown")
+
+
+def test_a_call_under_way_when_the_run_ends_is_settled(serve: Serve) -> None:
+    rule = "faults: [{on: {operation: messages.create}, inject: {delay: 300ms}}]\n"
+    served = serve(WORLD + rule)
+    header = {"X-Passport-Token": token(served)}
+    with pytest.raises(httpx.TimeoutException):
+        httpx.post(
+            f"{served.base_url}/v1/llm/anthropic/messages",
+            json=ask("hello"),
+            headers={**bearer(), **header},
+            timeout=0.05,
+        )
+    assert served.world.store.get(Mission, "ms_bot").reserved == 1
+    assert served.call(lambda: recover(served.world)) == 1
+    assert served.world.store.get(Mission, "ms_bot").reserved == 0
+    lost = row(served, "llm.call")
+    assert (lost.outcome, lost.error_code, lost.metadata["service"]) == ("failure", "INTERRUPTED", "anthropic")
+
+
+def test_a_fault_rule_can_give_the_providers_words(serve: Serve, sdk: Any) -> None:
+    rules = """
+faults:
+  - {on: {operation: chat.completions.create, nth: 1}, inject: {status: 400, json: {error: {code: context_length}}}}
+  - {on: {operation: chat.completions.create, nth: 2}, inject: {json: {choices: []}}}
+  - {on: {operation: llm.openai_chat_completions, nth: 3}, inject: {error: TIER_LIMIT_EXCEEDED}}
+"""
+    served = serve(WORLD + rules)
+    create = sdk(served.base_url, OPERATOR).llm.openai.chat.completions.create
+    failed = refused(lambda: create(ask("hello", GPT), passport=token(served)))
+    assert failed.details["body"] == {"error": {"code": "context_length"}}
+    assert create(ask("hello", GPT), passport=token(served)) == {"choices": []}
+    assert refused(lambda: create(ask("hello", GPT), passport=token(served))).code == "TIER_LIMIT_EXCEEDED"
+
+
+def test_the_limits_of_llm_calls_are_the_meters(serve: Serve, sdk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meters, "LIMITS", {**meters.LIMITS, meters.LLM_CALLS: {"free": 1}})
+    served = serve(WORLD)
+    create = sdk(served.base_url, OPERATOR).llm.anthropic.messages.create
+    create(ask("hello"), passport=token(served))
+    over = refused(lambda: create(ask("hello"), passport=token(served)))
+    assert (over.code, over.details["what"]) == ("TIER_LIMIT_EXCEEDED", "LLM calls a month")
+
+
+def test_a_client_that_leaves_a_stream_takes_nothing_back(serve: Serve) -> None:
+    served = serve(WORLD.replace("say: Hello}", f"say: {'Hello ' * 200_000}}}"))
+    with httpx.stream(
+        "POST",
+        f"{served.base_url}/v1/llm/anthropic/messages",
+        json=ask("hello", stream=True),
+        headers={**bearer(), "X-Passport-Token": token(served)},
+    ) as reply:
+        assert next(reply.iter_bytes())
+    assert row(served, "llm.call").outcome == "success"
+    assert served.world.store.get(Mission, "ms_bot").actions == 1
+    assert get(served, "/v1/llm/usage").json()["rows"][0]["streamed"] is True
