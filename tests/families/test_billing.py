@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +13,11 @@ import pytest
 from stack_emu.domain import meters, wallet
 from stack_emu.domain.agents import TIER_AGENTS
 from stack_emu.domain.state import Operator
+from stack_emu.emulator import Emulator
 from stack_emu.kernel.acts import RowDraft
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.store import replace
+from stack_emu.scenario.loader import loads
 from tests.families.drivers import McpTools
 from tests.families.llm_world import MEMBER, OPERATOR, OTHER, START_MS, WORLD, token
 from tests.families.passport_world import error, get, post, row
@@ -187,3 +190,17 @@ def test_the_same_as_tools(serve: Serve) -> None:
     assert tools("stack_get_llm_usage_summary")["total"]["calls"] == 0
     refusal, failed = tools.result("stack_change_tier", tier="free")
     assert (failed, refusal["error"]["code"]) == (True, "CONFLICT")
+
+
+def test_a_checkout_is_paid_where_the_client_reached_stack() -> None:
+    with Emulator(loads(WORLD)) as emulator:
+        gateway = emulator.gateway
+        context = ssl.create_default_context(cafile=gateway.ca_file)
+        with httpx.Client(proxy=gateway.url("default"), verify=context) as client:
+            headers = {"Authorization": f"Bearer {OPERATOR}"}
+            made = client.post(
+                "https://api.getstack.run/v1/billing/topup", json={"amount_cents": 1_000}, headers=headers
+            ).json()
+            assert made["checkout_url"].startswith("https://api.getstack.run/")
+            assert client.get(made["checkout_url"]).json()["balance_cents"] == 6_000
+            assert client.get("https://api.getstack.run/_emu/health").status_code == 404
