@@ -5,8 +5,14 @@ from __future__ import annotations
 from stack_emu.kernel.operations import Registry
 from stack_emu.scenario.findings import Vocabulary
 
-MODEL_OPERATIONS = ("messages.create", "messages.count_tokens", "models.list", "models.get")
-"""What faults can hit on the Messages API, which is not made of STACK's operations."""
+MODEL_OPERATIONS = (
+    "messages.create",
+    "messages.count_tokens",
+    "models.list",
+    "models.get",
+    "chat.completions.create",
+)
+"""What faults can hit at the model, on the Messages API and behind the LLM gateway: no operations of STACK's."""
 
 APPROVED_OPERATIONS = (
     "agents.unblock",

@@ -10,6 +10,7 @@ def registry() -> Registry:
     from stack_emu.domain import (
         agents,
         audit,
+        billing,
         checkpoints,
         connections,
         credentials,
@@ -22,6 +23,8 @@ def registry() -> Registry:
         grants,
         intents,
         jwks,
+        llm_gateway,
+        llm_usage,
         mission_records,
         mission_start,
         missions,
@@ -42,6 +45,7 @@ def registry() -> Registry:
         skill_requests,
         skill_serving,
         skills,
+        usage,
     )
 
     return Registry(
@@ -72,6 +76,10 @@ def registry() -> Registry:
             skill_invocations,
             skill_serving,
             skill_requests,
+            llm_gateway,
+            llm_usage,
+            usage,
+            billing,
             audit,
             operator_reviews,
             evidence_packs,

@@ -91,6 +91,10 @@ UPSTREAM_TIMEOUT = FaultSpec("UPSTREAM_TIMEOUT", 504, "{host} did not answer wit
 UPSTREAM_UNREACHABLE = FaultSpec("UPSTREAM_UNREACHABLE", 502, "{host} could not be reached: {reason}", "failure")
 RESPONSE_TOO_LARGE = FaultSpec("RESPONSE_TOO_LARGE", 502, "{host} answered with more than {limit} bytes", "failure")
 NOT_EMULATED = FaultSpec("NOT_EMULATED", 501, "{what} is not emulated. {hint}", "failure")
+LLM_PROVIDER_ERROR = FaultSpec(
+    "LLM_PROVIDER_ERROR", 502, "{provider} answered this call with HTTP {status}: {reason}", "failure"
+)
+LLM_UNSCRIPTED = FaultSpec("LLM_UNSCRIPTED", 501, "{reason}", "failure")
 MISSION_LIMIT_EXCEEDED = FaultSpec(
     "MISSION_LIMIT_EXCEEDED", 403, "Mission {mission_id} allows {limit} {what}; {used} are used"
 )

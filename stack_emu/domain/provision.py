@@ -8,6 +8,7 @@ from typing import Any
 from stack_emu.domain import forced_signals
 from stack_emu.domain.agents import PROFILES
 from stack_emu.domain.authentication import key_digest
+from stack_emu.domain.opening import open_accounts
 from stack_emu.domain.skill_seeds import provision_skills
 from stack_emu.domain.state import (
     Agent,
@@ -58,6 +59,7 @@ def provision(world: World, scenario: Scenario) -> None:
     if scenario.detectors:
         world.on_handled.append(forced_signals.watch)
     _operators(world, scenario)
+    open_accounts(world, scenario)
     agents = {reference: agent for agent in _agents(world, scenario) for reference in (agent.id, agent.name)}
     _services(world, scenario, agents)
     provision_skills(world, scenario, agents)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from stack_emu.domain import faults
+from stack_emu.kernel.acts import Act
 from stack_emu.kernel.dispatch import Context
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.store import replace
@@ -66,7 +67,7 @@ def debit(ctx: Context, operator_id: str, cents: int, type_: str, description: s
     has = balance(ctx.world, operator_id)
     if has < cents:
         raise Fault(faults.INSUFFICIENT_CREDITS, needed_cents=cents, balance_cents=has)
-    return _move(ctx, operator_id, -cents, type_, description)
+    return _move(ctx.world, ctx.act, operator_id, -cents, type_, description)
 
 
 def credit(ctx: Context, operator_id: str, cents: int, type_: str, description: str) -> WalletTransaction:
@@ -79,25 +80,30 @@ def credit(ctx: Context, operator_id: str, cents: int, type_: str, description: 
         type_: one of ``TYPES``.
         description: what for, shown to the account.
     """
-    return _move(ctx, operator_id, cents, type_, description)
+    return _move(ctx.world, ctx.act, operator_id, cents, type_, description)
 
 
-def _move(ctx: Context, operator_id: str, cents: int, type_: str, description: str) -> WalletTransaction:
+def deposit(world: World, act: Act, operator_id: str, cents: int, type_: str, description: str) -> WalletTransaction:
+    """As ``credit``, in an act that is no caller's."""
+    return _move(world, act, operator_id, cents, type_, description)
+
+
+def _move(world: World, act: Act, operator_id: str, cents: int, type_: str, description: str) -> WalletTransaction:
     if type_ not in TYPES:
         raise KeyError(f"there is no transaction type {type_}")
-    wallet = ctx.world.store.get(Wallet, operator_id) or Wallet(operator_id)
+    wallet = world.store.get(Wallet, operator_id) or Wallet(operator_id)
     moved = replace(wallet, balance_cents=wallet.balance_cents + cents)
-    ctx.world.store.put(moved)
+    world.store.put(moved)
     made = WalletTransaction(
-        id=ctx.act.new_id("wallet_transaction", "wtxn_"),
+        id=act.new_id("wallet_transaction", "wtxn_"),
         operator_id=operator_id,
         type=type_,
         amount_cents=cents,
         balance_after_cents=moved.balance_cents,
         description=description,
-        created_at=ctx.stamp_ms,
+        created_at=act.stamp_ms,
     )
-    return ctx.world.store.put(made)
+    return world.store.put(made)
 
 
 def transactions(world: World, operator_id: str) -> list[WalletTransaction]:

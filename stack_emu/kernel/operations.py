@@ -7,7 +7,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -50,6 +50,20 @@ class Command(BaseModel):
         return data
 
 
+class OpenCommand(Command):
+    """Base of inputs whose body is somebody else's, taken as it came; every field of it counts in the act key.
+
+    Fields a subclass declares for what does not belong to that body (headers) are named in ``BESIDE``.
+    """
+
+    BESIDE: ClassVar[frozenset[str]] = frozenset()
+    model_config = ConfigDict(extra="allow")
+
+    def verbatim(self) -> dict[str, Any]:
+        """The body as it came, in its order, without what stands beside it and without nulls at the top."""
+        return {name: value for name, value in self if name in self.model_fields_set and name not in self.BESIDE}
+
+
 class Reply(BaseModel):
     """Base of all outputs."""
 
@@ -87,6 +101,14 @@ class Download:
     body: bytes
     media: str
     filename: str | None = None
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A reply that is sent piece by piece: its media type and the pieces. Tools never ask for one."""
+
+    media: str
+    chunks: Iterable[bytes]
 
 
 @dataclass(frozen=True)

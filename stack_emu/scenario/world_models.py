@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from stack_emu.scenario.values import Duration, Flag, Identifier, Int, Json, Model, Offset
+from stack_emu.scenario.values import MAX_INTEGER, Duration, Flag, Identifier, Int, Json, Model, Offset
 
 DEFAULT_OPERATOR_ID = "op_emu"
 """The operator of a scenario that names none."""
@@ -24,6 +24,7 @@ KEY_PATTERN = r"^sk_live_[A-Za-z0-9_-]+$"
 MISSION_ID_PATTERN = r"^ms_[A-Za-z0-9_-]+$"
 ENV_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
+Count = Annotated[Int, Field(ge=0, le=MAX_INTEGER)]
 Tier = Literal["free", "developer", "studio", "enterprise", "partner"]
 KeyRole = Literal["operator", "readonly", "standard", "admin"]
 ConstraintOp = Literal["eq", "not_eq", "in", "not_in", "matches", "starts_with"]
@@ -67,6 +68,17 @@ class PartnerTerms(Model):
         return {} if value is True else value
 
 
+class Usage(Model):
+    """What an account has used of its month when the world starts, so that limits are near."""
+
+    passports: Count = Field(0, description="Passports issued.")
+    proxy_calls: Count = Field(0, description="Proxied calls.")
+    llm_calls: Count = Field(0, description="Calls of the LLM gateway.")
+    dropoffs: Count = Field(0, description="Drop-offs.")
+    skill_invocations: Count = Field(0, description="Skill invocations.")
+    scans: Count = Field(0, description="Scans.")
+
+
 class Operator(Model):
     """One STACK customer: it owns agents, services and an audit chain."""
 
@@ -80,6 +92,8 @@ class Operator(Model):
         None, description="true, or limits: the operator is a partner that may have tenants and connect customers."
     )
     tenant_of: str | None = Field(None, description="Id of the partner whose white-label tenant the operator is.")
+    wallet_cents: Count = Field(0, description="What the wallet holds when the world starts, in cents.")
+    usage: Usage = Field(Usage.model_construct(), description="What was used of the month before the world starts.")
     keys: Annotated[
         tuple[OperatorKey, ...],
         Field(

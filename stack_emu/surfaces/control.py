@@ -74,6 +74,8 @@ class ControlSurface:
             ("GET", "/_emu/upstreams/{name}/requests", _upstream_requests),
             ("PUT", "/_emu/upstreams/{name}/forward", _forward_upstream),
             ("POST", "/_emu/passports", self._mint_passport),
+            ("GET", "/_emu/checkout/{session_id}", _pay_checkout),
+            ("POST", "/_emu/checkout/{session_id}", _pay_checkout),
             ("GET", "/_emu/approvals", _approvals),
             ("POST", "/_emu/approvals/{approval_id}", _decide_approval),
             ("POST", "/_emu/signals", _raise_signal),
@@ -332,6 +334,20 @@ def _raise_signal(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[
 
     event = forced_signals.raise_on_demand(hosted.world, **signal_of(body))
     return security_events.as_json(event)
+
+
+def _pay_checkout(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    """What a checkout_url leads to: opening it pays."""
+    from stack_emu.domain import billing, wallet
+
+    paid = billing.pay(hosted.world, params["session_id"])
+    return {
+        "session_id": paid.id,
+        "status": "paid",
+        "amount_cents": paid.amount_cents,
+        "tier": paid.tier,
+        "balance_cents": wallet.balance(hosted.world, paid.operator_id),
+    }
 
 
 def _take_snapshot(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:

@@ -100,7 +100,8 @@ class HostGateway:
         if host == MODEL_HOST:
             return await self._server.answer(hosted, request, f"/anthropic{path}", origin)
         if host in OWN_HOSTS:
-            if path.startswith("/_emu"):
+            # A checkout is a page STACK's reply leads to, wherever the client reached STACK.
+            if path.startswith("/_emu") and not path.startswith("/_emu/checkout/"):
                 return web.json_response(_NO_CONTROL, status=404)
             return await self._server.answer(hosted, request, path, origin)
         url = f"{origin}{request.rel_url.raw_path_qs}"

@@ -50,6 +50,14 @@ class ToolEntry:
 
         return Draft202012Validator(self.definition["inputSchema"])
 
+    @property
+    def _hidden(self) -> tuple[str, ...]:
+        """Command fields that are no arguments, where unknown arguments are let through."""
+        tool = self.operation.tool
+        if tool is None or self.definition["inputSchema"]["additionalProperties"] is False:
+            return ()
+        return tool.hidden
+
     def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The command's raw input, when ``arguments`` hold to the schema. Explicit nulls count as absent.
 
@@ -60,6 +68,7 @@ class ToolEntry:
         problems: dict[str, str] = {}
         for error in self._validator.iter_errors(given):
             problems.update(self._problems(error, given))
+        problems.update((name, self._unknown_sentence(name)) for name in self._hidden if name in given)
         problems.update((name, "is too large a number") for name, value in given.items() if not _finite(value))
         if self._needs_confirmation and given.get("confirm") is not True:
             problems["confirm"] = f"must be true: {self.definition['name']} takes effect at once and cannot be undone"

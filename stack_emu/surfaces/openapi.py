@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from stack_emu.kernel.dispatch import Pending, Refused
-from stack_emu.kernel.operations import Download, Operation, Registry, Rest
+from stack_emu.kernel.operations import Download, OpenCommand, Operation, Registry, Rest, Stream
 from stack_emu.surfaces.mcp_schemas import plain, without_null
 
 PATH = "/openapi.json"
@@ -116,7 +116,7 @@ def _json_reply(declared: Any) -> Any:
 
 
 def _is_internal(item: Any) -> bool:
-    return item in (Refused, Download, Pending) or typing.get_origin(item) is Pending
+    return item in (Refused, Download, Stream, Pending) or typing.get_origin(item) is Pending
 
 
 def _alternatives(declared: Any) -> tuple[Any, ...]:
@@ -188,6 +188,8 @@ def _body(declared: Operation, rest: Rest, template: str) -> dict[str, Any] | No
     schema: dict[str, Any] = {"type": "object", "properties": {wire: schema for _, wire, schema, _ in fields}}
     if required:
         schema["required"] = required
+    if issubclass(declared.command, OpenCommand):
+        schema["additionalProperties"] = True
     return {"required": bool(required), "content": {"application/json": {"schema": schema}}}
 
 
@@ -199,6 +201,8 @@ def _success(declared: Operation, reply: Mapping[str, Any]) -> dict[str, Any]:
     described["content"] = {"application/json": {"schema": dict(reply)}}
     if Download in _alternatives(declared.reply):
         described["content"].update({"application/x-ndjson": {}, "text/csv": {}})
+    if Stream in _alternatives(declared.reply):
+        described["content"]["text/event-stream"] = {}
     return described
 
 

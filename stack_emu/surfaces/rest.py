@@ -17,7 +17,7 @@ from stack_emu.kernel import strict_json
 from stack_emu.kernel.dispatch import Call, dump, note_refusal, perform
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.faults import ConnectionDropped, Injected
-from stack_emu.kernel.operations import ANONYMOUS, Caller, Download, Operation, Registry
+from stack_emu.kernel.operations import ANONYMOUS, Caller, Download, OpenCommand, Operation, Registry, Stream
 from stack_emu.kernel.world import World
 from stack_emu.surfaces.lane import lane_of
 from stack_emu.surfaces.routing import operation_routes
@@ -27,6 +27,7 @@ CLIENT_GONE = (499, "CLIENT_GONE")
 
 DROPPED = "a fault rule broke the connection off"
 """How the journal explains an exchange without an answer."""
+
 
 _log = logging.getLogger("stack_emu")
 
@@ -45,7 +46,7 @@ class RestSurface:
         self.routes = operation_routes(registry)
         self._spawn = spawn
 
-    async def handle(self, world: World, request: web.BaseRequest, path: str, origin: str) -> web.Response:
+    async def handle(self, world: World, request: web.BaseRequest, path: str, origin: str) -> web.StreamResponse:
         """Answer one request.
 
         Args:
@@ -54,6 +55,7 @@ class RestSurface:
             path: raw path inside the world, starting with ``/``.
             origin: scheme and authority (and world prefix) the client used.
         """
+        response: web.StreamResponse
         ticket = world.lanes.ticket()
         found = self.routes.match(request.method, path)
         declared, params = found if found is not None else (None, {})
@@ -70,7 +72,10 @@ class RestSurface:
             entry.caller = call.caller.kind
             call.ticket = ticket
             reply = await perform(world, call, self._spawn)
-            response = _success(declared, reply)
+            if isinstance(reply, Stream):
+                response = await _stream(request, declared, reply)
+            else:
+                response = _success(declared, reply)
         except Fault as fault:
             entry.code = fault.code
             if fault.code == faults.NOT_EMULATED.code:
@@ -126,7 +131,9 @@ def _call(
     caller: Caller,
     origin: str,
 ) -> Call:
-    raw: dict[str, Any] = {**request.rel_url.query, **body, **params}
+    # What a client adds to the URL is no part of a body that is taken as it came.
+    query = {} if issubclass(declared.command, OpenCommand) else request.rel_url.query
+    raw: dict[str, Any] = {**query, **body, **params}
     for header, name in (declared.rest.headers if declared.rest is not None else {}).items():
         value = request.headers.get(header)
         if value is not None:
@@ -196,6 +203,21 @@ def _success(declared: Operation, reply: Any) -> web.Response:
     return json_response(dump(reply), status)
 
 
+async def _stream(request: web.BaseRequest, declared: Operation, reply: Stream) -> web.StreamResponse:
+    """Send a reply piece by piece."""
+    status = declared.rest.status if declared.rest is not None else 200
+    headers = {"Content-Type": reply.media, "Cache-Control": "no-cache"}
+    response = web.StreamResponse(status=status, headers=headers)
+    try:
+        await response.prepare(request)
+        for chunk in reply.chunks:
+            await response.write(chunk)
+        await response.write_eof()
+    except ConnectionResetError:  # the client has what it wanted; what was asked has taken effect all the same
+        pass
+    return response
+
+
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """A JSON response."""
     body = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
@@ -234,6 +256,8 @@ def abort(request: web.BaseRequest) -> web.Response:
 
 def unread_fields(declared: Operation, body: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of body fields that no handler looked at."""
+    if issubclass(declared.command, OpenCommand):
+        return ()
     known = set(declared.command.model_fields)
     known.update(info.alias for info in declared.command.model_fields.values() if info.alias)
     return tuple(sorted(name for name in body if name not in known))

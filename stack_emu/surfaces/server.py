@@ -178,13 +178,14 @@ class Server:
         from stack_emu.surfaces.control import ControlSurface
         from stack_emu.surfaces.mcp import McpSurface
         from stack_emu.surfaces.rest import RestSurface
-        from stack_emu.surfaces.wiring import messages_surface
+        from stack_emu.surfaces.wiring import give_model, messages_surface
 
         self._rest = RestSurface(hosting.registry, self.spawn_call)
         self._control = ControlSurface(self)
         # Loaded on its first request, or by preload(): a test process may be importing mcp itself right now.
         self._mcp = McpSurface(hosting.registry, self.spawn, hosts=self.allowed_hosts, spawn_call=self.spawn_call)
         self._messages = messages_surface(self)
+        give_model(self)
 
     async def _load_mcp_soon(self) -> None:
         """Import in the background, but not against the first requests: both would wait for the interpreter lock."""

@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from stack_emu.domain.authentication import authenticate, key_digest
+from stack_emu.domain.llm_model import SETTING
 from stack_emu.domain.state import Agent, ApiKey, Connection
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.world import World
 from stack_emu.scenario.models import ModelRule
+from stack_emu.surfaces.llm_model import GatewayModel
 from stack_emu.surfaces.messages import MessagesSurface
 from stack_emu.surfaces.messages_errors import invalid
 from stack_emu.upstreams.engine import UpstreamRequest
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 STACK_MCP = "https://mcp.getstack.run/mcp"
 
 
-def messages_surface(server: Server) -> MessagesSurface:
-    """The Messages API over the worlds of a server."""
+def script_of(server: Server) -> Callable[[World, Mapping[str, Any]], Sequence[ModelRule]]:
+    """Finds the script of a world for a request body: the scenario's `model`, and what a test added."""
 
     def script_for(world: World, body: Mapping[str, Any]) -> Sequence[ModelRule]:
         hosted = server.hosting.get(world.name)
@@ -33,13 +35,31 @@ def messages_surface(server: Server) -> MessagesSurface:
             return ()
         return [*scripted_by(hosted.model_function, body), *hosted.model_rules]
 
+    return script_for
+
+
+def give_model(server: Server) -> None:
+    """Let the LLM gateway of every world, those still to come included, be answered by its script."""
+    model = GatewayModel(script_of(server), credentials_in)
+
+    def give(hosted: HostedWorld) -> None:
+        hosted.world.settings[SETTING] = model
+
+    for hosted in server.hosting:
+        give(hosted)
+    server.hosting.on_create.append(give)
+
+
+def messages_surface(server: Server) -> MessagesSurface:
+    """The Messages API over the worlds of a server."""
+
     def resolve_mcp(world: World, url: str) -> str | None:
         if url.rstrip("/") == STACK_MCP:
             return f"{server.world_url(world.name)}/mcp"
         host = (urlsplit(url).hostname or "").lower()
         return url if host in ("127.0.0.1", "localhost", "::1") else None
 
-    return MessagesSurface(script_for, resolve_mcp, principal_agent, leaks=credentials_in)
+    return MessagesSurface(script_of(server), resolve_mcp, principal_agent, leaks=credentials_in)
 
 
 def scripted_by(function: Callable[..., Any] | None, body: Mapping[str, Any]) -> list[ModelRule]:

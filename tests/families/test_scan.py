@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from stack_emu.domain import governance, injection, scan_patterns, scan_spellings
-from stack_emu.domain.scan import ScanUsage
+from stack_emu.domain.meters import MeterMonth
 from tests.families.drivers import McpTools
 from tests.families.passport_world import MEMBER, OPERATOR, OTHER, READER, WORLD, bearer, error, issue, post, row
 
@@ -130,7 +130,7 @@ def test_scans_are_counted_and_run_out(stack: Any, served: Any, serve: Any, sdk:
     stack.scan.scan("Hello")
     assert (stack.scan.usage()["used"], stack.scan.usage()["remaining"]) == (1, 99_999)
     assert sdk(served.base_url, OTHER).scan.usage()["used"] == 0
-    served.call(lambda: served.world.store.put(ScanUsage("op_emu/2026-01", 100_000)))
+    served.call(lambda: served.world.store.put(MeterMonth("op_emu/scans/2026-01", 100_000)))
     with pytest.raises(getstack.ForbiddenError) as refused:
         stack.scan.scan("Hello")
     assert refused.value.code == "TIER_LIMIT_EXCEEDED"

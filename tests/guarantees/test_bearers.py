@@ -72,8 +72,11 @@ OF_A_PASSPORT = {
     "skills.get_request",
     "skills.get_request_matches",
     "skills.suggest_composition",
+    "llm.anthropic_messages",
+    "llm.openai_chat_completions",
+    "llm.openrouter_chat_completions",
 }
-"""What a passport may do: proxy, read its own agent, mission and permissions, hand over data, ask for approval, use skills."""
+"""What a passport may do: use services, models and skills, hand over data, ask for approval, and look after itself."""
 
 
 def expected(declared: Operation, who: str) -> str:

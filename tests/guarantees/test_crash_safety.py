@@ -13,6 +13,7 @@ import pytest
 
 from stack_emu.domain.meters import MeterMonth
 from stack_emu.domain.state import AgentTokenUse, Mission, ProxyOperation
+from stack_emu.kernel.dispatch import does_io
 from stack_emu.kernel.world import Timer, World
 from tests.guarantees.conftest import Ground
 from tests.guarantees.tour import STEPS, Step, Tour, agent_jwt, prepare, registry
@@ -100,7 +101,7 @@ def crash_at_every_write(ground: Ground, tour: Tour, step: Step, call: Callable[
             return k - 1
         after = ground.do(lambda: picture(world))
         where = f"{step.name}, after write {k}: {answer.status} {answer.body}"
-        if step.operation == PROXIED and len(after["audit"][1]) > len(before["audit"][1]):
+        if does_io(registry().operations[step.operation]) and len(after["audit"][1]) > len(before["audit"][1]):
             assert len(after["audit"][1]) == len(before["audit"][1]) + 1, where
             assert after["audit"][1][-1].rows[0].outcome == "failure", where
             assert ground.do(lambda: settled(world)) == [], where

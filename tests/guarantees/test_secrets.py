@@ -159,6 +159,7 @@ def control_replies(ground: Ground) -> dict[str, str]:
             continue
         for name in ("slack", "crm", "mirror") if "{name}" in path else ("",):
             url = path.replace("{name}", name).replace("{snapshot}", "picture").replace("{approval_id}", "gvr_unknown")
+            url = url.replace("{session_id}", "cs_unknown")
             answer = ask(base, method, url, b"{}" if method != "GET" else None, Content_Type=JSON)
             found[f"{method} {url}"] = answer.body.decode()
     return found

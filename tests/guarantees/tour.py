@@ -90,6 +90,7 @@ approvals:
   - {{when: {{operation: agents.unblock}}, decide: approve}}
   - {{when: {{operation: detector_config.reset}}, decide: approve}}
   - {{when: {{operation: pii_config.reset}}, decide: approve}}
+model: [{{when: {{user: hello to the tour}}, turns: [{{say: Hello}}]}}]
 """
 
 AGENT_KEY = Ed25519PrivateKey.from_private_bytes(b"the key of agt_tour in the tests")
