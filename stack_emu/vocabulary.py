@@ -8,7 +8,7 @@ from stack_emu.scenario.findings import Vocabulary
 MODEL_OPERATIONS = ("messages.create", "messages.count_tokens", "models.list", "models.get")
 """What faults can hit on the Messages API, which is not made of STACK's operations."""
 
-APPROVED_OPERATIONS = ("agents.unblock", "reviews.decide")
+APPROVED_OPERATIONS = ("agents.unblock", "fleets.revise", "reviews.decide")
 """Operations that wait for a human's approval, see ``domain.governance.gate``."""
 
 UNSERVED_SECTIONS = {

@@ -54,6 +54,11 @@ CARRIED = (
     "verified",
     "re_enrolled",
     "name",
+    "fleet",
+    "revision",
+    "enrollment",
+    "revoked_members",
+    "revoked_missions",
 )
 """Metadata that canonical lines carry under its own name; all other metadata is in the raw rows only."""
 

@@ -60,6 +60,21 @@ IDEMPOTENCY_CONFLICT = FaultSpec(
     409,
     "This Idempotency-Key was used for another {operation} before: repeat that request unchanged, or use a new key",
 )
+PRECONDITION_FAILED = FaultSpec(
+    "PRECONDITION_FAILED",
+    412,
+    "{what} is at revision {current_revision}, not {expected_revision}: read it again and send If-Match: "
+    "{current_revision}",
+)
+PRECONDITION_REQUIRED = FaultSpec(
+    "PRECONDITION_REQUIRED", 428, "{what} is changed with If-Match: its revision, which is {current_revision} now"
+)
+FLEET_REVOKED = FaultSpec(
+    "FLEET_REVOKED", 403, "Fleet policy {policy_id} was revoked at {revoked_at}; activate another one"
+)
+FLEET_LIMIT_EXCEEDED = FaultSpec(
+    "FLEET_LIMIT_EXCEEDED", 403, "Fleet policy {policy_id} allows {limit} {what}; {used} are used"
+)
 UPSTREAM_TIMEOUT = FaultSpec("UPSTREAM_TIMEOUT", 504, "{host} did not answer within {seconds} s", "failure")
 UPSTREAM_UNREACHABLE = FaultSpec("UPSTREAM_UNREACHABLE", 502, "{host} could not be reached: {reason}", "failure")
 RESPONSE_TOO_LARGE = FaultSpec("RESPONSE_TOO_LARGE", 502, "{host} answered with more than {limit} bytes", "failure")

@@ -151,6 +151,7 @@ class Caller:
         role: ``readonly``, ``standard``, ``admin`` or ``operator``.
         scopes: OAuth scopes, or None when not limited by scopes.
         allowed_connections: connection ids a member or agent is limited to, or None.
+        bound_to: id of the one thing the credential is good for, where it is good for one only.
     """
 
     kind: str
@@ -162,6 +163,7 @@ class Caller:
     role: str = "operator"
     scopes: frozenset[str] | None = None
     allowed_connections: frozenset[str] | None = None
+    bound_to: str | None = None
 
 
 ANONYMOUS = Caller("anonymous", "", "anonymous")

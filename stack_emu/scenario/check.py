@@ -67,6 +67,7 @@ def summary(scenario: Scenario) -> str:
         (len(scenario.services), "service"),
         (len(scenario.missions), "mission"),
         (len(scenario.passports), "passport"),
+        (len(scenario.fleets), "fleet"),
         (len(scenario.upstreams), "upstream"),
         (len(scenario.model), "script"),
         (len(scenario.approvals), "approval"),

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from stack_emu.scenario.fleet_models import FleetPolicy
 from stack_emu.scenario.model_rules import Call, ModelMatch, ModelRule, StopReason, Turn
 from stack_emu.scenario.run_models import (
     DEFAULT_START,
@@ -82,6 +83,7 @@ __all__ = [
     "FaultInjection",
     "FaultRule",
     "FaultTarget",
+    "FleetPolicy",
     "GatewaySettings",
     "Grant",
     "Instant",
@@ -137,6 +139,7 @@ class Scenario(Model):
     services: tuple[Service, ...] = Field((), description="Services that are already connected.")
     missions: tuple[Mission, ...] = Field((), description="Missions that are already open.")
     passports: tuple[Passport, ...] = Field((), description="Passports minted when the world starts.")
+    fleets: tuple[FleetPolicy, ...] = Field((), description="Fleet policies under which agents can enroll at once.")
     upstreams: dict[Identifier, Upstream] = Field(
         default_factory=dict, description="The fake services behind the proxy, by name."
     )
