@@ -121,10 +121,13 @@ def is_visible_policy(ctx: Context, policy: FleetPolicy) -> bool:
 
 
 def connection_ids(world: World, policy: FleetPolicy) -> list[str]:
-    """Ids of the connections a policy allows."""
-    named = {entry.reference for entry in access_of(policy.definition)}
-    found = world.store.find(Connection, operator_id=policy.operator_id)
-    return [one.id for one in found if one.id in named or one.provider in named]
+    """Ids of the connections a policy allows; what it names and is not connected any more stands for itself."""
+    found = list(world.store.find(Connection, operator_id=policy.operator_id))
+    ids: list[str] = []
+    for entry in access_of(policy.definition):
+        reference = entry.reference or ""
+        ids += [one.id for one in found if reference in (one.id, one.provider)] or [reference]
+    return ids
 
 
 def members_of(world: World, policy_id: str) -> list[FleetMember]:

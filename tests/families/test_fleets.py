@@ -146,9 +146,7 @@ WIDER = [
 @pytest.mark.parametrize("change", WIDER)
 def test_a_wider_revision_waits_for_a_human(stack: Any, served: Any, change: dict[str, Any]) -> None:
     definition = {**stack.fleets.get(POLICY)["definition"], **change}
-    status, code, refused = refusal(
-        stack.fleets.revise, POLICY, definition, expected_revision=1, idempotency_key="r-1"
-    )
+    status, code, refused = refusal(stack.fleets.revise, POLICY, definition, expected_revision=1, idempotency_key="r-1")
     assert (status, code) == (403, "GOVERNANCE_APPROVAL_REQUIRED")
     assert stack.fleets.get(POLICY)["revision"] == 1
     approval = refused.details["approval_id"]
