@@ -67,7 +67,7 @@ class SessionReply(Reply):
     auth=_OPERATOR,
     audit=Audit("fleet.session"),
     source="sdk 4.0.0 fleets.session (what is sent); what a session is good for and its shape are not published",
-    grade="invented",
+    grade="sdk-implied",
 )
 def open_session(ctx: Context, command: OpenSession) -> SessionReply:
     """Make a credential with which workloads enroll themselves, and which is good for nothing else, for an hour.

@@ -13,7 +13,7 @@ from stack_emu.domain.fleet_definitions import access_of
 from stack_emu.domain.fleet_records import ACTIVE, REVOKED, FleetMember, FleetPolicy
 from stack_emu.domain.missions import end_with_fleet, status_of
 from stack_emu.domain.revocation import revoke, standing
-from stack_emu.domain.state import Agent, Connection, Mission
+from stack_emu.domain.state import Agent, Connection, JsonObject, Mission
 from stack_emu.kernel.acts import Act, RowDraft
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context
@@ -117,17 +117,25 @@ def is_visible_policy(ctx: Context, policy: FleetPolicy) -> bool:
     if caller.bound_to not in (None, policy.id):
         return False
     allowed = caller.allowed_connections
-    return allowed is None or all(one in allowed for one in connection_ids(ctx.world, policy))
+    named = connection_ids(ctx.world, policy.operator_id, policy.definition)
+    return allowed is None or all(one in allowed for one in named)
 
 
-def connection_ids(world: World, policy: FleetPolicy) -> list[str]:
-    """Ids of the connections a policy allows; what it names and is not connected any more stands for itself."""
-    found = list(world.store.find(Connection, operator_id=policy.operator_id))
+def connection_ids(world: World, operator_id: str, definition: JsonObject) -> list[str]:
+    """Ids of the connections a definition allows; what it names and is not connected any more stands for itself."""
+    found = list(world.store.find(Connection, operator_id=operator_id))
     ids: list[str] = []
-    for entry in access_of(policy.definition):
+    for entry in access_of(definition):
         reference = entry.reference or ""
         ids += [one.id for one in found if reference in (one.id, one.provider)] or [reference]
     return ids
+
+
+def named_twice(world: World, operator_id: str, definition: JsonObject) -> str | None:
+    """What is wrong with a definition that allows one connection in two entries; None when none does."""
+    ids = connection_ids(world, operator_id, definition)
+    twice = [one for one in ids if ids.count(one) > 1]
+    return f"{twice[0]} is named twice; give each connection one entry" if twice else None
 
 
 def members_of(world: World, policy_id: str) -> list[FleetMember]:

@@ -20,6 +20,7 @@ from stack_emu.domain.fleet_members import (
     active_missions,
     expel,
     is_visible_policy,
+    named_twice,
     require_open_policy,
     require_policy,
 )
@@ -196,6 +197,9 @@ def _check(ctx: Context, definition: JsonObject) -> None:
     for entry in access_of(definition):
         require_named(ctx, entry.reference or "")
         accepted(entry.constraints)
+    problem = named_twice(ctx.world, ctx.operator_id, definition)
+    if problem is not None:
+        raise Fault(faults.INVALID_REQUEST, problem=f"access: {problem}", details={"fields": {"access": problem}})
 
 
 @operation(

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from stack_emu.domain.constraints import accepted
 from stack_emu.domain.fleet_definitions import FleetDefinition, access_of
+from stack_emu.domain.fleet_members import named_twice
 from stack_emu.domain.fleet_records import FleetPolicy
 from stack_emu.domain.fleets import first_revision
 from stack_emu.domain.state import Connection
@@ -48,4 +49,5 @@ def _problem(world: World, definition: dict[str, object], operator_id: str) -> s
             accepted(entry.constraints)
         except Fault as fault:
             return fault.message
-    return None
+    twice = named_twice(world, operator_id, definition)
+    return None if twice is None else f"access: {twice}"

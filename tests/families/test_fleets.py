@@ -9,6 +9,9 @@ import httpx
 import pytest
 
 from stack_emu.domain import governance
+from stack_emu.domain.provision import ProvisionError
+from stack_emu.hosting import Hosting
+from stack_emu.scenario.loader import inspect_text, loads
 from tests.families.drivers import McpTools
 from tests.families.fleet_world import MEMBER, OPERATOR, OTHER, POLICY, READER, REQUEST, WORLD, Enrollee, member_of
 from tests.families.passport_world import bearer, error, get, post, row
@@ -76,6 +79,7 @@ def test_an_idempotency_key_activates_one_policy(stack: Any) -> None:
         ({"name": ""}, "name"),
         ({"access": [{"scopes": ["repo"]}]}, "access"),
         ({"access": [{"connection_id": "scon_github", "scopes": "repo"}]}, "access"),
+        ({"access": [{"connection_id": "scon_github"}, {"service": "github"}]}, "access"),
         ({"operations": [{"producer": 7}]}, "operations"),
         ({"limits": {"max_actions": 0}}, "limits"),
         ({"limits": {"max_members": "many"}}, "limits"),
@@ -98,6 +102,35 @@ def test_a_policy_allows_connections_of_the_account_only(stack: Any, served: Any
     assert error(post(served, "/v1/fleets", definition, MEMBER, **{"Idempotency-Key": "a"})) == (403, "FORBIDDEN")
     assert error(post(served, "/v1/fleets", definition, OTHER, **{"Idempotency-Key": "a"})) == (404, "NOT_FOUND")
     assert error(post(served, "/v1/fleets", definition, READER, **{"Idempotency-Key": "a"})) == (403, "FORBIDDEN")
+
+
+@pytest.mark.parametrize(
+    ("definition", "said"),
+    [
+        ("{access: []}", "name"),
+        ("{name: P, access: [{connection_id: scon_foreign}]}", "no service of op_emu"),
+        ("{name: P, access: [{connection_id: scon_mine}, {service: mine}]}", "named twice"),
+        ("{name: P, limits: {max_actions: -1}}", "max_actions"),
+    ],
+)
+def test_a_scenarios_policy_is_one_that_could_be_activated(serve: Any, definition: str, said: str) -> None:
+    scenario = f"""
+stack_emu: 1
+operators: [{{id: op_emu}}, {{id: op_other, keys: [{{key: {OTHER}}}]}}]
+services:
+  - {{id: scon_mine, provider: mine}}
+  - {{id: scon_foreign, provider: theirs, operator: op_other}}
+fleets: [{{id: flp_one, definition: {definition}}}]
+"""
+    with pytest.raises(ProvisionError, match=said):
+        Hosting().create("default", loads(scenario))
+
+
+def test_a_scenario_names_connections_and_operators_there_are() -> None:
+    text = "stack_emu: 1\nfleets: [{id: flp_one, operator: op_no, definition: {name: P, access: [{service: no}]}}]\n"
+    problems = [str(problem) for problem in inspect_text(text, "fleets.yaml").problems]
+    assert any("op_no" in problem for problem in problems)
+    assert any("there is no service no" in problem for problem in problems)
 
 
 # --- revising --------------------------------------------------------------------------------------------------------
