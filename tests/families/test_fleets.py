@@ -299,8 +299,8 @@ def test_a_revoked_policy_takes_every_member_out_and_lets_nobody_in(sdk: Any, st
 
 def test_policies_are_tools(served: Any) -> None:
     tools = McpTools(served.base_url, OPERATOR)
-    made = tools("stack_activate_fleet", name="By tool", own={"a": 1}, idempotency_key="t-1")
-    assert made["definition"] == {"name": "By tool", "own": {"a": 1}}
+    made = tools("stack_activate_fleet", name="By tool", limits={"own": 1}, idempotency_key="t-1")
+    assert made["definition"] == {"name": "By tool", "limits": {"own": 1}}
     assert [one["id"] for one in tools("stack_list_fleets")] == [made["id"], "flp_github", POLICY]
     revised = tools(
         "stack_revise_fleet", policy_id=made["id"], name="Again", expected_revision=1, idempotency_key="t-2"

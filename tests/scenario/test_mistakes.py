@@ -213,7 +213,7 @@ faults:
     assert [str(problem) for problem in inspect_text(text, "S", vocabulary()).problems] == [
         (
             "S:3:32: warning: approvals[0].when.operation: proxy.request asks nobody for approval; "
-            "agents.unblock and reviews.decide do"
+            "agents.unblock and fleets.revise and reviews.decide do"
         ),
         "S:3:83: approvals[1].when.operation: there is no operation agents.unblok; did you mean agents.unblock?",
         (
