@@ -169,7 +169,7 @@ class EnrollInFleet(PolicyById):
     """Who enrolls, and the proof that it holds its key."""
 
     name: AgentName = Field(description="Unique name of the agent: lower-case letters, digits and hyphens")
-    idempotency_key: str = Field(
+    idempotency_key: Annotated[str, VOLATILE] = Field(
         min_length=1, max_length=255, description="The same key with the same public key is the same agent"
     )
     public_key: Annotated[PublicKey, VOLATILE] = Field(description="The agent's public key as a JWK")

@@ -31,13 +31,13 @@ from stack_emu.kernel.canonical import digest
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context, Refused
 from stack_emu.kernel.errors import Fault
-from stack_emu.kernel.operations import Audit, Auth, Command, Reply, Rest, Tool, operation
+from stack_emu.kernel.operations import VOLATILE, Audit, Auth, Command, Reply, Rest, Tool, operation
 from stack_emu.kernel.store import replace
 from stack_emu.kernel.world import World
 
 _KEY = "Key of the caller's own: repeated with it, the call has its effect once"
 _APPROVAL = "Approval id (gvr_…) a refused call was answered with"
-Key = Annotated[str, Field(min_length=1, max_length=255)]
+Key = Annotated[str, Field(min_length=1, max_length=255), VOLATILE]
 
 
 def _plain_revision(value: Any) -> Any:

@@ -54,7 +54,11 @@ fleets:
   - {{id: flp_other, operator: op_other, definition: {{name: Elsewhere}}}}
 upstreams:
   slack: {{pack: slack, seed: {{channels: [{{name: support, id: C123}}, {{name: other, id: OTHER}}]}}}}
-  hub: {{hosts: [api.github.com], routes: [{{when: {{path: /user}}, reply: {{json: {{login: octo}}}}}}]}}
+  hub:
+    hosts: [api.github.com]
+    routes:
+      - {{when: {{path: /user}}, reply: {{json: {{login: octo}}}}}}
+      - {{when: {{path: /slow}}, reply: {{delay: 1500ms, json: {{ok: true}}}}}}
 """
 WORLD = "stack_emu: 1\nseed: 5\nclock: {mode: virtual, start: 2026-01-01T00:00:00Z}\n" + BODY
 REQUEST: dict[str, Any] = {

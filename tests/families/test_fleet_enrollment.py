@@ -8,6 +8,7 @@ from typing import Any
 
 import getstack
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from stack_emu.domain import fleet_enrollment
 from stack_emu.domain.canonical_audit import canonical_log
@@ -19,7 +20,6 @@ from tests.families.fleet_world import (
     OTHER,
     POLICY,
     READER,
-    REQUEST,
     WORLD,
     Enrollee,
     member_of,
@@ -147,6 +147,25 @@ def test_a_deleted_member_is_gone_and_its_key_free_for_another(stack: Any) -> No
     assert again["agent_id"] != agent_id
 
 
+def test_a_tier_limits_members_as_it_limits_agents(sdk: Any, serve: Any, home: Any) -> None:
+    served = serve(WORLD.replace("- id: op_emu", "- id: op_emu\n    tier: free"))
+    client = sdk(served.base_url, OPERATOR)
+    for number in range(4):
+        Enrollee(client, f"worker-{number}").enroll()
+    assert refusal(Enrollee(client, "one-more").enroll)[:2] == (403, "TIER_LIMIT_EXCEEDED")
+
+
+def test_ids_do_not_depend_on_what_the_client_makes_up(sdk: Any, serve: Any, home: Any) -> None:
+    made = []
+    for salt in ("a", "b"):
+        client = sdk(serve(WORLD).base_url, OPERATOR)
+        policy = client.fleets.activate({"name": "P"}, idempotency_key=f"activate-{salt}")["id"]
+        worker = Enrollee(client, policy=policy)
+        worker.key = Ed25519PrivateKey.from_private_bytes(salt.encode() * 32)
+        made.append((policy, worker.enroll(idempotency_key=f"enroll-{salt}")["agent_id"]))
+    assert made[0] == made[1]
+
+
 def test_a_policy_may_close_one_way_in(stack: Any) -> None:
     made = stack.fleets.activate({"name": "P", "enrollment": {"modes": ["workload"]}}, idempotency_key="p")["id"]
     status, code, refused = refusal(Enrollee(stack, policy=made).enroll)
@@ -269,4 +288,3 @@ def test_more_workloads_than_a_fleet_takes_are_refused_whoever_comes_first(serve
     operator = getstack.Stack(OPERATOR, base_url=served.base_url)
     assert refusal(Enrollee(operator, "one-more").enroll_workload)[1] == "FLEET_LIMIT_EXCEEDED"
     operator.close()
-    assert REQUEST["fleet_policy_id"] == POLICY

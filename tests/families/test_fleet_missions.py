@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from typing import Any
 
 import getstack
 import pytest
 
-from stack_emu.domain.state import Mission
-from stack_emu.kernel.store import replace
+from stack_emu.domain.canonical_audit import canonical_log
 from tests.families.drivers import McpTools
 from tests.families.fleet_world import BODY, OPERATOR, OTHER, POLICY, POST_MESSAGE, REQUEST, WORLD, member_of
 from tests.families.passport_world import claims, error, get, post, row
@@ -210,20 +212,30 @@ def test_the_missions_of_a_fleet_share_its_limits(sdk: Any, stack: Any, served: 
     assert row(served, "credential.proxy").error_code == "FLEET_LIMIT_EXCEEDED"
 
 
-def test_a_fleet_does_so_much_at_once(sdk: Any, served: Any) -> None:
+def test_a_fleet_does_so_much_at_once(sdk: Any, stack: Any, served: Any) -> None:
+    """Two calls of two members hang at the upstream; the third member's is refused until one of them has ended."""
     workers = [member_of(sdk, served, f"worker-{name}")[1] for name in ("one", "two", "three")]
-    missions = [worker.missions.start(REQUEST) for worker in workers]
+    asked = {**REQUEST, "requested_access": [{"connection_id": "scon_github"}]}
+    tokens = [worker.missions.start(asked)["passport"]["token"] for worker in workers]
 
-    def under_way(mission_id: str, count: int) -> None:
-        store = served.world.store
-        served.call(lambda: store.put(replace(store.get(Mission, mission_id), reserved=count)))
+    def call(token: str, path: str) -> Any:
+        payload = {"service": "github", "url": f"https://api.github.com{path}", "passport_token": token}
+        return post(served, "/v1/proxy", payload)
 
-    for started in missions[:2]:
-        under_way(started["mission_id"], 1)
-    refused = refusal(say, workers[2], missions[2])[2]
-    assert (refused.code, refused.details["what"]) == ("FLEET_LIMIT_EXCEEDED", "actions at once")
-    under_way(missions[0]["mission_id"], 0)
-    assert say(workers[2], missions[2]).status == 200
+    hanging = [threading.Thread(target=call, args=(token, "/slow")) for token in tokens[:2]]
+    for thread in hanging:
+        thread.start()
+    deadline = time.monotonic() + 10
+    while stack.fleets.get(POLICY)["usage"]["actions_under_way"] < 2:
+        assert time.monotonic() < deadline
+    refused = call(tokens[2], "/user")
+    assert error(refused) == (403, "FLEET_LIMIT_EXCEEDED")
+    assert refused.json()["error"]["details"]["what"] == "actions at once"
+    for thread in hanging:
+        thread.join(20)
+    assert call(tokens[2], "/user").json()["body"] == {"login": "octo"}
+    usage = stack.fleets.get(POLICY)["usage"]
+    assert (usage["actions"], usage["actions_under_way"]) == (3, 0)
 
 
 def test_a_fleet_may_limit_its_missions_at_once(sdk: Any, stack: Any, served: Any) -> None:
@@ -274,3 +286,32 @@ def test_the_operator_form_is_as_it_was(stack: Any) -> None:
     assert stack.missions.get(started["mission_id"])["fleet"] is None
     with pytest.raises(getstack.NotFoundError):
         stack.missions.start(agent_id="agt_none", mission={"intent_summary": "x"})
+
+
+def work(base_url: str, number: int) -> None:
+    """What a member does from its enrollment to the end of its mission, over connections of its own."""
+    operator = getstack.Stack(OPERATOR, base_url=base_url)
+    made = operator.fleets.enroll_workload_local("flp_github", name=f"worker-{number}", idempotency_key=f"k{number}")
+    operator.close()
+    agent = getstack.Stack(agent_id=made["agent_id"], base_url=base_url)
+    request = {"fleet_policy_id": "flp_github", "idempotency_key": "job", "intent_summary": f"Review {number}"}
+    started = agent.missions.start(request)
+    token = started["passport"]["token"]
+    reply = agent.proxy.request("github", "https://api.github.com/user", "GET", passport_token=token)
+    assert reply.body == {"login": "octo"}
+    renewed = agent.missions.renew(started["mission_id"])
+    agent.proxy.request("github", "https://api.github.com/user", "GET", passport_token=renewed["passport"]["token"])
+    agent.missions.complete(started["mission_id"], output={"done": True})
+    agent.close()
+
+
+def test_members_at_once_leave_the_log_of_members_in_turn(serve: Any, home: Any) -> None:
+    logs = []
+    for at_once in (8, 1):
+        served = serve(WORLD)
+        with ThreadPoolExecutor(at_once) as pool:
+            for future in [pool.submit(work, served.base_url, number) for number in range(8)]:
+                future.result(60)
+        logs.append(served.call(lambda served=served: canonical_log(served.world)))
+    assert logs[0] == logs[1]
+    assert logs[0].count(b'"action":"credential.proxy"') == 16
