@@ -53,6 +53,7 @@ def test_an_activated_policy_is_kept_as_it_was_given_and_listed(stack: Any, serv
     assert [one["revision"] for one in read["revisions"]] == [1]
     assert read["usage"] == {"members": 0, "active_missions": 0, "actions": 0, "actions_under_way": 0}
     assert [one["id"] for one in stack.fleets.list()] == [made["id"], "flp_github", POLICY]
+    assert all(entry.unread == () for entry in served.world.journal.entries(surface="rest"))
     found = row(served, "fleet.activate")
     assert (found.outcome, found.metadata["fleet"], found.metadata["name"]) == ("success", made["id"], "Support")
 
