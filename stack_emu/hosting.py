@@ -11,6 +11,7 @@ from stack_emu.domain import faults
 from stack_emu.domain.audit_hash import row_hash
 from stack_emu.domain.audit_rows import complete_row, names_of_agent, owns_agent
 from stack_emu.domain.families import registry
+from stack_emu.domain.partners import limit_to_grant
 from stack_emu.domain.provision import provision
 from stack_emu.domain.state import Connection
 from stack_emu.kernel.clock import Clock, RealClock, VirtualClock
@@ -116,6 +117,7 @@ class Hosting:
         )
         world.timer_handlers.update(self.registry.timers)
         world.complete_row = partial(complete_row, world)
+        world.limit = partial(limit_to_grant, world)
         world.owns = partial(owns_agent, world)
         world.names_of = partial(names_of_agent, world)
         world.settings["fault_catalogue"] = faults.by_code()

@@ -175,6 +175,7 @@ def register_agent(ctx: Context, command: RegisterAgent) -> AgentReply:
         llm_redact_pii=command.llm_redact_pii,
         created_at=ctx.stamp_ms,
         updated_at=ctx.stamp_ms,
+        made_by=ctx.caller.grant_id,
     )
     ctx.world.store.put(agent)
     ctx.row.set(agent_id=agent.id, name=agent.name)
@@ -243,8 +244,12 @@ def get_agent(ctx: Context, command: AgentById) -> AgentReply:
 )
 def list_agents(ctx: Context, command: Command) -> list[AgentReply]:
     """List the account's agents, oldest first. An agent's own credential sees only that agent."""
-    own = ctx.caller.agent_id
-    return [agent_reply(agent) for agent in agents_of(ctx.world, ctx.operator_id) if own in (None, agent.id)]
+    own, grant = ctx.caller.agent_id, ctx.caller.grant_id
+    return [
+        agent_reply(agent)
+        for agent in agents_of(ctx.world, ctx.operator_id)
+        if own in (None, agent.id) and grant in (None, agent.made_by)
+    ]
 
 
 class UpdateAgent(Command):

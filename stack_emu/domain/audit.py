@@ -18,6 +18,7 @@ from pydantic import AfterValidator, Field
 from stack_emu.domain import faults
 from stack_emu.domain.audit_hash import row_hash
 from stack_emu.domain.authentication import ACCOUNT
+from stack_emu.domain.partners import made_with_grant
 from stack_emu.kernel.audit import GENESIS, Row, verify_chain
 from stack_emu.kernel.clock import iso, parse_iso
 from stack_emu.kernel.dispatch import Context
@@ -143,8 +144,13 @@ def entry_of(row: Row) -> AuditEntry:
 
 
 def visible(ctx: Context) -> Callable[[Row], bool]:
-    """Which rows a caller may see: a member limited to connections sees no row about another one."""
-    allowed = ctx.caller.allowed_connections
+    """Which rows a caller may see: a member limited to connections sees no row about another one.
+
+    A grant's token sees the rows of the agents that were made with it.
+    """
+    caller, allowed = ctx.caller, ctx.caller.allowed_connections
+    if caller.grant_id is not None:
+        return lambda row: made_with_grant(ctx.world, caller, row.agent_id)
     if allowed is None:
         return lambda row: True
     return lambda row: row.metadata.get("connection") is None or row.metadata["connection"] in allowed

@@ -11,7 +11,7 @@ from typing import Any
 
 from stack_emu.domain import faults
 from stack_emu.domain.fleet_records import FleetSession
-from stack_emu.domain.state import Agent, AgentTokenUse, ApiKey, EnrollmentTicket, Passport
+from stack_emu.domain.state import Agent, AgentTokenUse, ApiKey, Connection, EnrollmentTicket, Passport
 from stack_emu.domain.tokens import AGENT_AUDIENCE, TokenError, decode_agent_token, signer, unverified_claims
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.errors import Fault
@@ -57,6 +57,8 @@ def authenticate(world: World, bearer: str | None, *, single_use: bool = True) -
         return _ticket_caller(world, bearer)
     if bearer.startswith(FLEET_SESSION_PREFIX):
         return _fleet_caller(world, bearer)
+    if bearer.startswith("sk_grant_"):
+        return _grant_caller(world, bearer)
     # The lookup is by digest: how long it takes says nothing about the characters of a key.
     key = world.store.get(ApiKey, key_digest(bearer))
     if key is None or key.revoked:
@@ -64,7 +66,7 @@ def authenticate(world: World, bearer: str | None, *, single_use: bool = True) -
     return Caller(
         kind=OPERATOR if key.role == "operator" else MEMBER,
         operator_id=key.operator_id,
-        lane=f"key:{key.position}",
+        lane=f"key:{key.label or key.position}",
         member_id=key.member_id,
         role=key.role,
         allowed_connections=None if key.allowed_connections is None else frozenset(key.allowed_connections),
@@ -86,6 +88,28 @@ def _fleet_caller(world: World, bearer: str) -> Caller:
         raise Fault(faults.UNAUTHORIZED, hint=hint)
     lane = f"fleet:{session.policy_id}" if session.policy_id is not None else "fleet"
     return Caller(FLEET, session.operator_id, lane, role="standard", bound_to=session.policy_id)
+
+
+def _grant_caller(world: World, bearer: str) -> Caller:
+    """The holder of a partner's grant token: the customer's account, as far as the grant's scopes and makings reach."""
+    from stack_emu.domain.partners import ConnectGrant
+
+    grant = next(world.store.find(ConnectGrant, token=key_digest(bearer)), None)
+    if grant is None:
+        raise Fault(faults.INVALID_API_KEY, hint="The grant token is unknown, or was rotated; use the newest one.")
+    if grant.status != "active":
+        what = "waits for the account's consent" if grant.status == "pending_consent" else f"was {grant.status}"
+        raise Fault(faults.UNAUTHORIZED, hint=f"Grant {grant.id} {what}; its token lets nobody in.")
+    made = world.store.find(Connection, operator_id=grant.operator_id)
+    return Caller(
+        kind=OAUTH,
+        operator_id=grant.operator_id,
+        lane=f"grant:{grant.id}",
+        role="standard",
+        scopes=frozenset(grant.scopes),
+        allowed_connections=frozenset(one.id for one in made if one.connected_by == grant.id),
+        grant_id=grant.id,
+    )
 
 
 def _token_caller(world: World, token: str, single_use: bool) -> Caller:

@@ -117,7 +117,7 @@ def _new_connection(
     ctx: Context, slug: str, credential: str | dict[str, str], scopes: tuple[str, ...] | None
 ) -> Connection:
     """A connection, not yet stored; from here on its credential is masked wherever something is kept."""
-    if ctx.caller.allowed_connections is not None:
+    if ctx.caller.allowed_connections is not None and ctx.caller.grant_id is None:
         reason = "This key is limited to its allowed_connections and cannot add one; use a key without that limit"
         raise Fault(faults.FORBIDDEN, reason=reason)
     connection_id = ctx.act.new_id("connection", "scon_")
@@ -133,7 +133,7 @@ def _new_connection(
         created_at=ctx.stamp_ms,
         scopes=tuple(dict.fromkeys(scopes or ())),
         upstream=_upstream(ctx.world, slug),
-        connected_by=ctx.caller.member_id or ctx.operator_id,
+        connected_by=ctx.caller.grant_id or ctx.caller.member_id or ctx.operator_id,
         verified_at=ctx.stamp_ms,
     )
 
@@ -240,13 +240,30 @@ def disconnect_service(ctx: Context, command: ConnectionById) -> Disconnection:
     Raises:
         Fault: NOT_FOUND, FORBIDDEN for a member who may not use the connection.
     """
-    from stack_emu.domain import revocation
-
     connection = require_connection(ctx.world, ctx.caller, command.connection_id)
     ctx.row.set(service=connection.provider, connection=connection.id)
+    count, grants = take_away(ctx, connection)
+    ctx.row.set(revoked_grants=grants, revoked_passports=count)
+    return Disconnection(
+        id=connection.id,
+        provider=connection.provider,
+        disconnected=True,
+        revoked_grants=grants,
+        revoked_passports=count,
+    )
+
+
+def take_away(ctx: Context, connection: Connection) -> tuple[int, int]:
+    """Remove a connection with its grants and intents, and revoke the passports that use it.
+
+    Returns:
+        How many passports were revoked, and how many grants removed.
+    """
+    from stack_emu.domain import revocation
+
     users = [
         passport
-        for passport in revocation.standing(ctx.world, ctx.operator_id)
+        for passport in revocation.standing(ctx.world, connection.operator_id)
         if any(scope.connection_id == connection.id for scope in passport.services)
     ]
     revoked = revocation.revoke(
@@ -258,15 +275,7 @@ def disconnect_service(ctx: Context, command: ConnectionById) -> Disconnection:
     for intent in list(ctx.world.store.find(NamedIntent, connection_id=connection.id)):
         ctx.world.store.delete(NamedIntent, intent.id)
     ctx.world.store.delete(Connection, connection.id)
-    count = len(revoked[0]) + len(revoked[1])
-    ctx.row.set(revoked_grants=len(grants), revoked_passports=count)
-    return Disconnection(
-        id=connection.id,
-        provider=connection.provider,
-        disconnected=True,
-        revoked_grants=len(grants),
-        revoked_passports=count,
-    )
+    return len(revoked[0]) + len(revoked[1]), len(grants)
 
 
 def _invalid(field: str, problem: str) -> Fault:

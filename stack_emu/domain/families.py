@@ -15,6 +15,7 @@ def registry() -> Registry:
         credentials,
         delegation,
         enrollment,
+        evidence_packs,
         fleet_enrollment,
         fleet_members,
         fleets,
@@ -24,6 +25,9 @@ def registry() -> Registry:
         mission_records,
         mission_start,
         missions,
+        operator_reviews,
+        partner_connect,
+        partner_tenants,
         passports,
         proxy,
         proxy_operations,
@@ -55,6 +59,10 @@ def registry() -> Registry:
             proxy,
             proxy_operations,
             audit,
+            operator_reviews,
+            evidence_packs,
+            partner_tenants,
+            partner_connect,
             jwks,
         )
     )

@@ -75,6 +75,19 @@ FLEET_REVOKED = FaultSpec(
 FLEET_LIMIT_EXCEEDED = FaultSpec(
     "FLEET_LIMIT_EXCEEDED", 403, "Fleet policy {policy_id} allows {limit} {what}; {used} are used"
 )
+TENANT_TIER_NOT_ALLOWED = FaultSpec(
+    "TENANT_TIER_NOT_ALLOWED",
+    400,
+    "tier is not accepted: tenants have no plan of their own and draw from the partner's",
+)
+TENANT_LIMIT_REACHED = FaultSpec("TENANT_LIMIT_REACHED", 409, "The partner's terms allow {limit} tenants; {used} exist")
+ALLOWANCE_EXHAUSTED = FaultSpec(
+    "ALLOWANCE_EXHAUSTED", 402, "The partner's allowance of {limit} actions a month is used up: {used} were made"
+)
+TENANT_BILLED_BY_PARTNER = FaultSpec(
+    "TENANT_BILLED_BY_PARTNER", 403, "This account is a tenant: its partner pays, and changes what it pays for"
+)
+BILLING_ACCOUNT_INACTIVE = FaultSpec("BILLING_ACCOUNT_INACTIVE", 403, "The billing account of {partner} is not active")
 UPSTREAM_TIMEOUT = FaultSpec("UPSTREAM_TIMEOUT", 504, "{host} did not answer within {seconds} s", "failure")
 UPSTREAM_UNREACHABLE = FaultSpec("UPSTREAM_UNREACHABLE", 502, "{host} could not be reached: {reason}", "failure")
 RESPONSE_TOO_LARGE = FaultSpec("RESPONSE_TOO_LARGE", 502, "{host} answered with more than {limit} bytes", "failure")

@@ -78,7 +78,7 @@ def open_session(ctx: Context, command: OpenSession) -> SessionReply:
     ctx.row.set(fleet=command.fleet_policy_id)
     if command.fleet_policy_id is not None:
         _require_open_way(require_open_policy(ctx, command.fleet_policy_id), WORKLOAD_MODE)
-    elif ctx.caller.allowed_connections is not None:
+    elif ctx.caller.allowed_connections is not None:  # a grant's token has such limits too
         reason = "A key limited to connections makes sessions for one fleet policy at a time; name it: fleet_policy_id"
         raise Fault(faults.FORBIDDEN, reason=reason)
     token = FLEET_SESSION_PREFIX + base64url(ctx.act.new_bytes("fleet-session"))
@@ -318,6 +318,7 @@ def _admit(ctx: Context, policy: FleetPolicy, command: EnrollInFleet, mode: str,
         enrolled_at=ctx.stamp_ms,
         created_at=ctx.stamp_ms,
         updated_at=ctx.stamp_ms,
+        made_by=policy.made_by,
     )
     ctx.world.store.put(agent)
     ctx.row.set(agent_id=agent.id)

@@ -108,13 +108,13 @@ def is_visible_policy(ctx: Context, policy: FleetPolicy) -> bool:
     """Whether a caller may see a policy of its account.
 
     An agent sees the one it is a member of; a key limited to connections those that allow no others; a fleet session
-    the one it is for.
+    the one it is for; a partner's grant those activated with it.
     """
     caller = ctx.caller
     if caller.agent_id is not None:
         member = ctx.world.store.get(FleetMember, caller.agent_id)
         return member is not None and member.policy_id == policy.id
-    if caller.bound_to not in (None, policy.id):
+    if caller.bound_to not in (None, policy.id) or caller.grant_id not in (None, policy.made_by):
         return False
     allowed = caller.allowed_connections
     named = connection_ids(ctx.world, policy.operator_id, policy.definition)

@@ -16,6 +16,7 @@ class FleetPolicy:
     """What the members of a fleet may do. ``definition`` is kept as it was given.
 
     ``revisions`` holds every revision there was, the present one last, each as ``{revision, definition, activated_at}``.
+    ``made_by`` is the partner's grant it was activated with, and its agents belong to.
     """
 
     TABLE: ClassVar[str] = "fleet_policies"
@@ -29,6 +30,7 @@ class FleetPolicy:
     status: str = ACTIVE
     revoked_at: int | None = None
     revisions: tuple[JsonObject, ...] = ()
+    made_by: str | None = None
 
 
 @dataclass(frozen=True)

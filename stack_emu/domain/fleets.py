@@ -184,7 +184,7 @@ def activate_fleet(ctx: Context, command: ActivateFleet) -> FleetReply:
         definition = command.definition()
         _check(ctx, definition)
         policy = first_revision(definition, ctx.act.new_id("fleet-policy", "flp_"), ctx.operator_id, ctx.stamp_ms)
-        ctx.world.store.put(policy)
+        ctx.world.store.put(replace(policy, made_by=ctx.caller.grant_id))
         return FleetReply(**_shown(ctx.world, policy))
 
     reply = idempotency.once(ctx, command, command.idempotency_key, FleetReply, make)

@@ -199,6 +199,20 @@ def _foreseen(ctx: Context, approval: GovernanceApproval) -> GovernanceApproval:
     return approval
 
 
+def scripted(ctx: Context, *, agent_id: str | None) -> tuple[str, int] | None:
+    """What the scenario decides about a request of this operation, and after how long; None when nobody answers.
+
+    Returns:
+        ``approved``, ``rejected`` or ``expired``, and milliseconds.
+    """
+    for rule in ctx.world.settings.get("approvals", ()):
+        when = rule.when
+        agent_fits = when.agent is None or _is_agent(ctx.world, when.agent, agent_id)
+        if when.service is None and when.operation in (None, ctx.operation.name) and agent_fits:
+            return None if rule.decide == "never" else (_DECISIONS[rule.decide], rule.after)
+    return None
+
+
 def _matches(world: World, when: Any, approval: GovernanceApproval) -> bool:
     if not _concerns(world, when, approval):
         return False

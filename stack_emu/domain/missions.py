@@ -11,6 +11,7 @@ from pydantic import Field
 from stack_emu.domain import faults
 from stack_emu.domain.agents import require_agent
 from stack_emu.domain.authentication import ACCOUNT_AND_AGENT
+from stack_emu.domain.partners import made_with_grant
 from stack_emu.domain.revocation import revoke
 from stack_emu.domain.state import Agent, Mission, Passport
 from stack_emu.kernel.acts import Act, RowDraft
@@ -153,6 +154,8 @@ def is_visible_mission(world: World, caller: Caller, mission: Mission) -> bool:
     if caller.passport_jti is not None:
         passport = world.store.get(Passport, caller.passport_jti)
         return passport is not None and passport.mission_id == mission.id
+    if not made_with_grant(world, caller, mission.agent_id):
+        return False
     return caller.agent_id is None or caller.agent_id == mission.agent_id
 
 

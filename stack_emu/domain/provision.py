@@ -74,6 +74,7 @@ def _operators(world: World, scenario: Scenario) -> None:
     position = 0
     for operator in scenario.operators:
         world.store.put(Operator(operator.id, operator.tier, operator.email or ""))
+        _partnership(world, operator)
         for key in operator.keys:
             member = None if key.role == "operator" else (key.member or f"member-{position}@emu.test")
             world.redactor.add(key.key, f"key:{position}")
@@ -88,6 +89,16 @@ def _operators(world: World, scenario: Scenario) -> None:
                 )
             )
             position += 1
+
+
+def _partnership(world: World, operator: models.Operator) -> None:
+    from stack_emu.domain.partners import PartnerTerms, Tenant
+
+    if operator.partner is not None:
+        terms = operator.partner
+        world.store.put(PartnerTerms(operator.id, terms.tenants, terms.allowance, terms.active))
+    if operator.tenant_of is not None:
+        world.store.put(Tenant(operator.id, operator.tenant_of, world.now_ms()))
 
 
 def _owner(scenario: Scenario, reference: str | None) -> str:

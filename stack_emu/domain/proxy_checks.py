@@ -20,6 +20,7 @@ from stack_emu.domain.constraints import ConstrainedRequest, violations
 from stack_emu.domain.fleet_missions import check_fleet_caps
 from stack_emu.domain.issuance import require_holder
 from stack_emu.domain.missions import require_live_mission
+from stack_emu.domain.partners import check_pool
 from stack_emu.domain.state import (
     Agent,
     Connection,
@@ -121,8 +122,9 @@ def check_tier(ctx: Context) -> None:
     """Check 2, the account: calls left in this month.
 
     Raises:
-        Fault: TIER_LIMIT_EXCEEDED.
+        Fault: TIER_LIMIT_EXCEEDED; ALLOWANCE_EXHAUSTED or BILLING_ACCOUNT_INACTIVE when a partner pays.
     """
+    check_pool(ctx.world, ctx.operator_id, period_of(ctx.now_ms))
     tier, limit = tier_limit(ctx)
     used = calls_used(ctx)
     if limit is not None and used >= limit:

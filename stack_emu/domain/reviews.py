@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from stack_emu.domain import faults, governance
+from stack_emu.domain import faults, governance, operator_reviews
 from stack_emu.domain.authentication import ACCOUNT
 from stack_emu.domain.checkpoints import CHECKOUT
 from stack_emu.domain.issuance import describe, is_visible
-from stack_emu.domain.state import Agent, Passport, Report, Review
+from stack_emu.domain.state import Agent, Mission, Passport, Report, Review
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context, Refused
 from stack_emu.kernel.errors import Fault
@@ -180,6 +180,7 @@ def _decide(ctx: Context, command: DecideReview, report: Report) -> DecisionRepl
     )
     ctx.world.store.put(review)
     ctx.world.store.put(replace(report, review_status=status))
+    _sign(ctx, report, review)
     blocked = _block(ctx, report, command.notes) if command.block_future else _is_blocked(ctx, report.agent_id)
     ctx.row.set(review=review.id, block_future=command.block_future or None)
     return DecisionReply(
@@ -191,6 +192,28 @@ def _decide(ctx: Context, command: DecideReview, report: Report) -> DecisionRepl
         review_status=status,
         notes=review.notes,
         decided_at=iso(review.decided_at),
+    )
+
+
+def _sign(ctx: Context, report: Report, review: Review) -> None:
+    """What a human decided about a mission's checkout is a revision of that mission's operator reviews."""
+    passport = ctx.world.store.get(Passport, report.passport_id)
+    mission = ctx.world.store.get(Mission, passport.mission_id or "") if passport is not None else None
+    if mission is None:
+        return
+    operator_reviews.record(
+        ctx.world,
+        ctx.act,
+        mission,
+        operator_reviews.CHECKOUT_REVIEW,
+        {
+            "checkout_id": report.id,
+            "passport_jti": report.passport_id,
+            "agent_id": report.agent_id,
+            "decision": review.decision,
+            "notes": review.notes,
+            "block_future": review.block_future,
+        },
     )
 
 

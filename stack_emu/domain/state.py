@@ -24,7 +24,7 @@ class Operator:
 class ApiKey:
     """An API key of an operator or a member. ``id`` is the SHA-256 of the key: the text itself is not kept.
 
-    ``position`` numbers the keys of the scenario from 0 and names the key's lane.
+    ``position`` numbers the keys of the scenario from 0 and names the key's lane; keys made later have a ``label`` for it.
     """
 
     TABLE: ClassVar[str] = "api_keys"
@@ -36,11 +36,12 @@ class ApiKey:
     member_id: str | None = None
     allowed_connections: tuple[str, ...] | None = None
     revoked: bool = False
+    label: str = ""
 
 
 @dataclass(frozen=True)
 class Agent:
-    """An agent. ``public_key`` is the ``x`` of its Ed25519 JWK once enrolled."""
+    """An agent. ``public_key`` is the ``x`` of its Ed25519 JWK once enrolled, ``made_by`` the partner's grant it came by."""
 
     TABLE: ClassVar[str] = "agents"
     INDEXES: ClassVar[tuple[str, ...]] = ("operator_id",)
@@ -66,6 +67,7 @@ class Agent:
     public_key: str | None = None
     enrolled_at: int | None = None
     deleted: bool = False
+    made_by: str | None = None
 
 
 @dataclass(frozen=True)

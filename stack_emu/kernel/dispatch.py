@@ -336,6 +336,7 @@ def authorise(world: World, call: Call, command: Command) -> None:
         )
     if auth.narrow is not None:
         auth.narrow(world, caller, command)
+    world.limit(caller, command)
 
 
 _NOUNS = {

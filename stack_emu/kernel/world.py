@@ -89,6 +89,7 @@ class World:
         self.timer_runners: dict[str, Callable[[World, Timer], None]] = {}
         self.settings: dict[str, Any] = {}
         self.complete_row: Callable[[str, RowDraft], None] = lambda operator_id, draft: None
+        self.limit: Callable[[Any, Any], None] = lambda caller, command: None
         self.owns: Callable[[str, str], bool] = lambda operator_id, agent_id: True
         self.names_of: Callable[[str], tuple[str, ...]] = lambda agent_id: (agent_id,)
         self.on_act: list[Callable[[ActEntry], None]] = []

@@ -117,6 +117,7 @@ def _operators_known(root: Place, names: _Names, findings: Findings) -> None:
 
 def _keys_limited(root: Place, names: _Names, findings: Findings) -> None:
     for operator in root.each("operators"):
+        _known(findings, operator.at("tenant_of"), names.operators, "operator", "operators")
         for key in operator.each("keys"):
             for connection in key.each("allowed_connections"):
                 _known(findings, connection, names.connections, "service with the id", "service ids")

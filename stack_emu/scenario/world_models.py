@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from stack_emu.scenario.values import Duration, Flag, Identifier, Json, Model, Offset
+from stack_emu.scenario.values import Duration, Flag, Identifier, Int, Json, Model, Offset
 
 DEFAULT_OPERATOR_ID = "op_emu"
 """The operator of a scenario that names none."""
@@ -51,6 +51,22 @@ class OperatorKey(Model):
     )
 
 
+class PartnerTerms(Model):
+    """What an operator that is a partner has agreed with STACK."""
+
+    tenants: Annotated[Int, Field(ge=0)] | None = Field(None, description="Most tenants; no limit when left out.")
+    allowance: Annotated[Int, Field(ge=0)] | None = Field(
+        None, description="Proxied calls a month for the partner and its tenants together; no limit when left out."
+    )
+    active: Flag = Field(True, description="Whether the billing account is in order; false suspends it.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_true(cls, value: object) -> object:
+        """`partner: true` is short for a partner without limits."""
+        return {} if value is True else value
+
+
 class Operator(Model):
     """One STACK customer: it owns agents, services and an audit chain."""
 
@@ -60,6 +76,10 @@ class Operator(Model):
     tier: Tier = Field(
         "studio", description="The plan, which decides limits: free, developer, studio, enterprise or partner."
     )
+    partner: PartnerTerms | None = Field(
+        None, description="true, or limits: the operator is a partner that may have tenants and connect customers."
+    )
+    tenant_of: str | None = Field(None, description="Id of the partner whose white-label tenant the operator is.")
     keys: Annotated[
         tuple[OperatorKey, ...],
         Field(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 64
 MAX_ALIASED = 50_000
+_TOO_DEEP = f"values nest deeper than {MAX_DEPTH} levels; make it flatter"
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _INT = re.compile(r"[-+]?[0-9]+")
@@ -160,8 +161,7 @@ class _Composer:
         import yaml
 
         if len(self.stack) >= MAX_DEPTH:
-            sentence = f"values nest deeper than {MAX_DEPTH} levels; make it flatter"
-            raise _TooMuch(TextProblem(_mark(event), (), sentence))
+            raise _TooMuch(TextProblem(_mark(event), (), _TOO_DEEP))
         is_mapping = isinstance(event, yaml.MappingStartEvent)
         if event.tag not in (None, "!") and _short_tag(event.tag) != ("map" if is_mapping else "seq"):
             self.problems.append(self._problem(event, _tag_sentence(event.tag)))
@@ -333,6 +333,7 @@ def _syntax_sentence(problem: str, context: str, rest: str) -> str:
     if "cannot start any token" in problem:
         return f"a value cannot start with {rest[:1]}; put it in quotes"
     known = (
+        ("", "maximum nesting depth", _TOO_DEEP),  # libyaml reads ahead, and has a limit of its own
         ("quoted scalar", "end of stream", "the quotes that open here are not closed"),
         (
             "flow sequence",

@@ -313,3 +313,19 @@ def test_policies_are_tools(served: Any) -> None:
     refused, failed = tools.result("stack_revoke_fleet_member", policy_id=POLICY, agent_id="agt_plain")
     assert failed
     assert refused["error"]["code"] == "NOT_FOUND"
+
+
+def test_a_partners_grant_reaches_the_fleets_made_with_it_and_no_others(sdk: Any, serve: Any, home: Any) -> None:
+    world = WORLD.replace("- id: op_emu\n", "- id: op_emu\n    email: ops@acme.test\n", 1)
+    served = serve(world.replace("{id: op_other, ", "{id: op_other, partner: true, ", 1))
+    grant = sdk(served.base_url, OTHER).partner_connect.connect("ops@acme.test", scopes=["agents:read", "agents:write"])
+    consent = post(served, f"/v1/connect/grants/{grant['grant_id']}/consent", {"approve": True})
+    assert consent.status_code == 200
+    inside, operator = sdk(served.base_url, grant["grant_token"]), sdk(served.base_url, OPERATOR)
+    mine = inside.fleets.activate({"name": "Made with it"}, idempotency_key="a")
+    assert [one["id"] for one in inside.fleets.list()] == [mine["id"]]
+    made = Enrollee(inside, policy=mine["id"]).enroll()
+    assert [one.id for one in inside.agents.list()] == [made["agent_id"]]
+    assert refusal(inside.fleets.get, POLICY)[:2] == (404, "NOT_FOUND")
+    assert refusal(inside.fleets.membership, "agt_plain")[:2] == (404, "NOT_FOUND")
+    assert operator.fleets.get(mine["id"])["usage"]["members"] == 1

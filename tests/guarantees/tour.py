@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from stack_emu.domain.issuance import token_for
+from stack_emu.domain.partners import ConnectGrant
 from stack_emu.domain.state import Agent, Passport
 from stack_emu.domain.tokens import base64url
 from stack_emu.kernel.operations import Registry
@@ -39,6 +40,8 @@ seed: 11
 clock: {{mode: virtual, start: 2026-03-01T00:00:00Z, tick: 1ms}}
 operators:
   - id: op_tour
+    tier: enterprise
+    partner: true
     keys:
       - {{key: {OPERATOR}, role: operator}}
       - {{key: {READONLY}, role: readonly, member: reader@tour.test}}
@@ -46,11 +49,15 @@ operators:
       - {{key: {ADMIN}, role: admin, member: admin@tour.test}}
       - {{key: {LIMITED}, role: admin, member: narrow@tour.test, allowed_connections: [scon_crm]}}
   - id: op_stranger
+    tier: enterprise
+    partner: true
     keys: [{{key: {STRANGER}, role: operator}}]
+  - {{id: op_tenant, tenant_of: op_tour, tier: partner, keys: [{{key: sk_live_emu_tour_tenant, role: operator}}]}}
 agents:
   - {{id: agt_tour, name: tour-bot, accountability_mode: logged, credential_access: proxy_preferred}}
   - {{id: agt_stranger, name: stranger-bot, operator: op_stranger, accountability_mode: logged,
       credential_access: proxy_preferred}}
+  - {{id: agt_tenant, name: tenant-bot, operator: op_tenant, accountability_mode: logged}}
 services:
   - id: scon_slack
     provider: slack
@@ -72,6 +79,7 @@ services:
 missions:
   - {{id: ms_tour, agent: agt_tour, intent: See everything, services: [slack], expires: 24h}}
   - {{id: ms_stranger, agent: agt_stranger, intent: See the same from elsewhere, services: [slack], expires: 24h}}
+  - {{id: ms_tenant, agent: agt_tenant, intent: Work for a customer, expires: 24h}}
 passports:
   - {{id: pp_tour, agent: agt_tour, mission: ms_tour, services: [slack], ttl: 60m}}
   - {{id: pp_stranger, agent: agt_stranger, mission: ms_stranger, services: [slack], ttl: 60m}}
@@ -239,6 +247,8 @@ def prepare(world: World) -> None:
     """Give ``agt_tour`` its key; it has signed nothing yet."""
     agent = world.store.get(Agent, "agt_tour")
     assert agent is not None
+    asked = ConnectGrant("grt_asked", "op_stranger", "op_tour", "tour@tour.test", "-", "pending_consent", (), 0, 0)
+    world.store.put(asked)
     world.store.put(replace(agent, public_key=public_jwk(AGENT_KEY)["x"], enrolled_at=world.now_ms()))
 
 

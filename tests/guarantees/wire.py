@@ -132,7 +132,7 @@ class McpClient:
         if response.status_code != 200 or "error" in body:
             return Answer(response.status_code if response.status_code != 200 else 400, body)
         result = body["result"]
-        text = result["content"][0]["text"] if result["content"] else ""
+        text = _text(result["content"][0]) if result["content"] else ""
         try:
             value = json.loads(text)
         except ValueError:
@@ -141,6 +141,11 @@ class McpClient:
 
     def close(self) -> None:
         self.http.close()
+
+
+def _text(block: dict[str, Any]) -> str:
+    """The text of a content block; of a file that is no text, its base64."""
+    return block["text"] if block["type"] == "text" else block["resource"]["blob"]
 
 
 def _json(response: httpx.Response) -> Any:
