@@ -16,6 +16,7 @@ MODEL_OPERATIONS = (
 
 APPROVED_OPERATIONS = (
     "agents.unblock",
+    "fleets.revise",
     "reviews.decide",
     "detector_config.upsert",
     "detector_config.reset",

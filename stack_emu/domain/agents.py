@@ -168,8 +168,8 @@ def register_agent(ctx: Context, command: RegisterAgent) -> AgentReply:
         Fault: INVALID_REQUEST for an unknown profile, CONFLICT for a name in use, TIER_LIMIT_EXCEEDED.
     """
     profile = _profile(command.profile)
-    _check_name(ctx, command.name)
-    _check_tier(ctx, len(agents_of(ctx.world, ctx.operator_id)))
+    check_name(ctx, command.name)
+    check_tier(ctx)
     agent = Agent(
         id=ctx.act.new_id("agent", "agt_"),
         operator_id=ctx.operator_id,
@@ -207,12 +207,23 @@ def _profile(name: str | None) -> dict[str, Any]:
     return PROFILES[name]
 
 
-def _check_name(ctx: Context, name: str) -> None:
+def check_name(ctx: Context, name: str) -> None:
+    """Refuse a name another agent of the account has.
+
+    Raises:
+        Fault: CONFLICT.
+    """
     if any(agent.name == name for agent in agents_of(ctx.world, ctx.operator_id)):
         raise Fault(faults.CONFLICT, problem=f"An agent named {name} exists already; names are unique")
 
 
-def _check_tier(ctx: Context, used: int) -> None:
+def check_tier(ctx: Context) -> None:
+    """Refuse one more agent than the account's tier allows.
+
+    Raises:
+        Fault: TIER_LIMIT_EXCEEDED.
+    """
+    used = len(agents_of(ctx.world, ctx.operator_id))
     operator = ctx.world.store.get(Operator, ctx.operator_id)
     limit = TIER_AGENTS.get(operator.tier) if operator is not None else None
     if operator is not None and limit is not None and used >= limit:
@@ -296,7 +307,7 @@ def update_agent(ctx: Context, command: UpdateAgent) -> AgentReply:
         problem = f"key_mode: it is {agent.key_mode} since registration and cannot be changed; register another agent"
         raise Fault(faults.INVALID_REQUEST, details={"fields": {"key_mode": "cannot be changed"}}, problem=problem)
     if command.name not in (None, agent.name):
-        _check_name(ctx, str(command.name))
+        check_name(ctx, str(command.name))
     given = command.model_dump(exclude_unset=True, exclude={"agent_id", "key_mode"})
     changes = {name: value for name, value in given.items() if value != getattr(agent, name)}
     ctx.row.set(agent_id=agent.id, changed=sorted(changes))

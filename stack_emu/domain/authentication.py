@@ -10,6 +10,7 @@ import hashlib
 from typing import Any
 
 from stack_emu.domain import faults
+from stack_emu.domain.fleet_records import FleetSession
 from stack_emu.domain.state import Agent, AgentTokenUse, ApiKey, Connection, EnrollmentTicket, Passport
 from stack_emu.domain.tokens import AGENT_AUDIENCE, TokenError, decode_agent_token, signer, unverified_claims
 from stack_emu.kernel.clock import iso
@@ -18,13 +19,14 @@ from stack_emu.kernel.operations import ANONYMOUS, Auth, Caller
 from stack_emu.kernel.world import World
 
 OPERATOR, MEMBER, AGENT, PASSPORT = "operator", "member", "agent", "passport"
-OAUTH, SESSION, TICKET = "oauth", "session", "ticket"
+OAUTH, SESSION, TICKET, FLEET = "oauth", "session", "ticket", "fleet"
 ACCOUNT = frozenset({OPERATOR, MEMBER, OAUTH, SESSION})
 ACCOUNT_AND_AGENT = ACCOUNT | {AGENT}
 ANY_BEARER = ACCOUNT_AND_AGENT | {PASSPORT}
 PUBLIC = Auth(bearers=frozenset())
 
 AGENT_JWT_SECONDS = 60
+FLEET_SESSION_PREFIX = "fls_"
 _LEEWAY_SECONDS = 5
 
 
@@ -53,6 +55,8 @@ def authenticate(world: World, bearer: str | None, *, single_use: bool = True) -
         return _token_caller(world, bearer, single_use)
     if bearer.startswith("tkt_"):
         return _ticket_caller(world, bearer)
+    if bearer.startswith(FLEET_SESSION_PREFIX):
+        return _fleet_caller(world, bearer)
     if bearer.startswith("sk_grant_"):
         return _grant_caller(world, bearer)
     # The lookup is by digest: how long it takes says nothing about the characters of a key.
@@ -75,6 +79,15 @@ def _ticket_caller(world: World, bearer: str) -> Caller:
         hint = "The enrollment ticket is unknown, used or older than 5 min; have the enrollment approved again."
         raise Fault(faults.UNAUTHORIZED, hint=hint)
     return Caller(TICKET, ticket.operator_id, f"agent:{ticket.agent_id}", agent_id=ticket.agent_id, role="standard")
+
+
+def _fleet_caller(world: World, bearer: str) -> Caller:
+    session = world.store.get(FleetSession, key_digest(bearer))
+    if session is None or session.expires_at <= world.now_ms():
+        hint = "The fleet session is unknown or has expired; make another one with POST /v1/fleets/session."
+        raise Fault(faults.UNAUTHORIZED, hint=hint)
+    lane = f"fleet:{session.policy_id}" if session.policy_id is not None else "fleet"
+    return Caller(FLEET, session.operator_id, lane, role="standard", bound_to=session.policy_id)
 
 
 def _grant_caller(world: World, bearer: str) -> Caller:

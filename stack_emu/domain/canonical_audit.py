@@ -70,6 +70,11 @@ CARRIED = (
     "invocation",
     "price_cents",
     "skill_request",
+    "fleet",
+    "revision",
+    "enrollment",
+    "revoked_members",
+    "revoked_missions",
 )
 """Metadata that canonical lines carry under its own name; all other metadata is in the raw rows only."""
 

@@ -115,8 +115,8 @@ def enroll(ctx: Context, command: EnrollAgent) -> EnrolledReply:
     agent = require_agent(ctx.world, ctx.operator_id, command.agent_id)
     ctx.row.set(agent_id=agent.id, re_enrolled=True if agent.public_key else None)
     challenge = _open_challenge(ctx, agent.id, command.challenge_id)
-    x = _public_bytes(command.public_key)
-    if not _signed(x, challenge.challenge, command.signed_challenge):
+    x = public_bytes(command.public_key)
+    if not signed(x, challenge.challenge, command.signed_challenge):
         problem = "the signature was not made by this key over the UTF-8 bytes of the challenge"
         raise _invalid("signed_challenge", problem)
     ctx.world.store.put(replace(challenge, used=True))
@@ -156,7 +156,12 @@ def _open_challenge(ctx: Context, agent_id: str, challenge_id: str) -> Enrollmen
     return challenge
 
 
-def _public_bytes(key: PublicKey) -> bytes:
+def public_bytes(key: PublicKey) -> bytes:
+    """The 32 bytes of an Ed25519 public key.
+
+    Raises:
+        Fault: INVALID_REQUEST when it is none, or has its private half.
+    """
     if (key.kty, key.crv) != ("OKP", "Ed25519"):
         raise _invalid("public_key", f"the key is {key.kty}/{key.crv}; an Ed25519 JWK (kty OKP) is needed")
     if key.d is not None:
@@ -167,7 +172,8 @@ def _public_bytes(key: PublicKey) -> bytes:
     return raw
 
 
-def _signed(x: bytes, challenge: str, signature: str) -> bool:
+def signed(x: bytes, challenge: str, signature: str) -> bool:
+    """Whether a base64url signature was made by the key with these bytes over the UTF-8 bytes of a challenge."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 

@@ -65,6 +65,21 @@ IDEMPOTENCY_CONFLICT = FaultSpec(
     409,
     "This Idempotency-Key was used for another {operation} before: repeat that request unchanged, or use a new key",
 )
+PRECONDITION_FAILED = FaultSpec(
+    "PRECONDITION_FAILED",
+    412,
+    "{what} is at revision {current_revision}, not {expected_revision}: read it again and send If-Match: "
+    "{current_revision}",
+)
+PRECONDITION_REQUIRED = FaultSpec(
+    "PRECONDITION_REQUIRED", 428, "{what} is changed with If-Match: its revision, which is {current_revision} now"
+)
+FLEET_REVOKED = FaultSpec(
+    "FLEET_REVOKED", 403, "Fleet policy {policy_id} was revoked at {revoked_at}; activate another one"
+)
+FLEET_LIMIT_EXCEEDED = FaultSpec(
+    "FLEET_LIMIT_EXCEEDED", 403, "Fleet policy {policy_id} allows {limit} {what}; {used} are used"
+)
 TENANT_TIER_NOT_ALLOWED = FaultSpec(
     "TENANT_TIER_NOT_ALLOWED",
     400,

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from stack_emu.domain.audit import visible
 from stack_emu.domain.authentication import ACCOUNT_AND_AGENT, ANY_BEARER
+from stack_emu.domain.fleet_missions import fleet_part
 from stack_emu.domain.missions import DETAILS, MissionById, is_visible_mission, require_visible_mission, status_of
 from stack_emu.domain.state import Mission, Passport
 from stack_emu.kernel.audit import Row
@@ -38,7 +39,9 @@ class MissionReply(Reply):
     usage: dict[str, Any]
     details: dict[str, Any]
     passports: list[str] = Field(description="Ids of the passports bound to it, oldest first")
-    fleet: dict[str, Any] | None = None
+    fleet: dict[str, Any] | None = Field(
+        None, description="For a fleet's mission: fleet_policy_id, revision, limits, usage, access and operations"
+    )
 
 
 class MissionPage(Reply):
@@ -81,6 +84,8 @@ def mission_reply(ctx: Context, mission: Mission) -> MissionReply:
     status = status_of(ctx.world, mission)
     ended = mission.ended_at if mission.ended_at is not None or status == "active" else mission.expires_at
     bound = ctx.world.store.find(Passport, mission_id=mission.id)
+    # What was asked for names connections a limited key may not see.
+    hidden = ("requested_access",) if ctx.caller.allowed_connections is not None else ()
     return MissionReply(
         mission_id=mission.id,
         id=mission.id,
@@ -99,8 +104,9 @@ def mission_reply(ctx: Context, mission: Mission) -> MissionReply:
         output=None if mission.output is None else dict(mission.output),
         limits=dict(mission.limits),
         usage={"actions": mission.actions, "actions_per_service": dict(mission.actions_per_service)},
-        details={name: mission.details[name] for name in DETAILS if name in mission.details},
+        details={name: mission.details[name] for name in DETAILS if name in mission.details and name not in hidden},
         passports=[passport.id for passport in bound],
+        fleet=fleet_part(ctx, mission),
     )
 
 

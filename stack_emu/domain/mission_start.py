@@ -11,6 +11,7 @@ from stack_emu.domain.agents import require_agent
 from stack_emu.domain.authentication import ACCOUNT_AND_AGENT
 from stack_emu.domain.issuance import Draft, PassportReply, describe, is_visible, mint, passport_reply, require_holder
 from stack_emu.domain.missions import (
+    MAX_LIFETIME_SECONDS,
     MissionById,
     MissionTerms,
     assignee,
@@ -36,7 +37,32 @@ class StartMission(Command):
     passport: PassportTerms | None = Field(
         None, description="What to issue, as for stack_issue_passport; the intent is the mission's when left out"
     )
-    fleet_policy_id: str | None = Field(None, description="Starts a fleet's mission, which is not emulated")
+    fleet_policy_id: str | None = Field(
+        None, description="Starts a fleet's mission (flp_…): what to open stands beside it instead of in mission"
+    )
+    idempotency_key: str | None = Field(
+        None, max_length=255, description="Fleet form: the same key and body start one mission only"
+    )
+    intent_summary: str | None = Field(
+        None, min_length=1, max_length=2000, description="Fleet form: what the mission is for, in words"
+    )
+    intent_services: list[str] | None = Field(None, description="Fleet form: services it is expected to use")
+    requested_access: list[dict[str, Any]] | None = Field(
+        None,
+        description="Fleet form: access asked for, an entry for each connection: connection_id, scopes, intents, "
+        "allow_data_from; all the policy allows when left out",
+    )
+    requested_operations: list[dict[str, Any]] | None = Field(
+        None, description="Fleet form: operations asked for: producer, target_id, action"
+    )
+    limits: dict[str, Any] | None = Field(
+        None, description="Fleet form: max_actions, max_concurrent_actions, max_duration_seconds …; else the policy's"
+    )
+    authority_binding_ids: list[str] | None = Field(None, description="Fleet form: authority bindings; kept")
+    expected_output_shape: dict[str, Any] | None = Field(None, description="Fleet form: JSON Schema of the output")
+    expires_in_seconds: int | None = Field(
+        None, ge=1, le=MAX_LIFETIME_SECONDS, description="Fleet form: life in seconds; 900 when left out"
+    )
 
 
 class StartedMission(Reply):
@@ -57,24 +83,27 @@ class StartedMission(Reply):
     auth=Auth(bearers=ACCOUNT_AND_AGENT, scope="passports:write", role="standard"),
     audit=Audit("mission.start", layer="vault"),
     subject=lambda world, command: command.agent_id,
-    source="sdk 4.0.0 missions.start (operator form), passports.mission",
+    source="sdk 4.0.0 missions.start (both forms), passports.mission",
     grade="documented",
 )
 def start_mission(ctx: Context, command: StartMission) -> StartedMission:
     """Open a mission for an agent and issue its passport in one call; when the passport is refused, nothing is opened.
 
+    In the fleet form, with fleet_policy_id, an agent that is a member of the fleet starts it for itself (or an account's
+    key for the member it names), and the passport gets exactly the access that is asked for.
+
     Raises:
-        Fault: what opening or issuing raises; NOT_EMULATED for a fleet's mission.
+        Fault: what opening or issuing raises.
     """
-    if command.fleet_policy_id is not None:
-        hint = "Use the operator form: agent_id, mission and, if you like, passport."
-        raise Fault(faults.NOT_EMULATED, what="The fleet form of missions.start (fleets)", hint=hint)
+    ctx.row.set(fleet=command.fleet_policy_id)
     terms = _require_terms(command)
     ctx.row.set(intent=terms.intent_summary)
     agent = assignee(ctx, command.agent_id)
     if agent is None or terms.agent_id not in (None, agent.id):
         raise _invalid("agent_id", "name the agent that gets the mission and the passport, once")
     asked = command.passport or PassportTerms()
+    if command.fleet_policy_id is not None and asked.authority_binding_ids is None:
+        asked = asked.model_copy(update={"authority_binding_ids": terms.authority_binding_ids})
     opening = open_terms(ctx, terms, agent, asked.model_dump(mode="json", exclude_unset=True))
     mission = opening.mission
     ctx.row.set(mission=mission.id, repeated=opening.repeated or None)
@@ -96,9 +125,20 @@ def start_mission(ctx: Context, command: StartMission) -> StartedMission:
 
 
 def _require_terms(command: StartMission) -> MissionTerms:
+    if command.fleet_policy_id is not None:
+        return _fleet_terms(command)
     if command.mission is None:
         raise _invalid("mission", "send an object with intent_summary")
     return command.mission
+
+
+def _fleet_terms(command: StartMission) -> MissionTerms:
+    if command.mission is not None:
+        raise _invalid("mission", "with fleet_policy_id its fields stand beside it; send no mission")
+    if command.intent_summary is None:
+        raise _invalid("intent_summary", "say what the mission is for")
+    given = command.model_dump(exclude_unset=True, exclude={"agent_id", "mission", "passport"})
+    return MissionTerms(**given)
 
 
 def _first_passport(ctx: Context, mission: Mission) -> Passport | None:

@@ -14,7 +14,7 @@ from stack_emu.domain.authentication import ACCOUNT_AND_AGENT
 from stack_emu.domain.partners import made_with_grant
 from stack_emu.domain.revocation import revoke
 from stack_emu.domain.state import Agent, Mission, Passport
-from stack_emu.kernel.acts import Act
+from stack_emu.kernel.acts import Act, RowDraft
 from stack_emu.kernel.canonical import digest
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context
@@ -71,7 +71,9 @@ class MissionTerms(Command):
         None, ge=1, le=MAX_LIFETIME_SECONDS, description="Life in seconds: 900 when left out, at most 86400"
     )
     parent_passport_services: list[str] | None = Field(None, description="Services of the passport it is opened under")
-    fleet_policy_id: str | None = Field(None, description="Fleet policy; fleets are not emulated")
+    fleet_policy_id: str | None = Field(
+        None, description="Fleet policy (flp_…) the agent is a member of; bounds what the mission may ask for"
+    )
     idempotency_key: str | None = Field(None, max_length=255, description="The same key and body open one mission only")
     requested_access: list[dict[str, Any]] | None = Field(None, description="Access asked for, for each connection")
     requested_operations: list[dict[str, Any]] | None = Field(None, description="Operations asked for")
@@ -193,42 +195,67 @@ def open_terms(ctx: Context, terms: MissionTerms, agent: Agent | None, also: obj
         also: JSON data that must be equal too for a repeated call to be the same one.
 
     Raises:
-        Fault: CONFLICT for a key used with other terms, NOT_EMULATED for a fleet's mission.
+        Fault: CONFLICT for a key used with other terms; for a fleet's mission what ``fleet_missions`` raises.
     """
-    if terms.fleet_policy_id is not None:
-        raise Fault(
-            faults.NOT_EMULATED, what="A mission of a fleet (fleet_policy_id)", hint="Leave fleet_policy_id out."
-        )
+    from stack_emu.domain import fleet_missions  # it reads terms, so it comes after this module
+
+    policy_id = terms.fleet_policy_id
+    policy = fleet_missions.require_membership(ctx, policy_id, agent) if policy_id is not None else None
     fingerprint = digest([agent.id if agent else None, terms.model_dump(mode="json", exclude_unset=True), also])
-    if terms.idempotency_key is not None:
-        known = ctx.world.store.find(Mission, idempotency_key=terms.idempotency_key, operator_id=ctx.operator_id)
-        for mission in known:
-            if mission.details.get("fingerprint") != fingerprint:
-                raise Fault(
-                    faults.CONFLICT, problem=f"{mission.id} was opened with this idempotency_key and other terms"
-                )
-            return Opening(mission, repeated=True)
-    asked = terms.expires_in_seconds or DEFAULT_LIFETIME_SECONDS
-    lifetime = min(terms.expires_in_seconds or terms.max_duration_seconds or asked, terms.max_duration_seconds or asked)
+    earlier = _earlier(ctx, terms, agent)
+    if earlier is not None:
+        if earlier.details.get("fingerprint") != fingerprint:
+            raise Fault(faults.CONFLICT, problem=f"{earlier.id} was opened with this idempotency_key and other terms")
+        return Opening(earlier, repeated=True)
+    granted = fleet_missions.within(ctx, policy, terms) if policy is not None else None
+    limits = {**(terms.limits or {}), **{n: v for n in _LIMITS if (v := getattr(terms, n)) is not None}}
     details = {name: value for name in DETAILS if (value := getattr(terms, name)) is not None}
+    services = tuple(terms.intent_services)
+    if granted is not None:
+        limits = {**limits, **granted.limits}
+        services = services or tuple(dict.fromkeys(scope.service_name for scope in granted.access))
     mission = Mission(
         id=ctx.act.new_id("mission", "ms_"),
         claim_id=ctx.act.new_id("claim", "pc_"),
         operator_id=ctx.operator_id,
         intent_summary=terms.intent_summary,
-        intent_services=tuple(terms.intent_services),
+        intent_services=services,
         agent_id=agent.id if agent is not None else None,
         created_at=ctx.stamp_ms,
-        expires_at=ctx.now_ms + min(lifetime, MAX_LIFETIME_SECONDS) * 1000,
-        limits={**(terms.limits or {}), **{n: v for n in _LIMITS if (v := getattr(terms, n)) is not None}},
+        expires_at=ctx.now_ms + _lifetime_seconds(terms, limits) * 1000,
+        limits=limits,
         details={**details, "fingerprint": fingerprint},
         idempotency_key=terms.idempotency_key,
+        fleet_policy_id=policy_id,
+        fleet_revision=granted.policy.revision if granted is not None else None,
+        access=granted.access if granted is not None else None,
     )
     ctx.world.store.put(mission)
     payload = {"mission_id": mission.id}
     timer_id = f"{EXPIRE}/{mission.id}"
     ctx.world.arm(Timer(timer_id, mission.expires_at, EXPIRE, ctx.act.lane, mission.operator_id, payload))
     return Opening(mission, repeated=False)
+
+
+def _earlier(ctx: Context, terms: MissionTerms, agent: Agent | None) -> Mission | None:
+    """The mission an idempotency key opened before: in the account, or for a fleet's mission by the same member."""
+    if terms.idempotency_key is None:
+        return None
+    same = {"operator_id": ctx.operator_id, "fleet_policy_id": terms.fleet_policy_id}
+    if terms.fleet_policy_id is not None and agent is not None:
+        same["agent_id"] = agent.id
+    return next(ctx.world.store.find(Mission, idempotency_key=terms.idempotency_key, **same), None)
+
+
+def _lifetime_seconds(terms: MissionTerms, limits: Mapping[str, Any]) -> int:
+    longest = limits.get("max_duration_seconds")
+    if terms.fleet_policy_id is None:
+        longest = terms.max_duration_seconds  # a limit of this name is only interpreted for fleets
+    asked = terms.expires_in_seconds or terms.max_duration_seconds
+    if asked is None and terms.limits is not None and terms.fleet_policy_id is not None:
+        asked = terms.limits.get("max_duration_seconds")
+    asked = asked or DEFAULT_LIFETIME_SECONDS
+    return min(asked, longest or asked, MAX_LIFETIME_SECONDS)
 
 
 @operation(
@@ -244,10 +271,15 @@ def open_terms(ctx: Context, terms: MissionTerms, agent: Agent | None, also: obj
 def open_mission(ctx: Context, command: MissionTerms) -> OpenedMission:
     """Open a mission. Passports are then issued for it, and none outlives it.
 
+    With fleet_policy_id it is a fleet's mission: for a member of that fleet, within what its policy allows, and its
+    passports get the access it asked for instead of the agent's grants.
+
     Raises:
-        Fault: NOT_FOUND for an unknown agent, CONFLICT for an idempotency key used with another body.
+        Fault: NOT_FOUND for an unknown agent, CONFLICT for an idempotency key used with another body; for a fleet's
+            mission FORBIDDEN, FLEET_REVOKED, FLEET_LIMIT_EXCEEDED or SCOPE_ESCALATION.
     """
     ctx.row.set(intent=command.intent_summary, services=command.intent_services or None)
+    ctx.row.set(fleet=command.fleet_policy_id)
     opening = open_terms(ctx, command, assignee(ctx, command.agent_id))
     mission = opening.mission
     ctx.row.set(agent_id=mission.agent_id, mission=mission.id, repeated=opening.repeated or None)
@@ -283,8 +315,10 @@ class _Ending:
     changes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _end(world: World, act: Act, mission: Mission, ending: _Ending) -> tuple[Mission, list[str]]:
-    """End a mission, and with it every passport bound to it that still lives."""
+def _end(
+    world: World, act: Act, mission: Mission, ending: _Ending, row: RowDraft | None = None
+) -> tuple[Mission, list[str]]:
+    """End a mission, and with it every passport bound to it that still lives; ``row`` is the act's own when None."""
     now = act.now_ms
     details = {**mission.details, "terminal_state": ending.terminal_state, "end_claim_id": act.new_id("claim", "pc_")}
     ended = replace(mission, status=ending.status, ended_at=now, details=details, **ending.changes)
@@ -296,9 +330,25 @@ def _end(world: World, act: Act, mission: Mission, ending: _Ending) -> tuple[Mis
         if passport.revoked_at is None and passport.expires_at > now
     ]
     done = revoke(world, act, bound, revocation="mission", reason=ending.sentence, cascade=True)
-    act.row.set(agent_id=mission.agent_id, mission=mission.id, intent=mission.intent_summary)
-    act.row.set(terminal_state=ending.terminal_state, revoked_passports=sum(map(len, done)))
+    row = row or act.row
+    row.set(agent_id=mission.agent_id, mission=mission.id, intent=mission.intent_summary)
+    row.set(terminal_state=ending.terminal_state, revoked_passports=sum(map(len, done)))
     return ended, [passport.id for group in done for passport in group]
+
+
+def end_with_fleet(world: World, act: Act, mission: Mission, why: str) -> list[str]:
+    """Revoke a fleet's mission because its agent left the fleet; returns the ids of the passports that ended with it.
+
+    Args:
+        world: the world; a transaction is open.
+        act: the act that causes it; a ``mission.revoke`` row is added to it.
+        mission: a running mission.
+        why: kept as its notes.
+    """
+    row = act.also("mission.revoke", "vault")
+    changes = {"end_reason": "operator_initiated_clean", "end_notes": why}
+    ending = _Ending("revoked", "revoked_clean", f"Mission {mission.id} is revoked", changes)
+    return _end(world, act, mission, ending, row)[1]
 
 
 def _ended_reply(mission: Mission, transitioned: bool, revoked: list[str]) -> EndedMission:

@@ -68,6 +68,53 @@ def granted(ctx: Context, agent: Agent) -> Basis:
     return Basis(tuple(_without_wildcard(scope, names) for scope in scopes), f"the grants of agent {agent.id}")
 
 
+def ceilings(ctx: Context, entries: Sequence[ScopeInput], owner: str) -> Basis:
+    """What entries allow on top of nothing, as far as the caller's own connections reach.
+
+    Args:
+        ctx: the call.
+        entries: what is allowed of each connection; scopes left out are all of the connection's.
+        owner: who allows it, for sentences.
+
+    Raises:
+        Fault: INVALID_REQUEST for constraints that cannot work.
+    """
+    scopes = []
+    for entry in entries:
+        for connection in ctx.world.store.find(Connection, operator_id=ctx.operator_id):
+            if entry.reference not in (connection.id, connection.provider):
+                continue
+            if connection.status != "active" or not _reaches(ctx, connection.id):
+                continue
+            scopes.append(
+                ServiceScope(
+                    service_name=connection.provider,
+                    connection_id=connection.id,
+                    scopes=connection.scopes if entry.scopes is None else tuple(entry.scopes),
+                    constraints=accepted(entry.constraints),
+                    allow_data_from=None if entry.allow_data_from is None else tuple(entry.allow_data_from),
+                )
+            )
+    names = tuple(dict.fromkeys(scope.service_name for scope in scopes))
+    return Basis(tuple(_without_wildcard(scope, names) for scope in scopes), owner)
+
+
+def held(ctx: Context, scopes: Sequence[ServiceScope], owner: str) -> Basis:
+    """The part of some scopes whose connections are still active and within the caller's own.
+
+    Args:
+        ctx: the call.
+        scopes: the scopes.
+        owner: who has them, for sentences.
+    """
+    kept = []
+    for scope in scopes:
+        connection = ctx.world.store.get(Connection, scope.connection_id)
+        if connection is not None and connection.status == "active" and _reaches(ctx, connection.id):
+            kept.append(scope)
+    return Basis(tuple(kept), owner)
+
+
 def _reaches(ctx: Context, connection_id: str) -> bool:
     allowed = ctx.caller.allowed_connections
     return allowed is None or connection_id in allowed
@@ -113,14 +160,23 @@ def _named(ctx: Context, basis: Basis, item: ScopeInput) -> list[ServiceScope]:
     found = [scope for scope in basis.scopes if reference in (scope.connection_id, scope.service_name)]
     if found:
         return found
+    require_named(ctx, reference)
+    have = ", ".join(scope.connection_id for scope in basis.scopes) or "no connection"
+    raise Fault(faults.SCOPE_ESCALATION, what=f"Connection {reference}", parent=basis.owner, allowed=have)
+
+
+def require_named(ctx: Context, reference: str) -> None:
+    """Refuse an id or provider that names no connection the caller's own limits let it use.
+
+    Raises:
+        Fault: NOT_FOUND for an unknown connection, FORBIDDEN for one that is not the caller's.
+    """
     connections = ctx.world.store.find(Connection, operator_id=ctx.operator_id)
     known = [one for one in connections if reference in (one.id, one.provider)]
     if not known:
         raise Fault(faults.NOT_FOUND, what="Connection", id=reference)
     if not any(_reaches(ctx, one.id) for one in known):
         raise Fault(faults.FORBIDDEN, reason=f"This key may not use {reference}; its allowed_connections leave it out")
-    have = ", ".join(scope.connection_id for scope in basis.scopes) or "no connection"
-    raise Fault(faults.SCOPE_ESCALATION, what=f"Connection {reference}", parent=basis.owner, allowed=have)
 
 
 def _narrow(ctx: Context, basis: Basis, scope: ServiceScope, item: ScopeInput) -> ServiceScope:

@@ -9,7 +9,7 @@ from pydantic import Field
 from stack_emu.domain import faults
 from stack_emu.domain.grants import IntentUse
 from stack_emu.domain.issuance import DEFAULT_TTL_SECONDS, MODE_RANK, Draft, mint, require_holder
-from stack_emu.domain.narrowing import ScopeInput, choose, granted, offers, with_intents
+from stack_emu.domain.narrowing import ScopeInput, choose, granted, held, offers, with_intents
 from stack_emu.domain.state import Agent, JsonObject, Mission, Passport, ServiceScope
 from stack_emu.kernel.dispatch import Context
 from stack_emu.kernel.errors import Fault
@@ -78,7 +78,7 @@ def issue(ctx: Context, agent: Agent, mission: Mission | None, terms: PassportTe
     draft = Draft(
         agent=agent,
         accountability=mode,
-        services=_services(ctx, agent, terms),
+        services=_services(ctx, agent, mission, terms),
         mission=mission,
         intent=intent,
         ttl_seconds=terms.ttl_seconds,
@@ -114,9 +114,14 @@ def _mode(agent: Agent, asked: str | None) -> str:
     return asked
 
 
-def _services(ctx: Context, agent: Agent, terms: PassportTerms) -> tuple[ServiceScope, ...]:
+def _services(ctx: Context, agent: Agent, mission: Mission | None, terms: PassportTerms) -> tuple[ServiceScope, ...]:
     wanted = terms.scopes if terms.scopes is not None else terms.services
-    chosen = choose(ctx, granted(ctx, agent), wanted)
+    # A fleet's mission brings its own access; its agents need no grants.
+    if mission is not None and mission.access is not None:
+        basis = held(ctx, mission.access, f"mission {mission.id}")
+    else:
+        basis = granted(ctx, agent)
+    chosen = choose(ctx, basis, wanted)
     for entry in terms.intents or ():
         name = entry if isinstance(entry, str) else entry.name
         if not any(offers(ctx, scope, name) for scope in chosen):

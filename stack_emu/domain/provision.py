@@ -46,7 +46,7 @@ def canary(world: World, connection_id: str, field: str = "") -> str:
 
 
 def provision(world: World, scenario: Scenario) -> None:
-    """Write the scenario's operators, keys, agents, services, grants, missions and passports into the store.
+    """Write the scenario's operators, keys, agents, services, grants, missions, passports and fleets into the store.
 
     Raises:
         ProvisionError: when it contradicts itself in a way only building it shows.
@@ -66,6 +66,17 @@ def provision(world: World, scenario: Scenario) -> None:
     missions = _missions(world, scenario, agents)
     for declared in scenario.passports:
         _passport(world, scenario, declared, agents[declared.agent], missions)
+    if scenario.fleets:
+        _fleets(world, scenario)
+
+
+def _fleets(world: World, scenario: Scenario) -> None:
+    from stack_emu.domain.provision_fleets import activate_fleets
+
+    try:
+        activate_fleets(world, scenario)
+    except ValueError as error:
+        raise ProvisionError(str(error)) from None
 
 
 def _operators(world: World, scenario: Scenario) -> None:

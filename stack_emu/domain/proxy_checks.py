@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from stack_emu.domain import detectors, faults, meters, services, signals
 from stack_emu.domain.authentication import AGENT, passport_record, require_live
 from stack_emu.domain.constraints import ConstrainedRequest, violations
+from stack_emu.domain.fleet_missions import check_fleet_caps
 from stack_emu.domain.issuance import require_holder
 from stack_emu.domain.missions import require_live_mission
 from stack_emu.domain.partners import check_pool
@@ -157,10 +158,16 @@ def check_caps(ctx: Context, mission: Mission | None, service: str) -> None:
     but not interpreted, because its values are published nowhere.
 
     Raises:
-        Fault: MISSION_LIMIT_EXCEEDED.
+        Fault: MISSION_LIMIT_EXCEEDED, FLEET_LIMIT_EXCEEDED for what the missions of a fleet may take together.
     """
-    if mission is None or not mission.limits:
+    if mission is None:
         return
+    _check_own_caps(ctx, mission, service)
+    if mission.fleet_policy_id is not None:
+        check_fleet_caps(ctx, mission)
+
+
+def _check_own_caps(ctx: Context, mission: Mission, service: str) -> None:
     per_service = mission.limits.get("max_actions_per_service") or {}
     caps = (
         ("actions", mission.limits.get("max_actions"), mission.actions + mission.reserved),

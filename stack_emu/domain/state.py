@@ -199,10 +199,11 @@ class Mission:
     """A piece of work a passport is bound to. ``status`` is active, completed, revoked or expired.
 
     ``limits`` holds the caps it was opened with (``max_actions``, ``max_duration_seconds`` …), ``actions`` what was used.
+    A fleet's mission names the policy and its revision at the time, and holds the ``access`` its passports get.
     """
 
     TABLE: ClassVar[str] = "missions"
-    INDEXES: ClassVar[tuple[str, ...]] = ("operator_id", "agent_id", "idempotency_key")
+    INDEXES: ClassVar[tuple[str, ...]] = ("operator_id", "agent_id", "idempotency_key", "fleet_policy_id")
     id: str
     operator_id: str
     claim_id: str
@@ -222,6 +223,9 @@ class Mission:
     actions: int = 0
     reserved: int = 0
     actions_per_service: JsonObject = field(default_factory=dict)
+    fleet_policy_id: str | None = None
+    fleet_revision: int | None = None
+    access: tuple[ServiceScope, ...] | None = None
 
 
 @dataclass(frozen=True)

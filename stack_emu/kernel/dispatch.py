@@ -347,6 +347,7 @@ _NOUNS = {
     "oauth": "an OAuth access token",
     "session": "a dashboard session",
     "ticket": "an enrollment ticket",
+    "fleet": "a fleet session",
 }
 
 

@@ -173,6 +173,7 @@ class Caller:
         role: ``readonly``, ``standard``, ``admin`` or ``operator``.
         scopes: OAuth scopes, or None when not limited by scopes.
         allowed_connections: connection ids a member or agent is limited to, or None.
+        bound_to: id of the one thing the credential is good for, where it is good for one only.
         grant_id: the grant behind a credential that reaches only what was made with it.
     """
 
@@ -185,6 +186,7 @@ class Caller:
     role: str = "operator"
     scopes: frozenset[str] | None = None
     allowed_connections: frozenset[str] | None = None
+    bound_to: str | None = None
     grant_id: str | None = None
 
 

@@ -68,6 +68,7 @@ def summary(scenario: Scenario) -> str:
         (len(scenario.missions), "mission"),
         (len(scenario.passports), "passport"),
         (len(scenario.skills), "skill"),
+        (len(scenario.fleets), "fleet"),
         (len(scenario.upstreams), "upstream"),
         (len(scenario.model), "script"),
         (len(scenario.approvals), "approval"),

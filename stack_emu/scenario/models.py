@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from stack_emu.scenario.fleet_models import FleetPolicy
 from stack_emu.scenario.model_rules import Call, ModelMatch, ModelRule, StopReason, Turn
 from stack_emu.scenario.run_models import (
     DEFAULT_START,
@@ -83,6 +84,7 @@ __all__ = [
     "FaultInjection",
     "FaultRule",
     "FaultTarget",
+    "FleetPolicy",
     "GatewaySettings",
     "Grant",
     "Instant",
@@ -141,6 +143,7 @@ class Scenario(Model):
     missions: tuple[Mission, ...] = Field((), description="Missions that are already open.")
     passports: tuple[Passport, ...] = Field((), description="Passports minted when the world starts.")
     skills: tuple[Skill, ...] = Field((), description="Skills that are already on the marketplace.")
+    fleets: tuple[FleetPolicy, ...] = Field((), description="Fleet policies under which agents can enroll at once.")
     upstreams: dict[Identifier, Upstream] = Field(
         default_factory=dict, description="The fake services behind the proxy, by name."
     )

@@ -19,6 +19,7 @@ def check_references(root: Place, findings: Findings) -> None:
     _missions_known(root, names, findings)
     _passports_known(root, names, findings)
     _skills_known(root, names, findings)
+    _fleets_known(root, names, findings)
     _rules_known(root, names, findings)
     _upstreams_known(root, names, findings)
     _expectations_known(root, names, findings)
@@ -65,7 +66,7 @@ def _unique_names(root: Place, findings: Findings) -> None:
     _unique(findings, [(o.text("id") or DEFAULT_OPERATOR_ID, o.at("id")) for o in operators], "operators", "id")
     keys = [pair for operator in operators for pair in keys_of(operator)]
     _unique(findings, [pair for pair in keys if pair[0]], "API keys", "value", secret=True)
-    for kind in ("agents", "services", "missions", "passports", "skills"):
+    for kind in ("agents", "services", "missions", "passports", "skills", "fleets"):
         _unique(findings, _named(root.each(kind), "id"), kind, "id")
     _unique(findings, _named(root.each("agents"), "name"), "agents", "name")
     _unique(findings, _named(root.each("passports"), "env"), "passports", "environment variable")
@@ -111,7 +112,7 @@ def _instead(word: str, known: Collection[str], kinds: str) -> str:
 
 
 def _operators_known(root: Place, names: _Names, findings: Findings) -> None:
-    for owned in (*root.each("agents"), *root.each("services"), *root.each("skills")):
+    for owned in (*root.each("agents"), *root.each("services"), *root.each("skills"), *root.each("fleets")):
         _known(findings, owned.at("operator"), names.operators, "operator", "operators")
 
 
@@ -160,6 +161,14 @@ def _passports_known(root: Place, names: _Names, findings: Findings) -> None:
         for service in passport.each("services"):
             if _known(findings, service, names.services, "service", "services") and known:
                 _check_granted(root, service, holder, findings)
+
+
+def _fleets_known(root: Place, names: _Names, findings: Findings) -> None:
+    for fleet in root.each("fleets"):
+        for part in ("access", "requested_access"):
+            for entry in fleet.at("definition").each(part):
+                for name in ("connection_id", "service_connection_id", "service"):
+                    _known(findings, entry.at(name), names.services, "service", "services")
 
 
 def _check_granted(root: Place, service: Place, holder: set[str], findings: Findings) -> None:

@@ -125,7 +125,8 @@ def _success(tool: ToolEntry, reply: Any) -> CallToolResult:
 
     if isinstance(reply, Download):
         return CallToolResult(content=[_download(tool, reply)])
-    value = {} if reply is None else dump(reply)
+    rest = tool.operation.rest
+    value = {} if reply is None and rest is not None and rest.status == 204 else dump(reply)
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     structured = value if isinstance(value, dict) else None
     return CallToolResult(content=[TextContent(text=text)], structured_content=structured)

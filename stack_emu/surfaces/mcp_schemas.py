@@ -44,7 +44,8 @@ def input_schema(declared: Operation) -> dict[str, Any]:
     cleaned: dict[str, Any] = {"type": "object", "properties": properties}
     if required:
         cleaned["required"] = required
-    cleaned["additionalProperties"] = schema.get("additionalProperties", False)
+    # Closed also where a REST body may hold more: a model that misspells an argument is to hear of it.
+    cleaned["additionalProperties"] = False
     return cleaned
 
 

@@ -255,8 +255,8 @@ def abort(request: web.BaseRequest) -> web.Response:
 
 
 def unread_fields(declared: Operation, body: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of body fields that no handler looked at."""
-    if issubclass(declared.command, OpenCommand):
+    """Names of body fields that no handler looked at; a command that keeps what it does not know has read them all."""
+    if declared.command.model_config.get("extra") == "allow":
         return ()
     known = set(declared.command.model_fields)
     known.update(info.alias for info in declared.command.model_fields.values() if info.alias)

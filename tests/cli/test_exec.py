@@ -183,7 +183,7 @@ except anthropic.BadRequestError as error:
     print(error.message)
 """
 DIRECT = "import httpx; print(httpx.get('https://orders.example.com/orders/7').status_code)"
-UNSERVED = "import os, httpx; print(httpx.get(os.environ['STACK_BASE_URL'] + '/v1/fleets').status_code)"
+UNSERVED = "import os, httpx; print(httpx.get(os.environ['STACK_BASE_URL'] + '/v1/no-such-family').status_code)"
 UNROUTED = ORDER_LOOKED_UP.replace("/orders/7", "/invoices/7").replace('reply.body["state"]', "reply.status")
 
 VIOLATIONS = {

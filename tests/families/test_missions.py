@@ -116,12 +116,6 @@ def test_open_refuses_unknown_and_foreign_agents(served: Any) -> None:
         assert error(post(served, "/v1/missions", {"intent_summary": "x", "agent_id": agent})) == (404, "NOT_FOUND")
 
 
-def test_open_refuses_a_fleets_mission_by_name(served: Any) -> None:
-    refused = post(served, "/v1/missions", {"intent_summary": "x", "fleet_policy_id": "flp_1"})
-    assert error(refused) == (501, "NOT_EMULATED")
-    assert "fleet" in refused.json()["error"]["message"]
-
-
 def test_the_same_idempotency_key_and_body_open_one_mission(stack: Any) -> None:
     first = stack.missions.open("Report", agent_id="agt_logged", idempotency_key="k1")
     assert stack.missions.open("Report", agent_id="agt_logged", idempotency_key="k1") == first
@@ -181,11 +175,7 @@ def test_start_with_an_idempotency_key_answers_the_same_again(stack: Any) -> Non
     assert refused.value.status_code == 409
 
 
-def test_start_refuses_the_fleet_form_by_name_and_incomplete_ones(stack: Any, served: Any) -> None:
-    with pytest.raises(getstack.StackError) as refused:
-        stack.missions.start({"fleet_policy_id": "flp_1", "intent_summary": "x", "idempotency_key": "k"})
-    assert (refused.value.status_code, refused.value.code) == (501, "NOT_EMULATED")
-    assert "operator form" in str(refused.value)
+def test_start_refuses_incomplete_forms(served: Any) -> None:
     for body in ({"mission": {"intent_summary": "x"}}, {"agent_id": "agt_logged"}, {}):
         assert error(post(served, "/v1/missions/start", body)) == (400, "INVALID_REQUEST")
     two = {"agent_id": "agt_logged", "mission": {"intent_summary": "x", "agent_id": "agt_helper"}}

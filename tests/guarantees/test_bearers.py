@@ -34,6 +34,8 @@ NOT_THE_AGENTS = {
     "missions.renew",
     "missions.revoke",
     "passports.revoke_agent",
+    "fleets.get",
+    "fleets.membership",
 }
 """Steps of the tour that are about another agent: ``agt_tour`` does not find it."""
 
@@ -203,6 +205,7 @@ WRONG = {
     "not-even-a-key": "INVALID_API_KEY",
     "a.b.c": "UNAUTHORIZED",
     "tkt_unknown": "UNAUTHORIZED",
+    "fls_unknown": "UNAUTHORIZED",
 }
 
 

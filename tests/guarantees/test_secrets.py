@@ -100,6 +100,7 @@ def busy(ground: Ground) -> Ledger:
     misuse(ground, ledger)
     tour = ground.take_tour()
     ledger.learn_tokens(json.dumps(tour.replies))
+    ledger.add("fleet session", tour.replies["fleet session"]["session_token"])
     for connection in ground.world.store.all(Connection):
         values = connection.credential if isinstance(connection.credential, dict) else {"": connection.credential}
         for name, secret in values.items():

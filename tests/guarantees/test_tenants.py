@@ -14,7 +14,9 @@ from tests.guarantees.test_crash_safety import picture
 from tests.guarantees.tour import ADMIN, LIMITED, OPERATOR, STANDARD, STRANGER, registry, token
 from tests.guarantees.wire import Answer
 
-ID = re.compile(r"\b(?:agt|scon|ms|pp|ses|co|gvr|sev|pxo|ch|chal|enc|skl|sinv|sreq|drp|iap|pck|grt)_[A-Za-z0-9_]{4,}")
+ID = re.compile(
+    r"\b(?:flp|fch|agt|scon|ms|pp|ses|co|gvr|sev|pxo|ch|chal|enc|skl|sinv|sreq|drp|iap|pck|grt)_[A-Za-z0-9_]{4,}"
+)
 TOKENS = ("token", "passport_token", "parent_passport_token")
 PUBLIC = frozenset(
     {
