@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from stack_emu.kernel.dispatch import Pending, Refused
-from stack_emu.kernel.operations import Operation, Reply
+from stack_emu.kernel.operations import OpenCommand, Operation, Reply
 
 _DEFINITIONS = "#/$defs/"
 _BY_NAME = frozenset({"properties", "patternProperties", "dependentSchemas"})
@@ -44,8 +44,8 @@ def input_schema(declared: Operation) -> dict[str, Any]:
     cleaned: dict[str, Any] = {"type": "object", "properties": properties}
     if required:
         cleaned["required"] = required
-    # Closed also where a REST body may hold more: a model that misspells an argument is to hear of it.
-    cleaned["additionalProperties"] = False
+    # Closed also where a REST body may hold more (a misspelt argument is to be heard of), but for somebody else's requests.
+    cleaned["additionalProperties"] = issubclass(declared.command, OpenCommand)
     return cleaned
 
 

@@ -199,7 +199,7 @@ def test_what_this_version_serves_is_checked_word_by_word() -> None:
     text = """\
 stack_emu: 1
 upstreams: {slack: {pack: slack}}
-approvals: [{when: {operation: proxy.request}, decide: never}, {when: {operation: agents.unblok}, decide: never}]
+approvals: [{when: {operation: audit.export}, decide: never}, {when: {operation: agents.unblok}, decide: never}]
 detectors: [{signal: scope_drift}]
 oauth: {consent: page}
 timeline: [{at: +1m, operation: messages.create}]
@@ -212,10 +212,10 @@ faults:
 """
     assert [str(problem) for problem in inspect_text(text, "S", vocabulary()).problems] == [
         (
-            "S:3:32: warning: approvals[0].when.operation: proxy.request asks nobody for approval; "
+            "S:3:32: warning: approvals[0].when.operation: audit.export asks nobody for approval; "
             f"{', '.join(sorted(vocabulary().approved))} do"
         ),
-        "S:3:83: approvals[1].when.operation: there is no operation agents.unblok; did you mean agents.unblock?",
+        "S:3:82: approvals[1].when.operation: there is no operation agents.unblok; did you mean agents.unblock?",
         (
             "S:5:8: warning: oauth: sign-in over OAuth is not served yet, so nothing here has an effect; remove oauth, "
             "or leave it for a version that has it"
