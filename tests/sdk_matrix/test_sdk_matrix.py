@@ -1,0 +1,145 @@
+"""Every method of the published SDK versions at which the wire changed, sync and async, against one emulator.
+
+``make sdk-matrix`` runs all thirty. Each version is installed in a virtual environment of its own, and its calls run in a
+process of it: what it sends is what its users send.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sdk_matrix.environments import ALL, BREAKING, python_of
+
+HERE = Path(__file__).resolve().parent
+KEY = "sk_live_emu_play"
+NO_ASYNC = {"0.1.0", "0.2.0", "0.3.0", "0.4.0", "0.5.0", "0.5.1"}
+"""Their AsyncStack has a transport and no services."""
+NO_SYNC = {"0.10.0"}
+"""Its Stack cannot be constructed: the release lacks an import."""
+COMPLETE = ("4.0.0",)
+
+
+def number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def versions() -> tuple[str, ...]:
+    asked = os.environ.get("SDK_VERSIONS", "")
+    return ALL if asked == "all" else tuple(asked.split()) or BREAKING
+
+
+def cases() -> list[tuple[str, str]]:
+    pairs = [(version, kind) for version in versions() for kind in ("sync", "async")]
+    return [
+        (version, kind)
+        for version, kind in pairs
+        if not (kind == "async" and version in NO_ASYNC) and not (kind == "sync" and version in NO_SYNC)
+    ]
+
+
+@pytest.fixture
+def sink() -> Iterator[str]:
+    """A loopback server that takes webhooks."""
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    class Taking(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Taking)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/hook"
+    server.shutdown()
+    server.server_close()
+    thread.join(5)
+
+
+def drive(served: Any, version: str, kind: str, sink: str, home: Path) -> dict[str, Any]:
+    base = served.base_url
+    config = {
+        "base_url": base,
+        "root_url": base,
+        "control": "",
+        "api_key": KEY,
+        "kind": kind,
+        "version": version,
+        "binds": number(version) >= (3, 0, 0),
+        "operator_start": number(version) >= (3, 0, 0),
+        "tenant_tier": (0, 10, 0) <= number(version) < (2, 0, 0),
+        "sink": sink,
+    }
+    environment = {
+        "HOME": str(home),
+        "PATH": os.environ["PATH"],
+        "CI": "true",
+        "STACK_AUTH_INTERACTIVE": "false",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    done = subprocess.run(
+        [str(python_of(version)), str(HERE / "drive.py"), json.dumps(config)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(("version", "kind"), cases(), ids=lambda value: str(value))
+def test_every_method_of_a_version_does_what_it_says(
+    serve: Any, sink: str, tmp_path: Path, version: str, kind: str
+) -> None:
+    text = (HERE / "world.yaml").read_text("utf-8")
+    if number(version) < (3, 0, 0):
+        text += "compat: docs-2026-05\n"
+    served = serve(text)
+    outcome = drive(served, version, kind, sink, tmp_path)
+    assert outcome["failed"] == {}
+    assert outcome["unknown"] == []
+    assert len(outcome["driven"]) >= 30
+    assert served.world.audit.rows("op_play")
+    with urllib.request.urlopen(f"{served.base_url}/_emu/health", timeout=10) as health:
+        assert health.status == 200
+
+
+def test_the_play_knows_every_recorded_call() -> None:
+    """What the newest SDK can send, by its own list of methods, is in the play, so no method is left to chance."""
+    sys.path.insert(0, str(HERE))
+    try:
+        import play
+
+        known = {step.label for step in play.steps()}
+    finally:
+        sys.path.remove(str(HERE))
+    from getstack import Stack
+
+    from tests.evidence import _services
+
+    client = Stack(api_key="sk_live_x")
+    methods = {
+        f"{service}.{name}"
+        for service, value in _services(client, "")
+        for name in vars(type(value))
+        if not name.startswith("_") and callable(getattr(type(value), name))
+    }
+    client.close()
+    assert methods - known == set()
