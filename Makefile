@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-agent-sdk lint bench coverage docs goldens clean
+.PHONY: demo test test-agent-sdk sdk-matrix lint bench coverage docs goldens clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/stack-emu demo
@@ -14,6 +14,9 @@ test: $(STAMP)
 
 test-agent-sdk: $(VENV)/.agent-sdk
 	@$(BIN)/python -m pytest tests/agent_sdk $(ARGS)
+
+sdk-matrix: $(STAMP)
+	@SDK_VERSIONS=all $(BIN)/python -m pytest -n 2 tests/sdk_matrix $(ARGS)
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

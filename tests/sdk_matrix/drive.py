@@ -43,10 +43,16 @@ class Client:
         """The value behind a coroutine, a generator or a context manager that a method returned."""
         if inspect.isawaitable(result):
             result = self.run(result)
+        if hasattr(result, "__aenter__"):
+            return self.run(_inside(result))
+        if hasattr(result, "__enter__"):
+            with result as mission:
+                _log(mission)
+            return mission
         if inspect.isasyncgen(result):
-            return self.run(_drain(result))
+            return self.run(_first(result))
         if inspect.isgenerator(result):
-            return list(result)
+            return _first_of(result)
         return result
 
     def run(self, awaitable: Any) -> Any:
@@ -78,8 +84,39 @@ def _collect(owner: Any, prefix: str, found: dict[str, Any]) -> None:
         _collect(value, f"{prefix}{name}.", found)
 
 
-async def _drain(stream: Any) -> list[Any]:
-    return [item async for item in stream]
+def _log(mission: Any) -> None:
+    mission.log("slack", "post_message", "#engineering")
+
+
+async def _inside(context: Any) -> Any:
+    async with context as mission:
+        _log(mission)
+    return mission
+
+
+def _first_of(generator: Any) -> Any:
+    """What a generator yields: of a rotation its second mission, of a stream every event."""
+    items = []
+    for item in generator:
+        items.append(item)
+        if hasattr(item, "log"):
+            _log(item)
+            if len(items) == 2:
+                break
+    generator.close()
+    return items[-1] if items and hasattr(items[-1], "log") else items
+
+
+async def _first(generator: Any) -> Any:
+    items = []
+    async for item in generator:
+        items.append(item)
+        if hasattr(item, "log"):
+            _log(item)
+            if len(items) == 2:
+                break
+    await generator.aclose()
+    return items[-1] if items and hasattr(items[-1], "log") else items
 
 
 class Stage:
@@ -128,7 +165,8 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, bytes):
         return {"bytes": len(value), "head": value[:8].hex()}
-    shown = {name: plain(item) for name, item in vars(value).items() if not name.startswith("_")} if hasattr(value, "__dict__") else {}
+    names = [*getattr(value, "__dict__", ()), *getattr(type(value), "__slots__", ())]
+    shown = {name: plain(getattr(value, name)) for name in names if not name.startswith("_")}
     return shown or repr(value)
 
 
@@ -158,58 +196,85 @@ def perform(stage: Stage, step: play.Step, function: Any) -> Any:
         return stage.client.finish(function(**{**given, "governance_approval_id": approval}))
 
 
+def declined(config: dict[str, Any], label: str) -> bool:
+    """Whether a method is one the emulator says it does not serve: a whole service, or one method of one."""
+    return label in config["declined"] or label.partition(".")[0] in config["declined"]
+
+
 def _told(error: BaseException) -> str:
     """An exception in a line, with where it came from."""
     where = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {error} ({where.name} in {where.filename.rpartition('/')[2]}:{where.lineno})"
 
 
+@dataclasses.dataclass
+class Run:
+    """The play under way with one client, and what came of it."""
+
+    stage: Stage
+    known: dict[str, Any]
+    driven: set[str] = dataclasses.field(default_factory=set)
+    failed: dict[str, str] = dataclasses.field(default_factory=dict)
+    refused: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def take(self, step: play.Step) -> None:
+        """Make one step, unless it is not this version's."""
+        if declined(self.stage.config, step.label.removeprefix("~")):
+            return
+        if step.label.startswith("~"):
+            self._aside(step)
+        elif step.label in self.known and step.applies(self.stage):
+            function = self.stage.client.method(step.label.removeprefix("stack."))
+            if function is not None:
+                self._call(step, function)
+
+    def _aside(self, step: play.Step) -> None:
+        try:
+            step.arguments(self.stage)
+        except Exception as error:
+            self.failed[f"aside {len(self.failed)}"] = _told(error)
+
+    def _call(self, step: play.Step, function: Any) -> None:
+        name = f"{step.label} [{step.keep}]"
+        try:
+            result = perform(self.stage, step, function)
+        except Exception as error:
+            if step.refusal and step.refusal in str(error):
+                self.refused[step.label] = str(error)
+            else:
+                self.failed[name] = _told(error)
+            return
+        if result is play.GOVERNED:
+            self.refused[step.label] = "needs an approval this version cannot carry"
+            self.driven.add(step.label)
+        elif step.refusal:
+            self.failed[name] = f"was not refused with: {step.refusal}; {plain(result)!r}"[:400]
+        else:
+            self._judge(step, name, plain(result))
+
+    def _judge(self, step: play.Step, name: str, shown: Any) -> None:
+        self.stage.kept[step.keep or step.label] = shown
+        try:
+            held: Any = step.check is None or step.check(shown, self.stage)
+        except Exception as error:
+            held, shown = False, f"{type(error).__name__}: {error}: {shown!r}"
+        if held:
+            self.driven.add(step.label)
+        else:
+            self.failed[name] = f"the reply does not mean what it should: {shown!r}"[:600]
+
+
 def main() -> None:
     config = json.loads(sys.argv[1])
     client = Client(config["kind"], config["base_url"], api_key=config["api_key"])
-    stage = Stage(config, client)
-    outcome: dict[str, Any] = {"driven": [], "failed": {}, "refused": {}}
-    known = client.labels()
+    run = Run(Stage(config, client), client.labels())
     for step in play.steps():
-        if step.label.startswith("~"):
-            try:
-                step.arguments(stage)
-            except Exception as error:
-                outcome["failed"][f"aside {len(outcome['failed'])}"] = _told(error)
-            continue
-        function = client.method(step.label.removeprefix("stack."))
-        if step.label not in known or function is None or not step.applies(stage):
-            continue
-        try:
-            result = perform(stage, step, function)
-        except Exception as error:
-            if step.refusal and step.refusal in str(error):
-                outcome["refused"].setdefault(step.label, str(error))
-                continue
-            outcome["failed"][f"{step.label} [{step.keep}]"] = _told(error)
-            continue
-        shown = plain(result)
-        stage.kept[step.keep or step.label] = shown
-        stage.kept[f"raw {step.keep or step.label}"] = result
-        if result is play.GOVERNED:
-            outcome["refused"][step.label] = "needs an approval this version cannot carry"
-            outcome["driven"].append(step.label)
-            continue
-        if step.refusal:
-            outcome["failed"][f"{step.label} [{step.keep}]"] = f"was not refused with: {step.refusal}; {shown!r}"[:400]
-            continue
-        try:
-            held = step.check is None or step.check(shown, stage)
-        except Exception as error:
-            held = f"{type(error).__name__}: {error}"
-        if held is not True and held is not None:
-            outcome["failed"][f"{step.label} [{step.keep}]"] = f"the reply does not mean what it should ({held}): {shown!r}"[:600]
-            continue
-        outcome["driven"].append(step.label)
-    outcome["driven"] = sorted(set(outcome["driven"]))
-    outcome["unknown"] = sorted(set(known) - set(outcome["driven"]) - {label.split(" [")[0] for label in outcome["failed"]})
+        run.take(step)
     client.close()
-    print(json.dumps(outcome))
+    failed = {label.partition(" [")[0] for label in run.failed}
+    left = set(run.known) - run.driven - failed
+    unknown = sorted(label for label in left if not declined(config, label))
+    print(json.dumps({"driven": sorted(run.driven), "failed": run.failed, "refused": run.refused, "unknown": unknown}))
 
 
 main()

@@ -38,7 +38,16 @@ def _install(version: str, home: Path) -> None:
     quiet = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--clear", str(home)], check=True, timeout=60)
     subprocess.run(
-        [sys.executable, "-m", "pip", "--python", str(home / "bin" / "python"), "install", "--quiet", f"getstack=={version}"],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            str(home / "bin" / "python"),
+            "install",
+            "--quiet",
+            f"getstack=={version}",
+        ],
         check=True,
         timeout=100,
         env=quiet,

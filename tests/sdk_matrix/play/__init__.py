@@ -37,7 +37,15 @@ class Step:
     applies: Callable[[Any], bool] = lambda stage: True
 
 
-def call(label: str, keep: str = "", check: Any = None, refusal: str = "", governed: bool = False, **arguments: Any) -> Step:
+def call(
+    label: str,
+    keep: str = "",
+    check: Any = None,
+    refusal: str = "",
+    governed: bool = False,
+    applies: Callable[[Any], bool] = lambda stage: True,
+    **arguments: Any,
+) -> Step:
     """A step whose arguments are values, or functions of the stage."""
 
     def given(stage: Any) -> dict[str, Any]:
@@ -47,17 +55,17 @@ def call(label: str, keep: str = "", check: Any = None, refusal: str = "", gover
             made["**"] = made.pop("free")
         return made
 
-    return Step(label, given, keep, check, refusal, governed)
+    return Step(label, given, keep, check, refusal, governed, applies)
 
 
-def aside(act: Callable[[Any], Any]) -> Step:
+def aside(act: Callable[[Any], Any], service: str = "~") -> Step:
     """Something that is done outside the SDK: what a human, an upstream or a browser would do."""
 
     def done(stage: Any) -> dict[str, Any]:
         act(stage)
         return {}
 
-    return Step("~", done)
+    return Step(f"~{service}", done)
 
 
 def ids(items: Any) -> list[Any]:
@@ -67,7 +75,7 @@ def ids(items: Any) -> list[Any]:
 
 def steps() -> Iterator[Step]:
     """Every step, in order."""
-    from play import authority, fleets, market, missions, partners, passports, settings, upkeep
+    from play import fleets, market, missions, partners, passports, settings, upkeep
 
-    for act in (passports, missions, settings, market, partners, fleets, authority, upkeep):
+    for act in (passports, missions, settings, market, partners, fleets, upkeep):
         yield from act.STEPS

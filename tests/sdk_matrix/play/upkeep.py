@@ -22,9 +22,20 @@ def _fresh(stage, name):
 STEPS = (
     call("passports.revoke", "", None, jti=lambda s: _fresh(s, "to revoke"), reason="r"),
     aside(lambda s: _revoked(s, s["to revoke"]["jti"])),
-    call("passports.revoke_session", "", None, reason="r", session_id=lambda s: (
-        _fresh(s, "of a session"),
-        next(row["session_id"] for row in s.api("GET", "/v1/passports/active") if row["jti"] == s["of a session"]["jti"]))[1]),
+    call(
+        "passports.revoke_session",
+        "",
+        None,
+        reason="r",
+        session_id=lambda s: (
+            _fresh(s, "of a session"),
+            next(
+                row["session_id"]
+                for row in s.api("GET", "/v1/passports/active")
+                if row["jti"] == s["of a session"]["jti"]
+            ),
+        )[1],
+    ),
     aside(lambda s: _revoked(s, s["of a session"]["jti"]) if "of a session" in s else None),
     call("passports.revoke_agent", "", None, reason="r", agent_id=lambda s: (_fresh(s, "of an agent"), "agt_play")[1]),
     aside(lambda s: _revoked(s, s["of an agent"]["jti"]) if "of an agent" in s else None),
@@ -40,5 +51,7 @@ STEPS = (
 
 
 def _gone(stage, connection_id):
-    listed = [one["id"] for one in stage.api("GET", "/v1/services/connected") if one.get("status", "active") == "active"]
+    listed = [
+        one["id"] for one in stage.api("GET", "/v1/services/connected") if one.get("status", "active") == "active"
+    ]
     assert connection_id not in listed, f"{connection_id} is still connected"
