@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from stack_emu.domain import faults, governance
+from stack_emu.domain import faults, governance, tiers
 from stack_emu.domain.authentication import ACCOUNT, ACCOUNT_AND_AGENT, ANY_BEARER
-from stack_emu.domain.state import Agent, Grant, Operator
+from stack_emu.domain.state import Agent, Grant
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context, Refused
 from stack_emu.kernel.errors import Fault
@@ -30,7 +30,7 @@ PROFILES: dict[str, dict[str, Any]] = {
         "key_mode": "stack_managed",
     }
 }
-TIER_AGENTS = {"free": 5, "developer": 25, "studio": 250}
+TIER_AGENTS = tiers.COUNTS[tiers.AGENTS]
 
 
 class RegisterAgent(Command):
@@ -223,11 +223,7 @@ def check_tier(ctx: Context) -> None:
     Raises:
         Fault: TIER_LIMIT_EXCEEDED.
     """
-    used = len(agents_of(ctx.world, ctx.operator_id))
-    operator = ctx.world.store.get(Operator, ctx.operator_id)
-    limit = TIER_AGENTS.get(operator.tier) if operator is not None else None
-    if operator is not None and limit is not None and used >= limit:
-        raise Fault(faults.TIER_LIMIT_EXCEEDED, tier=operator.tier, limit=limit, what="agents", used=used)
+    tiers.check(ctx.world, ctx.operator_id, tiers.AGENTS, len(agents_of(ctx.world, ctx.operator_id)))
 
 
 @operation(

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from stack_emu.domain import faults, meters, wallet
+from stack_emu.domain import faults, meters, tiers, wallet
 from stack_emu.domain.authentication import ACCOUNT, OAUTH
 from stack_emu.domain.periods import month_of
 from stack_emu.domain.state import Operator
@@ -132,7 +132,7 @@ def get_balance(ctx: Context, command: Command) -> BalanceReply:
     return BalanceReply(
         operator_id=ctx.operator_id,
         balance_cents=wallet.balance(ctx.world, ctx.operator_id),
-        tier=meters.tier_of(ctx.world, ctx.operator_id),
+        tier=tiers.tier_of(ctx.world, ctx.operator_id),
         billing_period_start=iso(period.start_ms),
         billing_period_end=iso(period.end_ms),
         usage=BillingUsage(
@@ -214,7 +214,7 @@ def subscribe(ctx: Context, command: Subscribe) -> CheckoutReply:
         Fault: CONFLICT when the account has this tier already.
     """
     ctx.row.set(tier=command.tier)
-    if command.tier == meters.tier_of(ctx.world, ctx.operator_id):
+    if command.tier == tiers.tier_of(ctx.world, ctx.operator_id):
         raise Fault(faults.CONFLICT, problem=f"The account is on the {command.tier} tier already; name another one")
     return _open(ctx, tier=command.tier)
 

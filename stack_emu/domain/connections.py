@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from stack_emu.domain import faults, service_catalogue
+from stack_emu.domain import faults, service_catalogue, tiers
 from stack_emu.domain.authentication import ACCOUNT
 from stack_emu.domain.service_catalogue import Provider
 from stack_emu.domain.services import ConnectionReply, connection_reply, providers, require_connection, teach
@@ -55,7 +55,7 @@ def connect_service(ctx: Context, command: ConnectService) -> ConnectionReply:
 
     Raises:
         Fault: NOT_FOUND for a service that is not in the catalogue, INVALID_REQUEST without service, credential or
-            scopes, FORBIDDEN for a member limited to connections.
+            scopes, FORBIDDEN for a member limited to connections, TIER_LIMIT_EXCEEDED.
     """
     provider = _wanted_provider(ctx.world, command)
     ctx.row.set(service=provider.slug, scopes=list(command.scopes or ()))
@@ -101,7 +101,7 @@ def connect_custom_service(ctx: Context, command: ConnectCustomService) -> Conne
     """Connect a service that is not in the catalogue, under the provider key custom_<name>.
 
     Raises:
-        Fault: FORBIDDEN for a member limited to connections.
+        Fault: FORBIDDEN for a member limited to connections, TIER_LIMIT_EXCEEDED.
     """
     slug = service_catalogue.custom_slug(command.name)
     ctx.row.set(service=slug, scopes=list(command.scopes or ()))
@@ -120,6 +120,8 @@ def _new_connection(
     if ctx.caller.allowed_connections is not None and ctx.caller.grant_id is None:
         reason = "This key is limited to its allowed_connections and cannot add one; use a key without that limit"
         raise Fault(faults.FORBIDDEN, reason=reason)
+    used = sum(1 for _ in ctx.world.store.find(Connection, operator_id=ctx.operator_id, status="active"))
+    tiers.check(ctx.world, ctx.operator_id, tiers.SERVICES, used)
     connection_id = ctx.act.new_id("connection", "scon_")
     ctx.row.set(connection=connection_id)
     teach(ctx.world, connection_id, credential)

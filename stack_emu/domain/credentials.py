@@ -13,6 +13,7 @@ from pydantic import Field
 from stack_emu.domain import detectors, faults, signals
 from stack_emu.domain.agents import require_agent
 from stack_emu.domain.authentication import ACCOUNT_AND_AGENT, live_passport
+from stack_emu.domain.identity_records import require_met_by
 from stack_emu.domain.issuance import presented
 from stack_emu.domain.proxy_checks import post_checkout
 from stack_emu.domain.services import find_reachable, require_connection
@@ -63,7 +64,8 @@ def get_credential(ctx: Context, command: CredentialByProvider) -> CredentialRep
     """Retrieve the credential of a service by its provider. Agents in proxy_only use the proxy instead.
 
     Raises:
-        Fault: NOT_FOUND, CONFLICT when several connections share the provider or the credential has expired, FORBIDDEN.
+        Fault: NOT_FOUND, CONFLICT when several connections share the provider or the credential has expired, FORBIDDEN,
+            IDENTITY_REQUIREMENTS_NOT_MET.
     """
     ctx.row.set(service=command.provider)
     passport, agent = _holder(ctx, command.passport_token)
@@ -85,7 +87,7 @@ def get_credential_by_connection(ctx: Context, command: CredentialByConnection) 
     """Retrieve the credential of one connection. Agents in proxy_only use the proxy instead.
 
     Raises:
-        Fault: NOT_FOUND, CONFLICT when the credential has expired, FORBIDDEN.
+        Fault: NOT_FOUND, CONFLICT when the credential has expired, FORBIDDEN, IDENTITY_REQUIREMENTS_NOT_MET.
     """
     passport, agent = _holder(ctx, command.passport_token)
     return _retrieve(ctx, require_connection(ctx.world, ctx.caller, command.connection_id), passport, agent)
@@ -117,6 +119,7 @@ def _retrieve(
         outside = _outside(ctx, passport, connection)
         if outside is not None:
             return outside
+    require_met_by(ctx.world, ctx.operator_id, passport, connection)
     expires = connection.credential_expires_at
     if expires is not None and expires <= ctx.now_ms:
         problem = f"The credential of {connection.id} expired at {iso(expires)}; connect {connection.provider} again"

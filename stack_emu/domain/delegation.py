@@ -97,6 +97,7 @@ def delegate_passport(ctx: Context, command: DelegatePassport) -> PassportReply:
             not_after_ms=parent.expires_at,
             parent=parent,
             authority_binding_ids=parent.authority_binding_ids,
+            identity_claim_ids=parent.identity_claim_ids,
         ),
     )
     scopes = [f"{scope.service_name}:{name}" for scope in services for name in scope.scopes]

@@ -34,7 +34,7 @@ INSUFFICIENT_CREDITS = FaultSpec(
     "This costs {needed_cents} cents and the wallet has {balance_cents}: top it up with POST /v1/billing/topup",
 )
 IDENTITY_REQUIREMENTS_NOT_MET = FaultSpec(
-    "IDENTITY_REQUIREMENTS_NOT_MET", 403, "The passport does not meet the identity requirement of {service}: {missing}"
+    "IDENTITY_REQUIREMENTS_NOT_MET", 403, "{who} does not meet the identity requirement of {service}: {missing}"
 )
 GOVERNANCE_APPROVAL_REQUIRED = FaultSpec(
     "GOVERNANCE_APPROVAL_REQUIRED",

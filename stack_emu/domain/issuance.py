@@ -8,6 +8,7 @@ from typing import Any
 
 from stack_emu.domain import faults, meters
 from stack_emu.domain.constraints import as_json
+from stack_emu.domain.identity_records import counting, require_met, token_claims
 from stack_emu.domain.state import Agent, Connection, JsonObject, Mission, Passport, ServiceScope
 from stack_emu.domain.tokens import ISSUER, PASSPORT_AUDIENCE, TokenError, signer
 from stack_emu.kernel.clock import iso
@@ -54,6 +55,7 @@ class Draft:
         parent: the passport it is delegated from, or None.
         refreshed_from: the passport it replaces, or None; session and parent are that one's.
         authority_binding_ids: kept as given.
+        identity_claim_ids: the identity claims it carries; those that ended are left out.
     """
 
     agent: Agent
@@ -68,6 +70,7 @@ class Draft:
     refreshed_from: Passport | None = None
     session_id: str | None = None
     authority_binding_ids: tuple[str, ...] = ()
+    identity_claim_ids: tuple[str, ...] = ()
 
 
 def whole_seconds(ms: int) -> int:
@@ -79,7 +82,8 @@ def mint(ctx: Context, draft: Draft) -> Passport:
     """Make a passport, count and keep it, and arm what happens when an enforced one falls silent.
 
     Raises:
-        Fault: TIER_LIMIT_EXCEEDED when the month has none left, MISSION_ENDED when the mission expires within this second.
+        Fault: TIER_LIMIT_EXCEEDED when the month has none left, MISSION_ENDED when the mission expires within this second,
+            IDENTITY_REQUIREMENTS_NOT_MET when a service asks for claims it would not carry.
     """
     issued = whole_seconds(ctx.now_ms)
     enforced = draft.accountability == "enforced"
@@ -88,6 +92,9 @@ def mint(ctx: Context, draft: Draft) -> Passport:
     expires = min(issued + ttl * 1000, *(whole_seconds(limit) for limit in _limits(draft)))
     if expires <= issued:
         raise Fault(faults.MISSION_EXPIRED, mission_id=draft.mission.id if draft.mission else "")
+    claim_ids = tuple(claim.id for claim in counting(ctx.world, draft.identity_claim_ids))
+    services = {scope.connection_id: _catalogue_id(ctx.world, scope) for scope in draft.services}
+    require_met(ctx.world, draft.agent.operator_id, services, claim_ids, "The passport")
     meters.check(ctx, meters.PASSPORTS)
     meters.count(ctx, meters.PASSPORTS)
     kin = draft.parent or draft.refreshed_from
@@ -109,6 +116,7 @@ def mint(ctx: Context, draft: Draft) -> Passport:
         checkpoint_interval_seconds=interval,
         will_delegate=bool(draft.intent and draft.intent.get("will_delegate")),
         authority_binding_ids=draft.authority_binding_ids,
+        identity_claim_ids=claim_ids,
         refreshed_from=previous.id if previous else None,
     )
     ctx.world.store.put(passport)
@@ -157,7 +165,7 @@ def claims(world: World, passport: Passport) -> dict[str, Any]:
         "agent_id": passport.agent_id,
         "agent_name": agent.name if agent is not None else passport.agent_id,
         "services": [_service_claim(world, scope) for scope in passport.services],
-        "identity_claims": [],
+        "identity_claims": token_claims(world, passport.identity_claim_ids),
         "delegation_depth": passport.depth,
         "session_id": passport.session_id,
         "accountability": passport.accountability,
@@ -183,12 +191,16 @@ def claims(world: World, passport: Passport) -> dict[str, Any]:
 
 
 def _service_claim(world: World, scope: ServiceScope) -> dict[str, Any]:
-    connection = world.store.get(Connection, scope.connection_id)
     reference = text_id(world.key_bytes("credential-reference", scope.connection_id))
     claim = scope_json(scope)
-    claim["service_id"] = connection.service_id if connection is not None else f"svc_{scope.service_name}"
+    claim["service_id"] = _catalogue_id(world, scope)
     claim["credential_ref"] = f"cred_ref_{reference}"
     return claim
+
+
+def _catalogue_id(world: World, scope: ServiceScope) -> str:
+    connection = world.store.get(Connection, scope.connection_id)
+    return connection.service_id if connection is not None else f"svc_{scope.service_name}"
 
 
 def scope_json(scope: ServiceScope) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Meters: what an account used of each thing that is counted, by calendar month in UTC, and what its tier allows.
 
-Published are the passports a month of free and studio (docs/api/billing) and their proxied calls (product page); the
-figures of developer and all of scans are invented. What is counted without a published figure has no limit here.
+What is counted without a figure in ``tiers`` has no limit.
 """
 
 from __future__ import annotations
@@ -10,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from stack_emu.domain import faults
-from stack_emu.domain.state import Operator
+from stack_emu.domain import faults, tiers
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context
 from stack_emu.kernel.errors import Fault
@@ -31,11 +29,7 @@ METERS: Mapping[str, str] = {
 }
 """Everything that is counted, and how a refusal names it."""
 
-LIMITS: Mapping[str, Mapping[str, int]] = {
-    PASSPORTS: {"free": 50_000, "developer": 500_000, "studio": 5_000_000},
-    PROXY_CALLS: {"free": 5_000, "developer": 50_000, "studio": 500_000},
-    SCANS: {"free": 1_000, "developer": 10_000, "studio": 100_000},
-}
+LIMITS = tiers.MONTHLY
 """How much of a meter a tier has in a month; a tier that is not named has no limit."""
 
 
@@ -126,15 +120,9 @@ def used(
     return sum(tally.used for tally in tallies if start <= tally.at and (until_ms is None or tally.at < until_ms))
 
 
-def tier_of(world: World, operator_id: str) -> str:
-    """The tier of an account."""
-    operator = world.store.get(Operator, operator_id)
-    return operator.tier if operator is not None else "free"
-
-
 def limit_of(world: World, operator_id: str, meter: str) -> int | None:
     """How much of a meter an account's tier has in a month; None is no limit."""
-    return LIMITS.get(meter, {}).get(tier_of(world, operator_id))
+    return LIMITS.get(meter, {}).get(tiers.tier_of(world, operator_id))
 
 
 def check(ctx: Context, meter: str, amount: int = 1) -> None:
@@ -148,5 +136,5 @@ def check(ctx: Context, meter: str, amount: int = 1) -> None:
         return
     done = used(ctx.world, ctx.operator_id, meter, at_ms=ctx.now_ms)
     if done + amount > limit:
-        tier = tier_of(ctx.world, ctx.operator_id)
+        tier = tiers.tier_of(ctx.world, ctx.operator_id)
         raise Fault(faults.TIER_LIMIT_EXCEEDED, tier=tier, limit=limit, what=METERS[meter], used=done)

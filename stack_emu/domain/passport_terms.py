@@ -8,6 +8,7 @@ from pydantic import Field
 
 from stack_emu.domain import faults
 from stack_emu.domain.grants import IntentUse
+from stack_emu.domain.identity_records import claims_for_passport
 from stack_emu.domain.issuance import DEFAULT_TTL_SECONDS, MODE_RANK, Draft, mint, require_holder
 from stack_emu.domain.narrowing import ScopeInput, choose, granted, held, offers, with_intents
 from stack_emu.domain.state import Agent, JsonObject, Mission, Passport, ServiceScope
@@ -37,7 +38,7 @@ class PassportTerms(Command):
     services: list[ScopeInput | str] | None = Field(None, description="The same, as providers or connection ids")
     intents: list[IntentUse | str] | None = Field(None, description="Named intents, for the services that offer them")
     identity_claim_ids: list[str] | None = Field(
-        None, description="Identity claims; accepted, identity is not emulated"
+        None, description="Identity claims to carry (clm_…); all active ones when left out, unless settings say opt_in"
     )
     intent: IntentInput | str | None = Field(None, description="What it is for; enforced and logged agents need one")
     checkpoint_interval_seconds: int | None = Field(
@@ -59,7 +60,8 @@ def issue(ctx: Context, agent: Agent, mission: Mission | None, terms: PassportTe
         terms: what it shall be.
 
     Raises:
-        Fault: PASSPORT_BLOCKED, FORBIDDEN, ACCOUNTABILITY_REQUIRED, SCOPE_ESCALATION, NOT_FOUND or INVALID_REQUEST.
+        Fault: PASSPORT_BLOCKED, FORBIDDEN, ACCOUNTABILITY_REQUIRED, SCOPE_ESCALATION, NOT_FOUND, CONFLICT,
+            IDENTITY_REQUIREMENTS_NOT_MET or INVALID_REQUEST.
     """
     intent = intent_of(terms)
     ctx.row.set(
@@ -84,6 +86,7 @@ def issue(ctx: Context, agent: Agent, mission: Mission | None, terms: PassportTe
         ttl_seconds=terms.ttl_seconds,
         interval_seconds=terms.checkpoint_interval_seconds,
         authority_binding_ids=tuple(terms.authority_binding_ids or ()),
+        identity_claim_ids=claims_for_passport(ctx.world, agent.operator_id, terms.identity_claim_ids),
     )
     return mint(ctx, draft)
 

@@ -240,6 +240,7 @@ def refresh_passport(ctx: Context, command: RefreshPassport) -> PassportReply:
             interval_seconds=passport.checkpoint_interval_seconds,
             refreshed_from=passport,
             authority_binding_ids=passport.authority_binding_ids,
+            identity_claim_ids=passport.identity_claim_ids,
         ),
     )
     ctx.world.disarm(f"{SILENCE}/{passport.id}")  # who refreshes is not silent

@@ -8,6 +8,8 @@ from typing import Any
 from stack_emu.domain import forced_signals
 from stack_emu.domain.agents import PROFILES
 from stack_emu.domain.authentication import key_digest
+from stack_emu.domain.identity_records import claims_for_passport
+from stack_emu.domain.identity_seeds import provision_identity
 from stack_emu.domain.opening import open_accounts
 from stack_emu.domain.skill_seeds import provision_skills
 from stack_emu.domain.state import (
@@ -22,6 +24,7 @@ from stack_emu.domain.state import (
     Passport,
     ServiceScope,
 )
+from stack_emu.domain.team_records import enlist
 from stack_emu.kernel.errors import WorldError
 from stack_emu.kernel.ids import text_id
 from stack_emu.kernel.world import Timer, World
@@ -59,6 +62,7 @@ def provision(world: World, scenario: Scenario) -> None:
     if scenario.detectors:
         world.on_handled.append(forced_signals.watch)
     _operators(world, scenario)
+    provision_identity(world, scenario)
     open_accounts(world, scenario)
     agents = {reference: agent for agent in _agents(world, scenario) for reference in (agent.id, agent.name)}
     _services(world, scenario, agents)
@@ -87,16 +91,15 @@ def _operators(world: World, scenario: Scenario) -> None:
         for key in operator.keys:
             member = None if key.role == "operator" else (key.member or f"member-{position}@emu.test")
             world.redactor.add(key.key, f"key:{position}")
-            world.store.put(
-                ApiKey(
-                    id=key_digest(key.key),
-                    operator_id=operator.id,
-                    position=position,
-                    role=key.role,
-                    member_id=member,
-                    allowed_connections=key.allowed_connections,
-                )
+            made = ApiKey(
+                id=key_digest(key.key),
+                operator_id=operator.id,
+                position=position,
+                role=key.role,
+                member_id=member,
+                allowed_connections=key.allowed_connections,
             )
+            enlist(world, world.store.put(made))
             position += 1
 
 
@@ -275,6 +278,7 @@ def _passport(
         intent={"summary": summary, "services": names, "will_delegate": True} if summary else None,
         checkpoint_interval_seconds=interval if agent.accountability_mode == "enforced" else None,
         will_delegate=True,
+        identity_claim_ids=claims_for_passport(world, agent.operator_id, None),
     )
     from stack_emu.domain.passports import arm_silence
 

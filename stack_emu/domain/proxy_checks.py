@@ -2,7 +2,7 @@
 
 1. The passport: signature, expiry, revocation, and that its agent, mission and work are still alive.
 2. The tier's monthly calls and the mission's caps.
-3. The service is one the passport was granted.
+3. The service is one the passport was granted, and the passport carries the identity claims it requires.
 4. Every parameter constraint of that grant.
 5. The credential is there and has not expired.
 
@@ -18,6 +18,7 @@ from stack_emu.domain import detectors, faults, meters, services, signals
 from stack_emu.domain.authentication import AGENT, passport_record, require_live
 from stack_emu.domain.constraints import ConstrainedRequest, violations
 from stack_emu.domain.fleet_missions import check_fleet_caps
+from stack_emu.domain.identity_records import require_met_by
 from stack_emu.domain.issuance import require_holder
 from stack_emu.domain.missions import require_live_mission
 from stack_emu.domain.partners import check_pool
@@ -200,11 +201,13 @@ def access(ctx: Context, who: Principal, service: str) -> Access | Refused:
 
     Raises:
         Fault: FORBIDDEN for a declared service without a grant or a connection outside the key's limits, NOT_FOUND or
-            CONFLICT when an account's own call names no or several connections.
+            CONFLICT when an account's own call names no or several connections, IDENTITY_REQUIREMENTS_NOT_MET.
     """
     if who.passport is None:
         connection = services.find_reachable(ctx.world, ctx.caller, service)
-        return _noted(ctx, Access(connection))
+        own = _noted(ctx, Access(connection))
+        require_met_by(ctx.world, ctx.operator_id, None, connection)
+        return own
     scope = scope_of(who.passport, service)
     if scope is None:
         ctx.row.set(service=service)
@@ -221,6 +224,7 @@ def access(ctx: Context, who: Principal, service: str) -> Access | Refused:
         listed = ", ".join(sorted(allowed)) or "no connection"
         reason = f"This key may not use {scope.connection_id}; its allowed_connections are: {listed}"
         raise Fault(faults.FORBIDDEN, reason=reason)
+    require_met_by(ctx.world, ctx.operator_id, who.passport, connection_or_none)
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from stack_emu.domain import faults, meters
+from stack_emu.domain import faults, meters, tiers
 from stack_emu.domain.authentication import ACCOUNT, AGENT, ANY_BEARER, live_passport
 from stack_emu.domain.issuance import presented
 from stack_emu.domain.proxy_checks import Principal
@@ -327,7 +327,7 @@ def proxy_usage(ctx: Context, command: Command) -> ProxyUsageReply:
     limit = meters.limit_of(ctx.world, ctx.operator_id, meters.PROXY_CALLS)
     used = meters.used(ctx.world, ctx.operator_id, meters.PROXY_CALLS)
     return ProxyUsageReply(
-        tier=meters.tier_of(ctx.world, ctx.operator_id),
+        tier=tiers.tier_of(ctx.world, ctx.operator_id),
         limit=limit,
         used=used,
         remaining=None if limit is None else max(0, limit - used),

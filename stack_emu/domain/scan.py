@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from stack_emu.domain import faults, injection, meters
+from stack_emu.domain import faults, injection, meters, tiers
 from stack_emu.domain.authentication import ACCOUNT_AND_AGENT, live_passport
 from stack_emu.domain.issuance import presented
 from stack_emu.domain.state import Passport
@@ -129,7 +129,7 @@ def scan_usage(ctx: Context, command: ReadScanUsage) -> ScanUsageReply:
     limit = meters.limit_of(ctx.world, ctx.operator_id, meters.SCANS)
     used = meters.used(ctx.world, ctx.operator_id, meters.SCANS)
     return ScanUsageReply(
-        tier=meters.tier_of(ctx.world, ctx.operator_id),
+        tier=tiers.tier_of(ctx.world, ctx.operator_id),
         limit=limit,
         used=used,
         remaining=None if limit is None else max(0, limit - used),

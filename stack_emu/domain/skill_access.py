@@ -11,6 +11,7 @@ from pydantic import Field
 from stack_emu.domain import faults, intent_approvals, proxy_checks
 from stack_emu.domain.agents import require_agent
 from stack_emu.domain.authentication import ANY_BEARER
+from stack_emu.domain.identity_records import held_claims, trust_level
 from stack_emu.domain.issuance import require_holder, require_visible
 from stack_emu.domain.json_schemas import refuse_field
 from stack_emu.domain.skill_records import LEVELS, Skill
@@ -40,13 +41,7 @@ class Buyer:
 
 def claim_types(world: World, operator_id: str, passport: Passport | None) -> frozenset[str]:
     """Types of the identity claims that count for an account, or for a passport of it."""
-    return frozenset()
-
-
-def trust_level(world: World, operator_id: str, passport: Passport | None) -> str:
-    """The trust level of an account, or of a passport of it: L2 with verified_identity, L1 with verified_human, else L0."""
-    held = claim_types(world, operator_id, passport)
-    return next((level for level in reversed(LEVELS) if CLAIM_OF.get(level) in held), "L0")
+    return frozenset(claim.claim_type for claim in held_claims(world, operator_id, passport))
 
 
 def require_intent_approval(

@@ -10,7 +10,7 @@ from stack_emu.domain.state import JsonObject
 ACTIVE, SUSPENDED = "active", "suspended"
 PENDING, CLAIMED, COMPLETED, FAILED, EXPIRED = "pending", "claimed", "completed", "failed", "expired"
 OPEN, SEALED, SOURCE = "open", "sealed", "source"
-LEVELS = ("L0", "L1", "L2")
+LEVELS = ("L0", "L1", "L2", "L3")
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from stack_emu.domain import faults
+from stack_emu.domain import faults, tiers
 from stack_emu.domain.agents import require_agent
 from stack_emu.domain.json_schemas import check_schema, refuse_field
 from stack_emu.domain.skill_records import OPEN, Skill
-from stack_emu.domain.state import Operator
 from stack_emu.kernel.dispatch import Context
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.world import World
 
-TIER_SKILLS = {"free": 3, "developer": 25, "studio": 250}
-"""Skills an account may have (the pages name the cap, not its numbers). Other tiers have no limit."""
 SERVED_STEPS = ("llm", "template")
 VERSION = r"^(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})(-[0-9A-Za-z.-]{1,64})?(\+[0-9A-Za-z.-]{1,64})?$"
 VARIABLE = re.compile(r"\$(INPUT|PREV)((?:\.[A-Za-z0-9_-]+)*)")
@@ -123,11 +120,8 @@ def check_tier(world: World, operator_id: str) -> None:
     Raises:
         Fault: TIER_LIMIT_EXCEEDED.
     """
-    operator = world.store.get(Operator, operator_id)
-    limit = TIER_SKILLS.get(operator.tier) if operator is not None else None
     used = sum(1 for _ in world.store.find(Skill, operator_id=operator_id))
-    if operator is not None and limit is not None and used >= limit:
-        raise Fault(faults.TIER_LIMIT_EXCEEDED, tier=operator.tier, limit=limit, what="skills", used=used)
+    tiers.check(world, operator_id, tiers.SKILLS, used)
 
 
 CHANGEABLE = frozenset(item.name for item in fields(Skill)) - {

@@ -265,6 +265,7 @@ class Passport:
     checkpoint_interval_seconds: int | None = None
     will_delegate: bool = False
     authority_binding_ids: tuple[str, ...] = ()
+    identity_claim_ids: tuple[str, ...] = ()
     refreshed_from: str | None = None
     revoked_at: int | None = None
     revoked_reason: str | None = None

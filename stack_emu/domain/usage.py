@@ -6,8 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from stack_emu.domain import meters, wallet
-from stack_emu.domain.agents import TIER_AGENTS
+from stack_emu.domain import meters, tiers, wallet
 from stack_emu.domain.authentication import ACCOUNT
 from stack_emu.domain.llm_calls import calls_of
 from stack_emu.domain.periods import Period, month_of
@@ -66,7 +65,7 @@ def get_usage(ctx: Context, command: GetUsage) -> UsageReply:
         start = 0 if command.since is None else command.since
         period = Period(start, LAST_MS if command.until is None else command.until, "window")
     return UsageReply(
-        tier=meters.tier_of(world, operator_id),
+        tier=tiers.tier_of(world, operator_id),
         period_start=iso(period.start_ms or world.clock.start_ms),
         period_end=iso(ctx.now_ms if period.end_ms == LAST_MS else period.end_ms),
         period_label=period.label,
@@ -101,7 +100,7 @@ def _actions(ctx: Context, calls: dict[str, int | None]) -> dict[str, Any]:
     """Metered actions are the calls that a tier limits."""
     used, limit = calls["used"] or 0, calls["limit"]
     coverage = "unlimited" if limit is None else "exhausted" if used >= limit else "covered"
-    tier = meters.tier_of(ctx.world, ctx.operator_id)
+    tier = tiers.tier_of(ctx.world, ctx.operator_id)
     return {"used": used, "limit": limit, "allowance_coverage": coverage, "allowance_tier": tier}
 
 
@@ -113,10 +112,10 @@ def _inventory(ctx: Context, window: Period | None) -> dict[str, Any]:
         connection.created_at
         for connection in ctx.world.store.find(Connection, operator_id=ctx.operator_id, status="active")
     ]
-    tier = meters.tier_of(ctx.world, ctx.operator_id)
+    tier = tiers.tier_of(ctx.world, ctx.operator_id)
     entries: dict[str, dict[str, Any]] = {
-        "agents": {"used": len(agents), "limit": TIER_AGENTS.get(tier)},
-        "connections": {"used": len(connections), "limit": None},
+        "agents": {"used": len(agents), "limit": tiers.COUNTS[tiers.AGENTS].get(tier)},
+        "connections": {"used": len(connections), "limit": tiers.COUNTS[tiers.SERVICES].get(tier)},
     }
     if window is not None:
         for name, times in (("agents", agents), ("connections", connections)):

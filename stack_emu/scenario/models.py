@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from stack_emu.scenario.fleet_models import FleetPolicy
+from stack_emu.scenario.identity_models import Identity, IdentityClaim
 from stack_emu.scenario.model_rules import Call, ModelMatch, ModelRule, StopReason, Turn
 from stack_emu.scenario.run_models import (
     DEFAULT_START,
@@ -87,6 +88,8 @@ __all__ = [
     "FleetPolicy",
     "GatewaySettings",
     "Grant",
+    "Identity",
+    "IdentityClaim",
     "Instant",
     "IntentDefinition",
     "IntentUse",
@@ -150,6 +153,9 @@ class Scenario(Model):
     model: tuple[ModelRule, ...] = Field((), description="What the Messages API answers; the first rule that matches.")
     approvals: tuple[ApprovalRule, ...] = Field((), description="How requests for human approval are decided.")
     detectors: tuple[DetectorRule, ...] = Field((), description="Signals raised on demand.")
+    identity: Identity = Field(
+        Identity.model_construct(), description="How identity verification goes, and claims that are verified already."
+    )
     oauth: OAuthSettings = Field(OAuthSettings.model_construct(), description="How sign-in over OAuth goes.")
     intent_approvals: Literal["required", "optional"] = Field(
         "required",

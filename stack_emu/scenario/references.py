@@ -70,6 +70,7 @@ def _unique_names(root: Place, findings: Findings) -> None:
         _unique(findings, _named(root.each(kind), "id"), kind, "id")
     _unique(findings, _named(root.each("agents"), "name"), "agents", "name")
     _unique(findings, _named(root.each("passports"), "env"), "passports", "environment variable")
+    _unique(findings, _named(root.at("identity").each("claims"), "id"), "identity claims", "id")
     _unique(findings, _named(root.at("oauth").each("clients"), "id"), "OAuth clients", "id")
 
 
@@ -112,7 +113,13 @@ def _instead(word: str, known: Collection[str], kinds: str) -> str:
 
 
 def _operators_known(root: Place, names: _Names, findings: Findings) -> None:
-    for owned in (*root.each("agents"), *root.each("services"), *root.each("skills"), *root.each("fleets")):
+    for owned in (
+        *root.each("agents"),
+        *root.each("services"),
+        *root.each("skills"),
+        *root.each("fleets"),
+        *root.at("identity").each("claims"),
+    ):
         _known(findings, owned.at("operator"), names.operators, "operator", "operators")
 
 

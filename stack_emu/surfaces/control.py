@@ -79,6 +79,8 @@ class ControlSurface:
             ("GET", "/_emu/approvals", _approvals),
             ("POST", "/_emu/approvals/{approval_id}", _decide_approval),
             ("POST", "/_emu/signals", _raise_signal),
+            ("POST", "/_emu/identity/{session_ref}", _decide_verification),
+            ("POST", "/_emu/team/{member_id}/accept", _accept_invite),
             ("PUT", "/_emu/snapshots/{snapshot}", _take_snapshot),
             ("POST", "/_emu/snapshots/{snapshot}/restore", _restore_snapshot),
             ("GET", "/_emu/verdict", _verdict),
@@ -86,7 +88,7 @@ class ControlSurface:
 
     async def handle(self, hosted: HostedWorld, request: web.BaseRequest, path: str) -> web.Response:
         """Answer one control request for a world."""
-        if not _is_loopback(request.remote):
+        if not is_loopback_peer(request.remote):
             return _error(403, f"The control API answers loopback peers only, not {request.remote}.")
         found = self._routes.match(request.method, path)
         if found is None:
@@ -193,7 +195,8 @@ class ControlSurface:
         return {"removed": params["name"]}
 
 
-def _is_loopback(remote: str | None) -> bool:
+def is_loopback_peer(remote: str | None) -> bool:
+    """Whether a request came from this machine."""
     if remote is None:
         return True  # a connection handed over inside the process
     try:
@@ -327,6 +330,24 @@ def _decide_approval(hosted: HostedWorld, body: Mapping[str, Any], params: Mappi
     decide = intents.decide if params["approval_id"].startswith("iap_") else governance.decide
     decide(hosted.world, params["approval_id"], decision == "approve")
     return {"approval_id": params["approval_id"], "decided": decision}
+
+
+def _decide_verification(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    """Decide a verification as the person at the provider's page would."""
+    from stack_emu.domain import identity_verification
+
+    decision = body.get("decide")
+    if decision not in ("approve", "deny"):
+        raise ControlError('decide must be "approve" or "deny".')
+    session = identity_verification.decide(hosted.world, params["session_ref"], decision == "approve")
+    return {"session_ref": session.id, "status": session.status}
+
+
+def _accept_invite(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    """Accept an invitation as the invited person would: the reply has the member's key."""
+    from stack_emu.domain import team
+
+    return dump(team.accept(hosted.world, params["member_id"]))
 
 
 def _raise_signal(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:

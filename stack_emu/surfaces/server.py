@@ -304,6 +304,10 @@ class Server:
             return await self._control.handle(hosted, request, path)
         if path in ("", "/"):
             return self._index(hosted, origin)
+        if path.startswith("/identity/verify/"):
+            from stack_emu.surfaces import identity_page
+
+            return await identity_page.answer(hosted.world, request, path)
         if path == "/openapi.json" and request.method == "GET":
             return await self._openapi(origin)
         return await self._rest.handle(hosted.world, request, path, origin)

@@ -1,0 +1,147 @@
+"""The page behind a verification's ``authorization_url``: what would be verified, and buttons to agree or deny.
+
+It stands for the provider's own page. Loopback peers only; nothing on it runs scripts, and its form carries a value of its
+own that no other page can read.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from aiohttp import web
+
+from stack_emu.domain import identity_verification as verification
+from stack_emu.domain.identity_providers import find
+from stack_emu.domain.identity_records import PENDING, VerificationSession
+from stack_emu.kernel.errors import Fault
+from stack_emu.surfaces.connector import is_loopback
+from stack_emu.surfaces.control import is_loopback_peer
+from stack_emu.surfaces.rest import read_object
+
+if TYPE_CHECKING:
+    from stack_emu.kernel.world import World
+
+_SENTENCES = {
+    "approved": "You agreed. The application can complete the verification now.",
+    "denied": "You denied. Nothing was verified.",
+    "expired": "This verification has expired. Begin another one.",
+    "completed": "This verification is complete.",
+}
+_STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:4rem auto;padding:0 1rem;color:#222}"
+    "button{font:inherit;padding:.5rem 1.25rem;margin-right:.5rem}small{color:#666}code{word-break:break-all}"
+)
+
+
+async def answer(world: World, request: web.BaseRequest, path: str) -> web.Response:
+    """Answer a request for a verification's page, or for the form on it.
+
+    Args:
+        world: the world.
+        request: the HTTP request.
+        path: raw path inside the world.
+    """
+    if not is_loopback_peer(request.remote):
+        return _page(403, "Not served", "This page answers loopback peers only.")
+    session = world.store.get(verification.VerificationSession, path.removeprefix(verification.PAGE))
+    if session is None:
+        return _page(404, "Unknown verification", "There is no such verification in this world.")
+    if request.method == "POST":
+        return await _decided(world, request, session)
+    if request.method not in ("GET", "HEAD"):
+        return _page(405, "Not served", "This page is opened with GET and decided with its form.")
+    status = verification.status_at(session, world.now_ms())
+    if status == PENDING:
+        return _form(world, session)
+    return _page(200, "Verification", _SENTENCES[status])
+
+
+async def _decided(world: World, request: web.BaseRequest, session: VerificationSession) -> web.Response:
+    try:
+        form = await read_object(request)
+        decision = form.get("decision")
+        if decision not in ("approve", "deny"):
+            return _page(400, "Not decided", "The form's decision is approve or deny.")
+        session = verification.decide(world, session.id, decision == "approve", csrf=str(form.get("csrf", "")))
+    except Fault as fault:
+        return _page(fault.status, "Not decided", fault.message)
+    target = _return_url(world, session)
+    if target is None:
+        return _page(200, "Verification", _SENTENCES[session.status])
+    return web.Response(status=303, headers={"Location": target, **_headers("")})
+
+
+def leads_back(world: World, url: str) -> bool:
+    """Whether the page may lead to a URL: to loopback, or to an origin the scenario names."""
+    if is_loopback(url):
+        return True
+    return _origin(url) in {str(one).lower() for one in world.settings.get(verification.RETURN_ORIGINS, ())}
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def _return_url(world: World, session: VerificationSession) -> str | None:
+    """Where the browser goes after the decision, or None when it stays."""
+    url = session.return_url
+    if url is None or not leads_back(world, url):
+        return None
+    parts = urlsplit(url)
+    query = [*parse_qsl(parts.query, keep_blank_values=True), ("session_ref", session.id), ("status", session.status)]
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(query), parts.fragment))
+
+
+def _form(world: World, session: VerificationSession) -> web.Response:
+    provider = find(session.provider_key)
+    name = provider.name if provider is not None else session.provider_key
+    claims = "".join(f"<li><code>{escape(claim)}</code></li>" for claim in session.claim_types)
+    url, target = session.return_url, ""
+    back = ""
+    if url is not None and leads_back(world, url):
+        target = _origin(url)
+        back = f"<p><small>Afterwards: <code>{escape(url)}</code></small></p>"
+    elif url is not None:
+        back = (
+            f"<p><small>This page does not lead back to <code>{escape(url)}</code>: it is not on loopback, and the "
+            "scenario's identity.return_origins do not name its origin.</small></p>"
+        )
+    body = (
+        f"<p>{escape(session.operator_id)} asks {escape(name)} to verify:</p><ul>{claims}</ul>"
+        '<form method="post">'
+        f'<input type="hidden" name="csrf" value="{escape(session.csrf)}">'
+        '<button name="decision" value="approve">Approve</button>'
+        '<button name="decision" value="deny">Deny</button>'
+        f"</form>{back}"
+    )
+    return _html(200, f"Verify with {name}", body, target)
+
+
+def _page(status: int, title: str, sentence: str) -> web.Response:
+    return _html(status, title, f"<p>{escape(sentence)}</p>", "")
+
+
+def _html(status: int, title: str, body: str, target: str) -> web.Response:
+    text = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>{body}"
+        "<p><small>A page of stack-emu. It stands for an identity provider; nobody is verified.</small></p>"
+        "</body></html>"
+    )
+    return web.Response(text=text, status=status, content_type="text/html", headers=_headers(target))
+
+
+def _headers(target: str) -> dict[str, Any]:
+    # Browsers hold redirects after a form to form-action as well, so it names where the form leads.
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; form-action 'self' {target}"
+    return {
+        "Content-Security-Policy": policy.strip(),
+        "X-Frame-Options": "DENY",
+        "X-Content-Type-Options": "nosniff",
+        # Not no-referrer: browsers then send Origin: null with the form, which the server refuses.
+        "Referrer-Policy": "same-origin",
+        "Cache-Control": "no-store",
+    }
