@@ -76,17 +76,17 @@ STEPS = (
         "requirement",
         None,
         service_id="scon_things",
-        free={"layer": "identity", "assurance_level": "low"},
+        free={"layer": "humanity", "requires_claim": "verified_human", "minimum_assurance": "low"},
     ),
     call(
-        "identity.get_service_requirements", "requirements", lambda r, s: "identity" in str(r), service_id="scon_things"
+        "identity.get_service_requirements", "requirements", lambda r, s: "humanity" in str(r), service_id="scon_things"
     ),
     call(
         "identity.replace_service_requirement",
         "",
         None,
         service_id="scon_things",
-        requirement={"layer": "identity", "assurance_level": "low"},
+        requirement={"layer": "humanity", "requires_claim": "verified_human", "minimum_assurance": "low"},
     ),
     call(
         "identity.delete_service_requirement",
