@@ -42,7 +42,7 @@ RETURN_ORIGINS = "identity_return_origins"
 """The setting of a world that names the origins, besides those on loopback, its page may lead back to."""
 PAGE = "/identity/verify/"
 LIFETIME_MS = 15 * 60_000
-_URL = re.compile(r"https?://[^\s\\@<>\"']+")
+_URL = re.compile(r"https?://[^\s\\@<>\"'/?#]+([/?#][^\s\\<>\"']*)?")
 
 
 class InitiateVerification(Command):

@@ -45,7 +45,7 @@ async def answer(world: World, request: web.BaseRequest, path: str) -> web.Respo
     """
     if not is_loopback_peer(request.remote):
         return _page(403, "Not served", "This page answers loopback peers only.")
-    session = world.store.get(verification.VerificationSession, path.removeprefix(verification.PAGE))
+    session = world.store.get(VerificationSession, path.removeprefix(verification.PAGE))
     if session is None:
         return _page(404, "Unknown verification", "There is no such verification in this world.")
     if request.method == "POST":

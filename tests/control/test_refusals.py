@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from stack_emu.client import ControlConnection, EmulatorClient, EmulatorError
-from stack_emu.surfaces.control import _is_loopback
+from stack_emu.surfaces.control import is_loopback_peer
 from tests.control.conftest import SHOP
 
 BY_MISSING = 'by is missing: send {"by": "15m"} or milliseconds.'
@@ -249,9 +249,9 @@ def test_pages_and_names_of_elsewhere_are_refused(control: ControlConnection) ->
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.9.10", "::1", None])
 def test_peers_on_this_machine_are_answered(peer: str | None) -> None:
-    assert _is_loopback(peer)
+    assert is_loopback_peer(peer)
 
 
 @pytest.mark.parametrize("peer", ["192.0.2.7", "10.0.0.1", "2001:db8::1", "fe80::1%eth0", "0.0.0.0", "", "unix:"])
 def test_peers_from_elsewhere_are_not(peer: str) -> None:
-    assert not _is_loopback(peer)
+    assert not is_loopback_peer(peer)

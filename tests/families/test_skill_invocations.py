@@ -7,7 +7,7 @@ from typing import Any
 import getstack
 import pytest
 
-from stack_emu.domain import skill_access, wallet
+from stack_emu.domain import wallet
 from stack_emu.domain.issuance import token_for
 from stack_emu.domain.state import Passport
 from tests.families.drivers import McpTools
@@ -338,11 +338,9 @@ def test_a_skill_may_ask_for_a_trust_level(buyer: Any, served: Any) -> None:
 
 
 @pytest.mark.parametrize(("claim", "level"), [("verified_human", "L1"), ("verified_identity", "L2")])
-def test_a_claim_gives_the_trust_level(
-    buyer: Any, publisher: Any, monkeypatch: pytest.MonkeyPatch, claim: str, level: str
-) -> None:
-    held = {"op_buy": frozenset({claim})}
-    monkeypatch.setattr(skill_access, "claim_types", lambda world, operator_id, jti: held.get(operator_id, frozenset()))
+def test_a_claim_gives_the_trust_level(buyer: Any, publisher: Any, claim: str, level: str) -> None:
+    session = buyer.identity.initiate_verification("persona", requested_claims=[claim])
+    buyer.identity.complete_verification("persona", session.session_ref)
     told = buyer.skills.check_trust("skl_known")
     assert (told["trust_level"], told["meets_requirement"], told["claims"]) == (level, True, [claim])
     assert invoke(buyer, "skl_known").status == "pending"
