@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from stack_emu.domain import faults
-from stack_emu.domain.state import Agent, Passport
+from stack_emu.domain.state import Agent, Mission, Passport
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context
 from stack_emu.kernel.errors import Fault
@@ -29,7 +29,7 @@ _FIELDS = {
     SKILL: ("skill_id", "agent_id", "input"),
     LLM: ("provider", "model"),
 }
-_SAME = {"provider": "service", "target": "url"}
+_SAME = {"provider": "service"}
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,8 @@ def require_approval(
     """
     if passport is None or passport.accountability != "enforced" or not required(ctx.world):
         return
+    if _of_a_fleet(ctx.world, passport):
+        return
     if approval_id is None:
         raise _refused(
             kind, call, f"Passport {passport.id} is enforced and this call writes: it needs an approved intent"
@@ -150,6 +152,15 @@ def require_approval(
     ctx.world.store.put(replace(approval, used_at=ctx.stamp_ms))
 
 
+def _of_a_fleet(world: World, passport: Passport) -> bool:
+    """Whether a passport's mission comes from a fleet policy: activating that was the approval of what it allows.
+
+    The SDK's own fleet example (sdk 4.0.0) writes under such a mission, and asks nobody once more.
+    """
+    mission = world.store.get(Mission, passport.mission_id or "")
+    return mission is not None and mission.fleet_policy_id is not None
+
+
 def mismatch(intent: Mapping[str, Any], kind: str, call: Mapping[str, Any]) -> str | None:
     """Which field of an intent is not the call's, in words; None when the call is within the intent.
 
@@ -162,6 +173,26 @@ def mismatch(intent: Mapping[str, Any], kind: str, call: Mapping[str, Any]) -> s
         wanted = intent.get(name, intent.get(other) if other is not None else None)
         if wanted is not None and not _fits(name, wanted, _part(name, call)):
             return f"its {name} is not the call's"
+    return _mismatch_in_words(intent, kind, call)
+
+
+def _mismatch_in_words(intent: Mapping[str, Any], kind: str, call: Mapping[str, Any]) -> str | None:
+    """The fields the SDK itself names.
+
+    ``target`` is any name of what is called, ``action`` a method or part of the path, ``parameters`` part of what is sent.
+    """
+    names = call.get("service") or (call.get("skill_id"), call.get("provider"), call.get("model"))
+    known = {*names, call.get("url"), _part("host", call)}
+    target, action, parameters = intent.get("target"), intent.get("action"), intent.get("parameters")
+    if isinstance(target, str) and target not in known and _bare(target) != _bare(str(call.get("url", ""))):
+        return "its target is not what is called"
+    if kind == PROXY and isinstance(action, str):
+        in_path = action in str(_part("path", call))
+        if action.upper() != call.get("method") and not in_path:
+            return "its action is neither the call's method nor in its path"
+    sent = [call.get(name) for name in ("body", "query", "input")]
+    if isinstance(parameters, Mapping) and parameters and not any(_within(parameters, part) for part in sent):
+        return "its parameters are not sent"
     return None
 
 

@@ -38,11 +38,13 @@ class SimulatedCheck(Reply):
 class Simulation(Reply):
     """What would happen to the call an intent describes."""
 
-    verdict: str = Field(description="allowed or denied")
     allowed: bool
-    checks: list[SimulatedCheck]
-    code: str | None = Field(description="Code of the first check that failed")
-    reason: str | None
+    denial_reasons: list[str] = Field(description="Why the call would be refused; empty when it would not")
+    simulated_cost: int = Field(description="What it would cost, in cents: proxied calls cost nothing here")
+    predicted_detector_fires: list[str] = Field(description="Signals the call would raise")
+    simulated_at: str
+    diagnostics: list[SimulatedCheck] = Field(description="Every check of the proxy, in its order")
+    code: str | None = Field(description="Code the call would be refused with")
     needs_approval: bool = Field(description="Whether the call needs this intent approved")
 
 
@@ -81,13 +83,21 @@ def simulate(ctx: Context, passport: Passport, intent: Mapping[str, Any]) -> Sim
     kind = intent_approvals.kind_of(intent)
     writes = kind != intent_approvals.PROXY or str(intent.get("method", "GET")).upper() != "GET"
     return Simulation(
-        verdict="denied" if failed is not None else "allowed",
         allowed=failed is None,
-        checks=made,
+        denial_reasons=[failed.reason] if failed is not None and failed.reason is not None else [],
+        simulated_cost=0,
+        predicted_detector_fires=_predicted(case, failed),
+        simulated_at=iso(ctx.stamp_ms),
+        diagnostics=made,
         code=failed.code if failed is not None else None,
-        reason=failed.reason if failed is not None else None,
         needs_approval=writes and intent_approvals.required(ctx.world) and passport.accountability == "enforced",
     )
+
+
+def _predicted(case: _Case, failed: SimulatedCheck | None) -> list[str]:
+    """A service outside the passport that its intent does not declare either raises a signal when it is called."""
+    outside = failed is not None and failed.check == "service" and case.scope is None
+    return ["credential_outside_scope"] if outside and case.service not in case.passport.intent_services else []
 
 
 def _one(name: str, case: _Case) -> SimulatedCheck:

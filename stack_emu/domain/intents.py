@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stack_emu.domain import faults, intent_approvals
 from stack_emu.domain.authentication import ACCOUNT, ANY_BEARER, passport_record
@@ -23,7 +23,7 @@ from stack_emu.kernel.acts import Act, RowDraft
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context
 from stack_emu.kernel.errors import Fault
-from stack_emu.kernel.operations import TOKEN, Audit, Auth, Command, Reply, Rest, Tool, on_timer, operation
+from stack_emu.kernel.operations import TOKEN, VOLATILE, Audit, Auth, Command, Reply, Rest, Tool, on_timer, operation
 from stack_emu.kernel.store import replace
 from stack_emu.kernel.world import Timer, World
 
@@ -50,9 +50,22 @@ class IntentClaim:
 
 
 class _WithPassport(Command):
+    submitted_at: Annotated[Any, VOLATILE] = Field(
+        None, description="The client's own instant, taken out of the intent"
+    )
     passport_token: Annotated[str | None, TOKEN] = Field(
         None, description="Passport the intent is for; needed unless it is the bearer"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _instant_apart(cls, data: Any) -> Any:
+        """The instant a client writes into an intent differs on every run, so it does not count in ids."""
+        intent = data.get("intent") if isinstance(data, Mapping) else None
+        if not isinstance(intent, Mapping) or "submitted_at" not in intent:
+            return data
+        kept = {name: value for name, value in intent.items() if name != "submitted_at"}
+        return {**data, "intent": kept, "submitted_at": intent["submitted_at"]}
 
 
 class SimulateIntent(_WithPassport):
@@ -62,7 +75,7 @@ class SimulateIntent(_WithPassport):
         description="What would be done: service, method, url, headers, body and query of a proxied call, as far as known"
     )
     intent_claim_ref: str | None = Field(None, max_length=256, description="Claim id of an intent this is about")
-    persist: bool = Field(False, description="Whether to keep the simulation as a claim")
+    persist: bool = Field(True, description="Whether to keep the simulation as a claim")
 
 
 class SubmitIntent(_WithPassport):
@@ -103,7 +116,7 @@ class ListPending(Command):
 class SimulationReply(Simulation):
     """A simulation, and the claim it was kept as."""
 
-    simulated_claim_id: str | None
+    claim_id: str | None = Field(description="Claim id of the simulation, when it was kept")
     intent_claim_ref: str | None
 
 
@@ -162,11 +175,11 @@ def _subject(world: World, command: Any) -> str | None:
 @operation(
     "intents.simulate",
     rest=Rest("POST", "/v1/intents/simulate", headers=_HEADERS),
-    tool=Tool("stack_simulate_intent"),
+    tool=Tool("stack_simulate_intent", hidden=("submitted_at",)),
     auth=Auth(bearers=ANY_BEARER, scope="proxy:read", role="standard"),
     audit=Audit("intent.simulate"),
     presents=presented("passport_token"),
-    source="sdk 4.0.0 intents.simulate; the reply's shape is not published",
+    source="sdk 4.0.0 intents.simulate; fields of the reply that its docstring names, and our checks",
     grade="sdk-implied",
 )
 def simulate_intent(ctx: Context, command: SimulateIntent) -> SimulationReply:
@@ -178,16 +191,14 @@ def simulate_intent(ctx: Context, command: SimulateIntent) -> SimulationReply:
     passport = _passport(ctx, command.passport_token)
     outcome = simulate(ctx, passport, command.intent)
     claim_id = _keep(ctx, passport, command.intent, outcome, command.intent_claim_ref) if command.persist else None
-    ctx.row.set(verdict=outcome.verdict, claim=claim_id, service=intent_approvals.service_of(command.intent))
-    return SimulationReply(
-        **outcome.model_dump(), simulated_claim_id=claim_id, intent_claim_ref=command.intent_claim_ref
-    )
+    ctx.row.set(verdict=_verdict(outcome), claim=claim_id, service=intent_approvals.service_of(command.intent))
+    return SimulationReply(**outcome.model_dump(), claim_id=claim_id, intent_claim_ref=command.intent_claim_ref)
 
 
 @operation(
     "intents.submit",
     rest=Rest("POST", "/v1/intents/submit", status=201, headers=_HEADERS),
-    tool=Tool("stack_submit_intent"),
+    tool=Tool("stack_submit_intent", hidden=("submitted_at",)),
     auth=Auth(bearers=ANY_BEARER, scope="proxy:write", role="standard"),
     audit=Audit("intent.submit"),
     presents=presented("passport_token"),
@@ -223,7 +234,7 @@ def submit_intent(ctx: Context, command: SubmitIntent) -> Submitted:
     )
     ctx.world.store.put(approval)
     ctx.row.set(approval=approval.id, service=intent_approvals.service_of(command.intent))
-    ctx.row.set(verdict=outcome.verdict if outcome is not None else None)
+    ctx.row.set(verdict=_verdict(outcome))
     payload = {"approval_id": approval.id}
     ctx.world.arm(Timer(f"{EXPIRE}/{approval.id}", expires, EXPIRE, ctx.lane, approval.operator_id, payload))
     _foreseen(ctx, approval)
@@ -427,6 +438,12 @@ def _decided(
             reason = f"Intent {approval.id} was rejected" + (f": {notes}" if notes else "")
             revoke(world, act, [passport], revocation="intent", reason=reason, cascade=True)
     return decided
+
+
+def _verdict(outcome: Simulation | None) -> str | None:
+    if outcome is None:
+        return None
+    return "allowed" if outcome.allowed else "denied"
 
 
 def _passport(ctx: Context, token: str | None) -> Passport:

@@ -9,7 +9,10 @@ import pytest
 
 from tests.families.proxy_world import ECHO, OPERATOR, POST_MESSAGE, WORLD
 
-DRIFTING = WORLD.replace("grants: [{agent: bot}]}", "grants: [{agent: bot}, {agent: strict}]}")
+DRIFTING = (
+    WORLD.replace("grants: [{agent: bot}]}", "grants: [{agent: bot}, {agent: strict}]}")
+    + "\nintent_approvals: optional\n"
+)
 
 
 @pytest.fixture

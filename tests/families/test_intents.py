@@ -83,6 +83,9 @@ def test_other_modes_and_an_optional_world_need_none(stack: Any, sdk: Any, serve
         ({**POST, "body": {"text": "something else"}}, "body"),
         ({"service": "github"}, "service"),
         ({"type": "skill", "skill_id": "skl_1"}, "type"),
+        ({"target": "github"}, "target"),
+        ({"target": "slack", "action": "chat.delete"}, "action"),
+        ({"target": "slack", "action": "chat.postMessage", "parameters": {"channel": "#all"}}, "parameters"),
     ],
 )
 def test_an_approval_is_good_for_the_call_it_describes(stack: Any, intent: Any, differs: str) -> None:
@@ -91,6 +94,15 @@ def test_an_approval_is_good_for_the_call_it_describes(stack: Any, intent: Any, 
     stack.intents.approve(approval)
     assert differs in str(refusal(lambda: write(stack, passport, approval)))
     assert stack.intents.get(approval)["used_at"] is None
+
+
+def test_the_sdks_own_names_of_an_intent_are_compared_too(stack: Any) -> None:
+    passport = issue(stack, "enforced")
+    words = {"target": "slack", "action": "chat.postMessage", "parameters": {"channel": "#eng"}, "reason": "deploy"}
+    approval = submitted(stack, passport, {**words, "submitted_at": "2026-01-01T00:00:00Z"})
+    stack.intents.approve(approval)
+    assert "submitted_at" not in stack.intents.get(approval)["intent"]
+    assert write(stack, passport, approval).status == 200
 
 
 def test_an_approval_is_good_for_its_passport_only(stack: Any, served: Any) -> None:
@@ -172,17 +184,18 @@ def test_the_control_api_lists_and_decides_intents_too(stack: Any, served: Any) 
 
 def test_simulating_says_what_each_check_says(stack: Any, served: Any) -> None:
     passport = issue(stack)
-    good = stack.intents.simulate({**POST, "body": {"channel": "#eng"}}, passport.token)
-    assert (good["verdict"], good["needs_approval"]) == ("allowed", False)
-    assert [check["verdict"] for check in good["checks"]] == ["passed"] * 6
+    good = stack.intents.simulate({**POST, "body": {"channel": "#eng"}}, passport.token, persist=False)
+    assert (good["allowed"], good["needs_approval"], good["denial_reasons"]) == (True, False, [])
+    assert [check["verdict"] for check in good["diagnostics"]] == ["passed"] * 6
     wrong = stack.intents.simulate({**POST, "body": {"channel": "#all"}}, passport.token, persist=True)
-    assert (wrong["verdict"], wrong["code"]) == ("denied", "FORBIDDEN")
-    assert "body.channel" in wrong["reason"]
-    assert [check["verdict"] for check in wrong["checks"]][3:] == ["failed", "skipped", "skipped"]
-    assert wrong["simulated_claim_id"].startswith("pc_")
-    assert good["simulated_claim_id"] is None
+    assert (wrong["allowed"], wrong["code"]) == (False, "FORBIDDEN")
+    assert "body.channel" in wrong["denial_reasons"][0]
+    assert [check["verdict"] for check in wrong["diagnostics"]][3:] == ["failed", "skipped", "skipped"]
+    assert wrong["claim_id"].startswith("pc_")
+    assert good["claim_id"] is None
     nothing = stack.intents.simulate({"service": "stripe"}, passport.token)
-    assert "not stripe" in nothing["reason"]
+    assert "not stripe" in nothing["denial_reasons"][0]
+    assert nothing["predicted_detector_fires"] == ["credential_outside_scope"]
     assert [found for found in served.rows() if found.action == "security.signal"] == []
     assert stack.intents.simulate(POST, issue(stack, "enforced").token)["needs_approval"] is True
     stack.passports.revoke(passport.jti)

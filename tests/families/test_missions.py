@@ -462,12 +462,14 @@ def test_an_enrolled_agent_opens_and_ends_its_own_missions_only(sdk: Any, served
 def test_the_sdks_mission_context_checks_out_and_completes(serve: Any) -> None:
     served = serve(REAL)
     with getstack.Stack(OPERATOR, base_url=served.base_url) as stack:
+        stack.agents.update("agt_enforced", credential_access="direct")  # what is logged is not proxied here
         with stack.passports.mission("agt_enforced", "Announce", ["slack"], expires_in="30m") as mission:
             assert mission.passport.accountability == "enforced"
             mission.log("slack", "post_message", "#eng")
         assert mission.review_status == "clean"
         assert stack.missions.get(mission.mission_id)["status"] == "completed"
     assert [action for action, _ in actions(served)] == [
+        "agent.update",
         "mission.start",
         "passport.issue",
         "passport.checkout",
