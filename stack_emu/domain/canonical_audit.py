@@ -75,6 +75,18 @@ CARRIED = (
     "enrollment",
     "revoked_members",
     "revoked_missions",
+    "identity_claim",
+    "identity_claims",
+    "claim_types",
+    "revoked_claims",
+    "verification",
+    "requirement",
+    "claim_layer",
+    "requires_claim",
+    "minimum_assurance",
+    "member",
+    "role",
+    "revoked_keys",
 )
 """Metadata that canonical lines carry under its own name; all other metadata is in the raw rows only."""
 

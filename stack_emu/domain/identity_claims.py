@@ -167,7 +167,7 @@ def grant_delegation(ctx: Context, command: GrantDelegation) -> ClaimReply:
         delegated_scopes=scopes,
         based_on=base.id,
     )
-    ctx.row.set(claim=claim.id, provider=claim.provider_key)
+    ctx.row.set(identity_claim=claim.id, provider=claim.provider_key)
     return claim_reply(keep(ctx, claim))
 
 
@@ -189,7 +189,7 @@ def revoke_claim(ctx: Context, command: ClaimById) -> RevokedClaim:
     Raises:
         Fault: NOT_FOUND, also for a claim that was revoked before or has expired.
     """
-    ctx.row.set(claim=command.claim_id)
+    ctx.row.set(identity_claim=command.claim_id)
     claim = require_claim(ctx.world, ctx.operator_id, command.claim_id)
     if not is_active(claim, ctx.now_ms):
         raise Fault(faults.NOT_FOUND, what="Identity claim", id=claim.id)
@@ -225,4 +225,4 @@ def expire_claim(world: World, act: Act, timer: Timer) -> None:
     """A claim ends by its age. Nothing is revoked: what it was needed for is refused from here on."""
     claim_id = timer.payload["claim_id"]
     claim = world.store.get(IdentityClaim, claim_id)
-    act.row.set(claim=claim_id, provider=claim.provider_key if claim is not None else None)
+    act.row.set(identity_claim=claim_id, provider=claim.provider_key if claim is not None else None)

@@ -134,7 +134,11 @@ def _target_to_change(ctx: Context, reference: str) -> str:
     """
     ctx.row.set(service=reference)
     target = _target(ctx, reference)
-    ctx.row.set(service=target)
+    connection = ctx.world.store.get(Connection, target)
+    if connection is not None:
+        ctx.row.set(service=connection.provider, connection=connection.id)
+    else:
+        ctx.row.set(service=target)
     allowed = ctx.caller.allowed_connections
     if allowed is not None and target not in allowed:
         mine = ctx.world.store.find(Connection, operator_id=ctx.operator_id)
@@ -191,7 +195,7 @@ def set_service_requirement(ctx: Context, command: SetRequirement) -> Requiremen
 
 
 def _made(ctx: Context, target: str, terms: RequirementTerms) -> ServiceRequirement:
-    ctx.row.set(layer=terms.layer, requires_claim=terms.requires_claim, minimum_assurance=terms.minimum_assurance)
+    ctx.row.set(claim_layer=terms.layer, requires_claim=terms.requires_claim, minimum_assurance=terms.minimum_assurance)
     _check(terms)
     requirement = ServiceRequirement(
         id=ctx.act.new_id("service-requirement", "irq_"),

@@ -192,7 +192,7 @@ def complete_verification(ctx: Context, command: CompleteVerification) -> Comple
     claims = [keep(ctx, _claim(ctx, session, name)) for name in session.claim_types]
     ids = tuple(claim.id for claim in claims)
     session = ctx.world.store.put(replace(session, status=COMPLETED, claim_ids=ids))
-    ctx.row.set(claims=list(ids), claim_types=list(session.claim_types))
+    ctx.row.set(identity_claims=list(ids), claim_types=list(session.claim_types))
     return _completed(session, claims)
 
 
