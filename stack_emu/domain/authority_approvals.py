@@ -106,7 +106,7 @@ def create_approval_requests(ctx: Context, command: CreateRequests) -> RequestLi
         status = status_of(binding, ctx.now_ms)
         if status != "draft":
             raise conflict(f"{binding.id} is {status}; approvals are asked for while it is a draft")
-        approvers: list[str | None] = list(dict.fromkeys(command.approver_ids or [None]))
+        approvers: list[str | None] = [*dict.fromkeys(command.approver_ids or ())] or [None]
         made = [_asked(ctx, command, binding.agent_id, binding.id, one) for one in approvers]
         return _list(ctx.world, made)
 

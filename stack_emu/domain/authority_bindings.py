@@ -27,7 +27,6 @@ from stack_emu.domain.authority_records import (
     Shown,
     TombstoneReply,
     Write,
-    base,
     change,
     conflict,
     entry_fields,
@@ -379,7 +378,9 @@ def revoke_binding(ctx: Context, command: RevokeBinding) -> BindingReply:
         ctx.row.set(agent_id=binding.agent_id, **named(binding))
         if binding.status not in ("draft", "active"):
             raise conflict(f"{binding.id} is {binding.status}; only a draft or an active binding can be revoked")
-        revoked = [change(ctx, one, view, status="revoked", reason_code=command.reason_code) for one in _tree(ctx, binding)]
+        revoked = [
+            change(ctx, one, view, status="revoked", reason_code=command.reason_code) for one in _tree(ctx, binding)
+        ]
         gone = {one.id for one in revoked}
         carrying = [
             passport
@@ -430,4 +431,3 @@ def erase_binding(ctx: Context, command: EraseBinding) -> TombstoneReply:
         return tombstone(erase_one(ctx, binding))
 
     return once(ctx, command, TombstoneReply, make)
-

@@ -6,7 +6,6 @@ from pydantic import Field
 
 from stack_emu.domain import authority_bindings, authority_proofs
 from stack_emu.domain.authority_records import (
-    ERASED,
     HEADERS,
     READS,
     WRITES,
@@ -201,5 +200,3 @@ def erase_principal(ctx: Context, command: ErasePrincipal) -> TombstoneReply:
         return tombstone(erase(ctx, principal, view))
 
     return once(ctx, command, TombstoneReply, make)
-
-

@@ -77,6 +77,7 @@ class Entry:
     """A record of this family. ``given`` is what its caller gave; ``history`` its earlier versions as they were shown."""
 
     INDEXES: ClassVar[tuple[str, ...]] = ("operator_id",)
+    TABLE: ClassVar[str] = ""
     KIND: ClassVar[str] = ""
     id: str
     operator_id: str

@@ -92,6 +92,15 @@ def require(ctx: Context, agent: Agent | None, binding_ids: Iterable[str]) -> li
     return found
 
 
+def end_of(ctx: Context, agent: Agent, binding_ids: Iterable[str]) -> int | None:
+    """The end of what a passport carries on from another one, or None; the bindings must still be good.
+
+    Raises:
+        Fault: as ``require`` does.
+    """
+    return min((one.expires_at for one in require(ctx, agent, binding_ids)), default=None)
+
+
 def covering(world: World, agent: Agent, binding_ids: Iterable[str]) -> tuple[str, ...]:
     """Those of some bindings that are an agent's own: what a delegated passport carries on."""
     found = (world.store.get(Binding, binding_id) for binding_id in binding_ids)

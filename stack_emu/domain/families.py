@@ -10,6 +10,12 @@ def registry() -> Registry:
     from stack_emu.domain import (
         agents,
         audit,
+        authority_approvals,
+        authority_bindings,
+        authority_evidence,
+        authority_principals,
+        authority_proofs,
+        authority_receivers,
         billing,
         checkpoints,
         connections,
@@ -93,6 +99,12 @@ def registry() -> Registry:
             partner_connect,
             dropoffs,
             intents,
+            authority_principals,
+            authority_proofs,
+            authority_bindings,
+            authority_approvals,
+            authority_receivers,
+            authority_evidence,
             jwks,
         )
     )
