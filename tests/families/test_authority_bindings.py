@@ -7,6 +7,7 @@ from typing import Any
 import getstack
 import pytest
 
+from tests.families import proxy_world
 from tests.families.drivers import McpTools
 from tests.families.passport_world import OPERATOR, OTHER, WORLD, claims, issue, row
 from tests.families.test_authority import JWK, key, person, refusal
@@ -205,9 +206,35 @@ def test_revoking_reaches_delegated_bindings_and_passports(stack: Any, served: A
     gone = authority.revoke_binding(top["id"], reason_code="over", **key())
     assert (gone["status"], gone["reason_code"], gone["version"]) == ("revoked", "over", 3)
     assert authority.get_binding(child["id"])["status"] == "revoked"
-    assert [one.jti for one in stack.passports.list_active()] == [free.jti]
+    assert [one["jti"] for one in stack.passports.list_active()] == [free.jti]
     assert row(served, "authority.revoke_binding").metadata["revoked_passports"] == [passport.jti]
     assert refusal(authority.revoke_binding, top["id"], reason_code="over", **key()) == (409, "CONFLICT")
+
+
+def test_a_write_under_a_binding_is_a_use_of_it(sdk: Any, serve: Any) -> None:
+    served = serve(proxy_world.WORLD)
+    stack = sdk(served.base_url, proxy_world.OPERATOR)
+    slack, other = (
+        active(stack.authority, "agent_bot", services=["slack", "echo"]),
+        active(stack.authority, "agent_bot", services=["github"]),
+    )
+    passport = stack.passports.issue(
+        agent_id="agent_bot",
+        mission_ids=["ms_one"],
+        intent="Announce",
+        services=["slack", "echo"],
+        authority_binding_ids=[slack["id"], other["id"]],
+    )
+    call = {"service": "slack", "passport_token": passport.token}
+    stack.proxy.request("echo", proxy_world.ECHO + "/anything", passport_token=passport.token)
+    assert stack.authority.list_uses() == []
+    stack.proxy.request(url=proxy_world.POST_MESSAGE, method="POST", body={"channel": "#eng", "text": "hello"}, **call)
+    (use,) = stack.authority.list_uses()
+    assert (use["binding_id"], use["passport_id"]) == (slack["id"], passport.jti)
+    assert (use["agent_id"], use["service"], use["method"]) == ("agent_bot", "slack", "POST")
+    assert stack.authority.get_use(use["id"]) == use
+    stranger = sdk(served.base_url, proxy_world.OTHER).authority
+    assert refusal(stranger.get_use, use["id"]) == (404, "NOT_FOUND")
 
 
 def test_an_active_binding_is_revoked_before_it_is_erased(stack: Any) -> None:
