@@ -1,7 +1,7 @@
 """Authority proofs: evidence of what a principal may do, imported or collected (sdk 4.0.0 authority).
 
-How a proof is collected from a person is not published: here a session completes by itself before the next request,
-with a proof of the kind it asks for.
+How a proof is collected from a person is not published: here a session is pending in the reply to its creation
+and completed from then on, with a proof of the kind it asks for.
 """
 
 from __future__ import annotations
@@ -32,13 +32,11 @@ from stack_emu.domain.authority_records import (
     own,
     shown_at,
 )
-from stack_emu.kernel.acts import Act
 from stack_emu.kernel.dispatch import Context
-from stack_emu.kernel.operations import Audit, Command, Reply, Rest, Tool, on_timer, operation
+from stack_emu.kernel.operations import Audit, Command, Reply, Rest, Tool, operation
 from stack_emu.kernel.store import replace
-from stack_emu.kernel.world import Timer, World
+from stack_emu.kernel.world import World
 
-_COLLECT = "authority.collect_proof"
 _KIND = r"^[a-z][a-z0-9_]{0,63}$"
 
 
@@ -191,39 +189,25 @@ def create_session(ctx: Context, command: CreateSession) -> SessionReply:
         )
         ctx.world.store.put(session)
         ctx.row.set(**named(session), **named(principal))
-        payload = {"session_id": session.id}
-        timer = Timer(f"{_COLLECT}/{session.id}", ctx.now_ms, _COLLECT, ctx.act.lane, ctx.operator_id, payload)
-        ctx.world.arm(timer)
+        _collect(ctx, session)
         return SessionReply(session=Shown.model_validate(session_view(ctx.world, session)))
 
     return once(ctx, command, SessionReply, make)
 
 
-@on_timer(_COLLECT)
-def collected(world: World, act: Act, timer: Timer) -> None:
-    """A session's proof is there, unless its principal was archived or erased meanwhile."""
-    session = world.store.get(ProofSession, timer.payload["session_id"])
-    act.row.set(authority_session=timer.payload["session_id"])
-    if session is None or session.status != "pending":
-        return
-    principal = world.store.get(Principal, session.principal_id)
-    changed: dict[str, Any] = {"version": session.version + 1, "updated_at": act.stamp_ms}
-    if principal is None or principal.status != "active":
-        world.store.put(replace(session, status="cancelled", **changed))
-        return
+def _collect(ctx: Context, session: ProofSession) -> None:
+    """Collect a session's proof. The reply to its creation still shows it pending: it is seen done when next read."""
     proof = Proof(
-        id=act.new_id("authority-proof", "prf_"),
-        operator_id=session.operator_id,
-        created_at=act.stamp_ms,
-        updated_at=act.stamp_ms,
+        id=ctx.act.new_id("authority-proof", "prf_"),
         principal_id=session.principal_id,
         proof_kind=session.proof_kind,
         status="valid",
         session_id=session.id,
+        **entry_fields(ctx),
     )
-    world.store.put(proof)
-    world.store.put(replace(session, status="completed", proof_id=proof.id, **changed))
-    act.row.set(**named(proof))
+    ctx.world.store.put(proof)
+    ctx.world.store.put(replace(session, status="completed", proof_id=proof.id, version=session.version + 1))
+    ctx.row.set(**named(proof))
 
 
 @operation(

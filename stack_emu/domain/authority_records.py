@@ -114,7 +114,7 @@ class Proof(Entry):
 
 @dataclass(frozen=True)
 class ProofSession(Entry):
-    """The collection of a proof from a principal: pending, completed, cancelled or erased."""
+    """The collection of a proof from a principal: pending, completed or erased."""
 
     TABLE: ClassVar[str] = "authority_proof_sessions"
     INDEXES: ClassVar[tuple[str, ...]] = ("operator_id", "principal_id")
