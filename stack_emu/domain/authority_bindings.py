@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
-from stack_emu.domain import faults, revocation
+from stack_emu.domain import faults
 from stack_emu.domain.agents import require_agent
 from stack_emu.domain.authority_proofs import require_principal
 from stack_emu.domain.authority_records import (
@@ -25,12 +25,10 @@ from stack_emu.domain.authority_records import (
     Proof,
     Receiver,
     Shown,
-    TombstoneReply,
     Write,
     change,
     conflict,
     entry_fields,
-    erase,
     instant,
     invalid,
     known,
@@ -39,7 +37,6 @@ from stack_emu.domain.authority_records import (
     own,
     shown_at,
     status_of,
-    tombstone,
 )
 from stack_emu.domain.authority_use import view
 from stack_emu.kernel.clock import iso
@@ -80,22 +77,16 @@ class BindingById(Command):
     version: int | None = Field(None, ge=1, description="Version; the latest when left out")
 
 
-class EraseBinding(Write):
-    """Names the binding to erase."""
+class BindingWrite(Write):
+    """Names the binding to change."""
 
     binding_id: str = Field(description="Binding id (abn_…)")
 
 
-class ActivateBinding(EraseBinding):
+class ActivateBinding(BindingWrite):
     """Names the binding to activate."""
 
     version: int | None = Field(None, ge=1, description="The version that was approved; the latest when left out")
-
-
-class RevokeBinding(EraseBinding):
-    """Names the binding to revoke."""
-
-    reason_code: str = Field(min_length=1, max_length=100, description="Why, as a code")
 
 
 class DelegateBinding(Terms):
@@ -116,17 +107,9 @@ class BindingList(Reply):
     bindings: list[Shown]
 
 
-def _reply(ctx: Context, binding: Binding) -> BindingReply:
+def reply_of(ctx: Context, binding: Binding) -> BindingReply:
+    """A binding as a reply."""
     return BindingReply(binding=Shown.model_validate(view(ctx.world, binding)))
-
-
-def erase_one(ctx: Context, binding: Binding) -> Binding:
-    """Erase a binding's data, and that of its approval requests."""
-    for request in list(ctx.world.store.find(ApprovalRequest, binding_id=binding.id)):
-        from stack_emu.domain import authority_approvals  # it decides about bindings, so it comes after this module
-
-        erase(ctx, request, authority_approvals.view, approver_id=None)
-    return erase(ctx, binding, view, limits={})
 
 
 def _end(ctx: Context, expires_at: str | None, latest: int) -> int:
@@ -200,7 +183,7 @@ def _drafted(ctx: Context, command: Terms, **fields: Any) -> BindingReply:
     )
     ctx.world.store.put(binding)
     ctx.row.set(**named(binding))
-    return _reply(ctx, binding)
+    return reply_of(ctx, binding)
 
 
 @operation(
@@ -263,7 +246,7 @@ def activate_binding(ctx: Context, command: ActivateBinding) -> BindingReply:
         if missing:
             raise conflict(f"{binding.id} cannot be activated yet: {'; '.join(missing)}", missing=missing)
         profile_id = binding.profile_id or _active_profile(ctx)
-        return _reply(ctx, change(ctx, binding, view, status="active", profile_id=profile_id))
+        return reply_of(ctx, change(ctx, binding, view, status="active", profile_id=profile_id))
 
     return once(ctx, command, BindingReply, make)
 
@@ -355,79 +338,3 @@ def _check_narrower(parent: Binding, name: str, wanted: list[str]) -> None:
     if beyond:
         what = f"{name} {', '.join(beyond)}"
         raise Fault(faults.SCOPE_ESCALATION, what=what, parent=parent.id, allowed=", ".join(allowed or ()) or "none")
-
-
-@operation(
-    "authority.revoke_binding",
-    rest=Rest("POST", "/v1/authority/bindings/{binding_id}/revoke", headers=HEADERS),
-    tool=Tool("stack_revoke_authority_binding", destructive=True),
-    auth=WRITES,
-    audit=Audit("authority.revoke_binding"),
-    source="sdk 4.0.0 authority.revoke_binding",
-    grade="sdk-implied",
-)
-def revoke_binding(ctx: Context, command: RevokeBinding) -> BindingReply:
-    """Revoke a binding, those delegated from it, and every passport that carries one of them.
-
-    Raises:
-        Fault: NOT_FOUND, CONFLICT when it is revoked or erased before, IDEMPOTENCY_CONFLICT.
-    """
-
-    def make() -> BindingReply:
-        binding = own(ctx, Binding, command.binding_id)
-        ctx.row.set(agent_id=binding.agent_id, **named(binding))
-        if binding.status not in ("draft", "active"):
-            raise conflict(f"{binding.id} is {binding.status}; only a draft or an active binding can be revoked")
-        revoked = [
-            change(ctx, one, view, status="revoked", reason_code=command.reason_code) for one in _tree(ctx, binding)
-        ]
-        gone = {one.id for one in revoked}
-        carrying = [
-            passport
-            for passport in revocation.standing(ctx.world, ctx.operator_id)
-            if gone.intersection(passport.authority_binding_ids)
-        ]
-        reason = f"authority binding {binding.id} was revoked"
-        done, below = revocation.revoke(
-            ctx.world, ctx.act, carrying, revocation="authority", reason=reason, cascade=True
-        )
-        ctx.row.set(revoked_bindings=sorted(gone), revoked_passports=[one.id for one in (*done, *below)] or None)
-        return _reply(ctx, revoked[0])
-
-    return once(ctx, command, BindingReply, make)
-
-
-def _tree(ctx: Context, binding: Binding) -> list[Binding]:
-    """A binding and everything delegated from it that still stands, from the top."""
-    found, level = [binding], [binding]
-    while level:
-        children = [one for top in level for one in ctx.world.store.find(Binding, parent_binding_id=top.id)]
-        level = [one for one in children if one.status in ("draft", "active")]
-        found.extend(level)
-    return found
-
-
-@operation(
-    "authority.erase_binding",
-    rest=Rest("POST", "/v1/authority/bindings/{binding_id}/erase", headers=HEADERS),
-    tool=Tool("stack_erase_authority_binding", destructive=True),
-    auth=WRITES,
-    audit=Audit("authority.erase_binding"),
-    source="sdk 4.0.0 authority.erase_binding",
-    grade="sdk-implied",
-)
-def erase_binding(ctx: Context, command: EraseBinding) -> TombstoneReply:
-    """Erase a binding's data in all its versions, and that of its approval requests.
-
-    Raises:
-        Fault: NOT_FOUND, CONFLICT while it is active (revoke it first), IDEMPOTENCY_CONFLICT.
-    """
-
-    def make() -> TombstoneReply:
-        binding = own(ctx, Binding, command.binding_id)
-        ctx.row.set(agent_id=binding.agent_id, **named(binding))
-        if status_of(binding, ctx.now_ms) == "active":
-            raise conflict(f"{binding.id} is active; revoke it first")
-        return tombstone(erase_one(ctx, binding))
-
-    return once(ctx, command, TombstoneReply, make)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from stack_emu.domain import authority_bindings, authority_proofs
+from stack_emu.domain import authority_endings, authority_proofs
 from stack_emu.domain.authority_records import (
     HEADERS,
     READS,
@@ -192,7 +192,7 @@ def erase_principal(ctx: Context, command: ErasePrincipal) -> TombstoneReply:
             listed = ", ".join(ids(standing))
             raise conflict(f"{principal.id} is bound by {listed}; revoke that first", binding_ids=ids(standing))
         for binding in mine:
-            authority_bindings.erase_one(ctx, binding)
+            authority_endings.erase_one(ctx, binding)
         for proof in list(ctx.world.store.find(Proof, principal_id=principal.id)):
             authority_proofs.erase_one(ctx, proof)
         for session in list(ctx.world.store.find(ProofSession, principal_id=principal.id)):
