@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from stack_emu.domain import faults
+from stack_emu.domain import authority_use, faults
 from stack_emu.domain.agents import require_agent
 from stack_emu.domain.authentication import ANY_BEARER, live_passport
 from stack_emu.domain.issuance import (
@@ -96,7 +96,7 @@ def delegate_passport(ctx: Context, command: DelegatePassport) -> PassportReply:
             interval_seconds=parent.checkpoint_interval_seconds,
             not_after_ms=parent.expires_at,
             parent=parent,
-            authority_binding_ids=parent.authority_binding_ids,
+            authority_binding_ids=authority_use.covering(ctx.world, child, parent.authority_binding_ids),
             identity_claim_ids=parent.identity_claim_ids,
         ),
     )

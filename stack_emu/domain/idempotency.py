@@ -16,6 +16,7 @@ from stack_emu.kernel.canonical import digest
 from stack_emu.kernel.dispatch import Context, logical_input
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.operations import Command, Reply
+from stack_emu.kernel.store import replace
 
 HEADER = "Idempotency-Key"
 R = TypeVar("R", bound=Reply)
@@ -62,3 +63,25 @@ def once(ctx: Context, command: Command, key: str | None, model: type[R], make: 
     kept = IdempotentReply(place, ctx.operator_id, fingerprint, reply.model_dump(mode="json"), ctx.now_ms)
     ctx.world.store.put(kept)
     return reply
+
+
+def rewrite(ctx: Context, name: str, record_id: str, value: Any) -> None:
+    """Let every remembered reply that shows a record show this instead: what was erased is not handed out again.
+
+    Args:
+        ctx: the call.
+        name: the reply's field that holds the record, or a list of them.
+        record_id: the record's ``id`` in it.
+        value: what stands there from now on.
+    """
+    for kept in list(ctx.world.store.find(IdempotentReply, operator_id=ctx.operator_id)):
+        shown = kept.reply.get(name) if isinstance(kept.reply, dict) else None
+        if isinstance(shown, dict) and shown.get("id") == record_id:
+            ctx.world.store.put(replace(kept, reply={**kept.reply, name: value}))
+        elif isinstance(shown, list) and any(_is(item, record_id) for item in shown):
+            left = [value if _is(item, record_id) else item for item in shown]
+            ctx.world.store.put(replace(kept, reply={**kept.reply, name: left}))
+
+
+def _is(item: Any, record_id: str) -> bool:
+    return isinstance(item, dict) and item.get("id") == record_id

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from stack_emu.domain import faults, meters
+from stack_emu.domain import authority_use, faults, meters
 from stack_emu.domain.constraints import as_json
 from stack_emu.domain.identity_records import counting, require_met, token_claims
 from stack_emu.domain.state import Agent, Connection, JsonObject, Mission, Passport, ServiceScope
@@ -54,7 +54,7 @@ class Draft:
         not_after_ms: an instant it must not outlive, besides its mission's end.
         parent: the passport it is delegated from, or None.
         refreshed_from: the passport it replaces, or None; session and parent are that one's.
-        authority_binding_ids: kept as given.
+        authority_binding_ids: bindings the token refers to; they were checked before.
         identity_claim_ids: the identity claims it carries; those that ended are left out.
     """
 
@@ -120,6 +120,7 @@ def mint(ctx: Context, draft: Draft) -> Passport:
         refreshed_from=previous.id if previous else None,
     )
     ctx.world.store.put(passport)
+    authority_use.present(ctx, passport)
     arm_silence(ctx.world, passport, ctx.act.lane)
     return passport
 
@@ -177,6 +178,8 @@ def claims(world: World, passport: Passport) -> dict[str, Any]:
         stack["checkpoint_interval"] = passport.checkpoint_interval_seconds
     if passport.parent_id is not None:
         stack["parent_passport_id"] = passport.parent_id
+    if passport.authority_binding_ids:
+        stack["authority_refs"] = authority_use.refs(world, passport.authority_binding_ids)
     if passport.mission_id is not None:
         stack["mission_ids"] = [passport.mission_id]
     return {

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from stack_emu.domain import faults
+from stack_emu.domain import authority_use, faults
 from stack_emu.domain.agents import require_agent
 from stack_emu.domain.authentication import ACCOUNT_AND_AGENT
 from stack_emu.domain.issuance import Draft, PassportReply, describe, is_visible, mint, passport_reply, require_holder
@@ -238,6 +238,7 @@ def _again(ctx: Context, agent: Agent, mission: Mission, last: Passport) -> Pass
         ttl_seconds=max(last.ttl_seconds, 60),
         interval_seconds=last.checkpoint_interval_seconds,
         session_id=last.session_id,
+        not_after_ms=authority_use.end_of(ctx, agent, last.authority_binding_ids),
         authority_binding_ids=last.authority_binding_ids,
     )
     return mint(ctx, draft)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from stack_emu.domain import faults
+from stack_emu.domain import authority_use, faults
 from stack_emu.domain.agents import require_agent
 from stack_emu.domain.authentication import ACCOUNT_AND_AGENT
 from stack_emu.domain.partners import made_with_grant
@@ -78,7 +78,9 @@ class MissionTerms(Command):
     requested_access: list[dict[str, Any]] | None = Field(None, description="Access asked for, for each connection")
     requested_operations: list[dict[str, Any]] | None = Field(None, description="Operations asked for")
     limits: dict[str, Any] | None = Field(None, description="Further limits by name")
-    authority_binding_ids: list[str] | None = Field(None, description="Authority bindings; kept, not checked")
+    authority_binding_ids: list[str] | None = Field(
+        None, description="Active authority bindings (abn_…) its passports may carry"
+    )
 
 
 class MissionById(Command):
@@ -207,6 +209,7 @@ def open_terms(ctx: Context, terms: MissionTerms, agent: Agent | None, also: obj
         if earlier.details.get("fingerprint") != fingerprint:
             raise Fault(faults.CONFLICT, problem=f"{earlier.id} was opened with this idempotency_key and other terms")
         return Opening(earlier, repeated=True)
+    authority_use.require(ctx, agent, terms.authority_binding_ids or ())
     granted = fleet_missions.within(ctx, policy, terms) if policy is not None else None
     limits = {**(terms.limits or {}), **{n: v for n in _LIMITS if (v := getattr(terms, n)) is not None}}
     details = {name: value for name in DETAILS if (value := getattr(terms, name)) is not None}

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from stack_emu.domain import faults
+from stack_emu.domain import authority_use, faults
 from stack_emu.domain.grants import IntentUse
 from stack_emu.domain.identity_records import claims_for_passport
 from stack_emu.domain.issuance import DEFAULT_TTL_SECONDS, MODE_RANK, Draft, mint, require_holder
@@ -47,7 +47,7 @@ class PassportTerms(Command):
     accountability_mode: Literal["enforced", "logged", "standard"] | None = Field(
         None, description="Stricter mode than the agent's own"
     )
-    authority_binding_ids: list[str] | None = Field(None, description="Authority bindings; kept, not checked")
+    authority_binding_ids: list[str] | None = Field(None, description="Active authority bindings of the agent (abn_…)")
 
 
 def issue(ctx: Context, agent: Agent, mission: Mission | None, terms: PassportTerms) -> Passport:
@@ -77,6 +77,7 @@ def issue(ctx: Context, agent: Agent, mission: Mission | None, terms: PassportTe
     mode = _mode(agent, terms.accountability_mode)
     if mode != "standard" and not (intent and intent["summary"]):
         raise Fault(faults.ACCOUNTABILITY_REQUIRED, agent_id=agent.id, mode=mode)
+    bindings = authority_use.require(ctx, agent, terms.authority_binding_ids or ())
     draft = Draft(
         agent=agent,
         accountability=mode,
@@ -85,7 +86,8 @@ def issue(ctx: Context, agent: Agent, mission: Mission | None, terms: PassportTe
         intent=intent,
         ttl_seconds=terms.ttl_seconds,
         interval_seconds=terms.checkpoint_interval_seconds,
-        authority_binding_ids=tuple(terms.authority_binding_ids or ()),
+        not_after_ms=min((one.expires_at for one in bindings), default=None),
+        authority_binding_ids=tuple(one.id for one in bindings),
         identity_claim_ids=claims_for_passport(ctx.world, agent.operator_id, terms.identity_claim_ids),
     )
     return mint(ctx, draft)

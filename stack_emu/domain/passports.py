@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from stack_emu.domain import faults
+from stack_emu.domain import authority_use, faults
 from stack_emu.domain.agents import own_agent_only, require_agent, subject_agent
 from stack_emu.domain.authentication import (
     ACCOUNT_AND_AGENT,
@@ -239,6 +239,7 @@ def refresh_passport(ctx: Context, command: RefreshPassport) -> PassportReply:
             ttl_seconds=command.ttl_seconds or passport.ttl_seconds,
             interval_seconds=passport.checkpoint_interval_seconds,
             refreshed_from=passport,
+            not_after_ms=authority_use.end_of(ctx, agent, passport.authority_binding_ids),
             authority_binding_ids=passport.authority_binding_ids,
             identity_claim_ids=passport.identity_claim_ids,
         ),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from stack_emu.domain import faults, meters, tiers
+from stack_emu.domain import authority_use, faults, meters, tiers
 from stack_emu.domain.authentication import ACCOUNT, AGENT, ANY_BEARER, live_passport
 from stack_emu.domain.issuance import presented
 from stack_emu.domain.proxy_checks import Principal
@@ -101,6 +101,7 @@ def commit(
         )
     )
     _end_action(world, made, used=1)
+    authority_use.note_use(world, act, made)
 
 
 def release(world: World, operation_id: str, error: str, *, sent: bool = True) -> None:

@@ -64,6 +64,10 @@ class OpenCommand(Command):
         return {name: value for name, value in self if name in self.model_fields_set and name not in self.BESIDE}
 
 
+class PersonalCommand(OpenCommand):
+    """Base of inputs about people: the fields it does not know are kept, and journals keep no part of their values."""
+
+
 class Reply(BaseModel):
     """Base of all outputs."""
 
@@ -258,7 +262,10 @@ class Operation:
 
     def without_secrets(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """Raw input with the values of its secret fields replaced by a mask, as journals may keep it."""
-        return {name: "<secret>" if name in self.secret_fields else value for name, value in raw.items()}
+        hidden = self.secret_fields
+        if issubclass(self.command, PersonalCommand):  # what it does not know may be anything about anybody
+            hidden |= raw.keys() - self.command.model_fields.keys()
+        return {name: "<secret>" if name in hidden else value for name, value in raw.items()}
 
     def _marked(self, marker: Marker) -> frozenset[str]:
         fields = self.command.model_fields.items()

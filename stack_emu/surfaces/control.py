@@ -313,21 +313,23 @@ def _require_upstream(hosted: HostedWorld, name: str, hint: str = "") -> None:
 
 
 def _approvals(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
-    from stack_emu.domain import governance, intent_approvals
+    from stack_emu.domain import authority_approvals, governance, intent_approvals
 
     world = hosted.world
     asked = [governance.as_json(item) for item in governance.approvals(world)]
     asked += [intent_approvals.as_json(world, item) for item in intent_approvals.approvals(world)]
+    asked += [authority_approvals.as_json(item) for item in authority_approvals.approvals(world)]
     return {"approvals": sorted(asked, key=lambda item: str(item["created_at"]))}
 
 
 def _decide_approval(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
-    from stack_emu.domain import governance, intents
+    from stack_emu.domain import authority_approvals, governance, intents
 
     decision = body.get("decide")
     if decision not in ("approve", "reject"):
         raise ControlError('decide must be "approve" or "reject".')
-    decide = intents.decide if params["approval_id"].startswith("iap_") else governance.decide
+    deciders: Any = {"iap_": intents.decide, authority_approvals.PREFIX: authority_approvals.decide}
+    decide = deciders.get(params["approval_id"][:4], governance.decide)
     decide(hosted.world, params["approval_id"], decision == "approve")
     return {"approval_id": params["approval_id"], "decided": decision}
 

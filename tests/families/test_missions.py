@@ -56,6 +56,10 @@ def test_open_gives_a_mission_that_lives_fifteen_minutes_unless_asked_otherwise(
 
 
 def test_open_keeps_everything_it_was_given(stack: Any, served: Any) -> None:
+    principal = stack.authority.create_principal(principal_kind="individual", idempotency_key="principal")
+    terms = {"principal_id": principal["id"], "agent_id": "agt_logged"}
+    binding = stack.authority.create_binding(**terms, idempotency_key="binding")["id"]
+    stack.authority.activate_binding(binding, idempotency_key="activate")
     opened = stack.missions.open(
         "Report",
         intent_services=["slack"],
@@ -74,7 +78,7 @@ def test_open_keeps_everything_it_was_given(stack: Any, served: Any) -> None:
         requested_access=[{"connection_id": "scon_slack", "scopes": ["chat:write"]}],
         requested_operations=[{"producer": "slack", "target_id": "x", "action": "post"}],
         limits={"max_concurrent_actions": 1},
-        authority_binding_ids=["abn_1"],
+        authority_binding_ids=[binding],
     )
     mission = stack.missions.get(opened["mission_id"])
     assert mission["limits"] == {
@@ -88,7 +92,7 @@ def test_open_keeps_everything_it_was_given(stack: Any, served: Any) -> None:
     }
     assert mission["usage"] == {"actions": 0, "actions_per_service": {}}
     assert mission["details"]["cap_behavior"] == {"max_actions": "block"}
-    assert mission["details"]["authority_binding_ids"] == ["abn_1"]
+    assert mission["details"]["authority_binding_ids"] == [binding]
     assert mission["details"]["requested_access"][0]["connection_id"] == "scon_slack"
     assert mission["intent_services"] == ["slack"]
     assert mission["expires_at"] == "2026-01-01T00:10:00.000Z"

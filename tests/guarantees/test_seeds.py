@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MADE_ID = re.compile(
-    r"\b(?:flp|fch|agt|ms|pc|pp|ses|scon|ckp|co|rev|gvr|sev|aud|req|skl|sinv|sreq|cs|llm|drp|iap|pck|op|grt|clm|ivs|irq|mem)_[a-z2-7]{20}\b"
+MADE = (
+    "flp fch agt ms pc pp ses scon ckp co rev gvr sev aud req skl sinv sreq cs llm drp iap pck op grt clm ivs irq mem "
+    "prn prf pcs abn aor rcv rvc rky apv prs use"
 )
+MADE_ID = re.compile(rf"\b(?:{'|'.join(MADE.split())})_[a-z2-7]{{20}}\b")
 
 
 def tours(*variants: tuple[int, str, str]) -> list[dict[str, Any]]:

@@ -14,9 +14,11 @@ from tests.guarantees.test_crash_safety import picture
 from tests.guarantees.tour import ADMIN, LIMITED, OPERATOR, STANDARD, STRANGER, registry, token
 from tests.guarantees.wire import Answer
 
-ID = re.compile(
-    r"\b(?:flp|fch|agt|scon|ms|pp|ses|co|gvr|sev|pxo|ch|chal|enc|skl|sinv|sreq|drp|iap|pck|grt|clm|ivs|irq|mem)_[A-Za-z0-9_]{4,}"
+NAMED = (
+    "flp fch agt scon ms pp ses co gvr sev pxo ch chal enc skl sinv sreq drp iap pck grt clm ivs irq mem "
+    "prn prf pcs abn aor rcv rvc rky apv prs use"
 )
+ID = re.compile(rf"\b(?:{'|'.join(NAMED.split())})_[A-Za-z0-9_]{{4,}}")
 TOKENS = ("token", "passport_token", "parent_passport_token")
 PUBLIC = frozenset(
     {

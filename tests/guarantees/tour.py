@@ -90,6 +90,7 @@ approvals:
   - {{when: {{operation: agents.unblock}}, decide: approve}}
   - {{when: {{operation: detector_config.reset}}, decide: approve}}
   - {{when: {{operation: pii_config.reset}}, decide: approve}}
+  - {{when: {{operation: authority.create_approval_requests}}, decide: approve}}
 model: [{{when: {{user: hello to the tour}}, turns: [{{say: Hello}}]}}]
 """
 
