@@ -42,7 +42,8 @@ RETURN_ORIGINS = "identity_return_origins"
 """The setting of a world that names the origins, besides those on loopback, its page may lead back to."""
 PAGE = "/identity/verify/"
 LIFETIME_MS = 15 * 60_000
-_URL = re.compile(r"https?://[^\s\\@<>\"'/?#]+([/?#][^\s\\<>\"']*)?")
+# No control characters: the URL goes into a header of the page's answer.
+_URL = re.compile(r"https?://[^\s\x00-\x1f\x7f\\@<>\"'/?#]+([/?#][^\s\x00-\x1f\x7f\\<>\"']*)?")
 
 
 class InitiateVerification(Command):

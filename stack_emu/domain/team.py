@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import BeforeValidator, Field, StringConstraints, field_validator
 
 from stack_emu.domain import faults, tiers
 from stack_emu.domain.authentication import MEMBER, OPERATOR, SESSION, key_digest
@@ -27,7 +27,11 @@ _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _MANAGES = Auth(bearers=frozenset({OPERATOR, MEMBER, SESSION}), role="admin")
 EVERY = "*"
 """Stands for every connection, alone in allowed_connections: what takes a limit away again."""
-Role = Literal["readonly", "standard", "admin"]
+Role = Annotated[
+    Literal["readonly", "standard", "admin"],
+    BeforeValidator(lambda role: "readonly" if role == "viewer" else role),
+]
+"""What a member may do; viewer is an older name of readonly."""
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Connections = Annotated[list[str], Field(max_length=1000)]
 
@@ -39,7 +43,7 @@ class Invite(Command):
     name: Annotated[Name | None, SECRET] = Field(
         None, description="The member's name, 1 to 100 characters; SDKs before 1.0.0 send none"
     )
-    role: Role = Field("standard", description="readonly, standard or admin")
+    role: Role = Field("standard", description="readonly (or viewer, the same), standard or admin")
     allowed_connections: Connections | None = Field(
         None, description="Connections the member is limited to (scon_…); all when left out, or with * alone"
     )
@@ -62,7 +66,7 @@ class UpdateMember(MemberById):
     """What to change about a member; fields left out stay as they are."""
 
     name: Annotated[Name | None, SECRET] = Field(None, description="The member's name, 1 to 100 characters")
-    role: Role | None = Field(None, description="readonly, standard or admin")
+    role: Role | None = Field(None, description="readonly (or viewer, the same), standard or admin")
     allowed_connections: Connections | None = Field(
         None, description="Connections the member is limited to from now on; * alone for all"
     )

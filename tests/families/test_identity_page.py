@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from tests.families.passport_world import OPERATOR, post
+from tests.families.passport_world import OPERATOR, error, post
 
 WORLD = """
 stack_emu: 1
@@ -122,6 +122,14 @@ def test_the_page_leads_only_to_loopback_and_listed_origins(
     decided = browser.post(begun["authorization_url"], data={"csrf": csrf(page), "decision": "approve"})
     assert decided.status_code == (303 if leads else 200)
     assert decided.headers.get("location", url).startswith(url.partition("?")[0])
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost/\0", "http://localhost/\x01", "http://localhost/\x7f", "javascript:x"]
+)
+def test_a_return_url_that_fits_no_header_is_refused(served: Any, url: str) -> None:
+    answer = post(served, "/v1/identity/verify/initiate", {"provider_key": "persona", "return_url": url})
+    assert error(answer) == (400, "INVALID_REQUEST")
 
 
 def test_what_the_page_shows_is_escaped_and_runs_nothing(served: Any, browser: httpx.Client) -> None:

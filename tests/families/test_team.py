@@ -85,6 +85,16 @@ def test_older_sdks_invite_without_a_name_and_accept_over_rest(served: Any) -> N
     assert key not in kept
 
 
+def test_viewer_is_another_name_of_readonly(stack: Any, served: Any) -> None:
+    invited = stack.team.invite("viewer@acme.test", "Viewer", role="viewer")
+    assert invited["role"] == "readonly"
+    key = accept(served, invited["id"])
+    assert error(post(served, "/v1/agents/register", {"name": "not-allowed"}, key)) == (403, "FORBIDDEN")
+    assert get(served, "/v1/agents", key).status_code == 200
+    stack.team.update(invited["id"], role="admin")
+    assert stack.team.update(invited["id"], role="viewer")["role"] == "readonly"
+
+
 def test_addresses_and_names_are_in_no_row_journal_or_refusal(stack: Any, served: Any) -> None:
     stack.team.invite("private@acme.test", "Private Person")
     with pytest.raises(getstack.StackError) as caught:
