@@ -14,6 +14,7 @@ from pydantic import Field
 from stack_emu.domain import faults, intent_approvals, proxy_checks
 from stack_emu.domain.authentication import require_live
 from stack_emu.domain.constraints import violations
+from stack_emu.domain.identity_records import require_met_by
 from stack_emu.domain.issuance import require_holder
 from stack_emu.domain.missions import require_live_mission
 from stack_emu.domain.proxy_injection import Draft, callers_headers, fill_placeholders, target_of
@@ -141,6 +142,7 @@ def _service(case: _Case) -> bool:
     if case.connection is None or case.connection.status != "active":
         reason = f"{scope.connection_id} is not connected any more; connect {case.service} again"
         raise Fault(faults.FORBIDDEN, reason=reason)
+    require_met_by(case.ctx.world, case.passport.operator_id, case.passport, case.connection)
     return True
 
 

@@ -306,6 +306,8 @@ def test_a_requirement_holds_for_passports_and_calls(stack: Any, served: Any) ->
     assert refused(lambda: stack.proxy.request("slack", SLACK)) == unmet
     assert refused(lambda: stack.credentials.get("slack")) == unmet
     assert refused(lambda: stack.passports.refresh(early.token)) == unmet
+    foreseen = stack.intents.simulate({"service": "slack", "url": SLACK, "method": "GET"}, early.token)
+    assert (foreseen["allowed"], foreseen["code"]) == (False, unmet[1])
     verify(stack, "oidc")
     assert refused(lambda: issue(stack, "standard")) == unmet  # its assurance is low
     [_, person] = verify(stack)
