@@ -14,7 +14,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MADE_ID = re.compile(
-    r"\b(?:flp|fch|agt|ms|pc|pp|ses|scon|ckp|co|rev|gvr|sev|aud|req|skl|sinv|sreq|cs|llm|drp|iap|pck|prn|prf|pcs|abn|aor|rcv|rvc|rky|apv|prs|use|op|grt)_[a-z2-7]{20}\b"
+    r"\b(?:flp|fch|agt|ms|pc|pp|ses|scon|ckp|co|rev|gvr|sev|aud|req|skl|sinv|sreq|cs|llm|drp|iap|pck"
+    r"|prn|prf|pcs|abn|aor|rcv|rvc|rky|apv|prs|use|op|grt)_[a-z2-7]{20}\b"
 )
 
 

@@ -15,7 +15,8 @@ from tests.guarantees.tour import ADMIN, LIMITED, OPERATOR, STANDARD, STRANGER, 
 from tests.guarantees.wire import Answer
 
 ID = re.compile(
-    r"\b(?:flp|fch|agt|scon|ms|pp|ses|co|gvr|sev|pxo|ch|chal|enc|skl|sinv|sreq|drp|iap|pck|prn|prf|pcs|abn|aor|rcv|rvc|rky|apv|prs|use|grt)_[A-Za-z0-9_]{4,}"
+    r"\b(?:flp|fch|agt|scon|ms|pp|ses|co|gvr|sev|pxo|ch|chal|enc|skl|sinv|sreq|drp|iap|pck"
+    r"|prn|prf|pcs|abn|aor|rcv|rvc|rky|apv|prs|use|grt)_[A-Za-z0-9_]{4,}"
 )
 TOKENS = ("token", "passport_token", "parent_passport_token")
 PUBLIC = frozenset(
