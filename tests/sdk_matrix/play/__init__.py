@@ -75,7 +75,7 @@ def ids(items: Any) -> list[Any]:
 
 def steps() -> Iterator[Step]:
     """Every step, in order."""
-    from play import fleets, market, missions, partners, passports, settings, upkeep
+    from play import authority, fleets, market, missions, partners, passports, settings, upkeep
 
-    for act in (passports, missions, settings, market, partners, fleets, upkeep):
+    for act in (passports, missions, settings, market, partners, fleets, authority, upkeep):
         yield from act.STEPS
