@@ -21,6 +21,7 @@ from stack_emu.scenario import models
 from stack_emu.scenario.models import ModelRule, Scenario
 from stack_emu.timeline import arm_timeline
 from stack_emu.upstreams.engine import AcceptedCredential, Upstreams
+from stack_emu.webhook_sender import WebhookSender
 
 DEFAULT_WORLD = "default"
 
@@ -88,6 +89,7 @@ class Hosting:
         self.registry = operations if operations is not None else registry()
         self._worlds: dict[str, HostedWorld] = {}
         self.on_create: list[Callable[[HostedWorld], None]] = []
+        self.sender = WebhookSender()
 
     def create(
         self,
@@ -127,6 +129,7 @@ class Hosting:
         chosen = strict if strict is not None else bool(scenario.strict)
         hosted = HostedWorld(world, scenario, world.image(), chosen, list(scenario.model))
         arm_timeline(world, scenario, self.registry)
+        self.sender.attach(world)
         for listener in self.on_create:
             listener(hosted)
         hosted.seed_image = world.image()
@@ -139,7 +142,9 @@ class Hosting:
 
     def remove(self, name: str) -> None:
         """Drop a world; dropping what is not there is no error."""
-        self._worlds.pop(name, None)
+        removed = self._worlds.pop(name, None)
+        if removed is not None:
+            self.sender.drop(removed.world)
 
     def __iter__(self) -> Iterator[HostedWorld]:
         return iter(list(self._worlds.values()))

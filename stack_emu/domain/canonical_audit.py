@@ -54,6 +54,10 @@ CARRIED = (
     "verified",
     "re_enrolled",
     "name",
+    "event",
+    "channel",
+    "destination",
+    "webhook",
 )
 """Metadata that canonical lines carry under its own name; all other metadata is in the raw rows only."""
 

@@ -76,6 +76,11 @@ MISSION_MISSING = FaultSpec(
     "MISSION_REQUIRED", 403, "A passport is bound to exactly one Mission: send mission_ids with one ms_ id"
 )
 
+INVALID_VERIFICATION_CODE = FaultSpec(
+    "INVALID_VERIFICATION_CODE", 400, "The verification code of {id} is not accepted: {problem}"
+)
+WEBHOOK_SIGNATURE_INVALID = FaultSpec("UNAUTHORIZED", 401, "The webhook was not accepted: {problem}")
+
 CATALOGUE: tuple[FaultSpec, ...] = tuple(value for value in tuple(globals().values()) if isinstance(value, FaultSpec))
 
 
