@@ -133,7 +133,7 @@ def add_destination(ctx: Context, command: AddDestination) -> DestinationReply:
     source="sdk 4.0.0 delivery_methods.list",
     grade="documented",
 )
-def list_destinations(ctx: Context) -> list[DestinationReply]:
+def list_destinations(ctx: Context, command: Command) -> list[DestinationReply]:
     """List the account's destinations, oldest first, without their secrets."""
     return [describe(item) for item in ctx.world.store.find(Destination, operator_id=ctx.operator_id)]
 

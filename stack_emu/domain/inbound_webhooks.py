@@ -338,7 +338,7 @@ def create_inbound_webhook(ctx: Context, command: WebhookTerms) -> CreatedWebhoo
     source="sdk 4.0.0 inbound_webhooks.list",
     grade="documented",
 )
-def list_inbound_webhooks(ctx: Context) -> WebhookList:
+def list_inbound_webhooks(ctx: Context, command: Command) -> WebhookList:
     """List the account's inbound webhooks, oldest first, the revoked ones too; never their secrets."""
     return list_webhooks(ctx, ctx.operator_id)
 

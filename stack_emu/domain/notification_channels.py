@@ -132,7 +132,7 @@ def _reach(ctx: Context, kind: str, address: str) -> tuple[Destination, str | No
     source="docs/api/notifications; sdk 4.0.0 notifications.list",
     grade="documented",
 )
-def list_notification_channels(ctx: Context) -> list[ChannelReply]:
+def list_notification_channels(ctx: Context, command: Command) -> list[ChannelReply]:
     """List the account's channels, oldest first."""
     channels = ctx.world.store.find(NotificationChannel, operator_id=ctx.operator_id)
     return [_describe(channel, destination_of(ctx.world, channel), None) for channel in channels]
