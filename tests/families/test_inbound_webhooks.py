@@ -42,8 +42,8 @@ def emu(served: Any) -> Iterator[WorldClient]:
 
 
 def send(made: Any, body: bytes = BODY, **headers: str) -> httpx.Response:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return httpx.post(made["webhook_url"], content=body, headers={"Content-Type": "application/json", **named})
+    named = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
+    return httpx.post(made["webhook_url"], content=body, headers={b"Content-Type": b"application/json", **named})
 
 
 def generic(made: Any, body: bytes = BODY, algorithm: str = "sha256") -> str:
@@ -230,7 +230,7 @@ def test_generic_signatures_may_come_in_the_usual_forms(stack: Any, algorithm: s
         {},
         {"x_signature": ""},
         {"x_signature": "00"},
-        {"x_signature": "é".encode().decode("latin-1")},
+        {"x_signature": "é"},
         {"x_other": "x"},
     ],
 )

@@ -14,7 +14,7 @@ from tests.guarantees.test_crash_safety import picture
 from tests.guarantees.tour import ADMIN, LIMITED, OPERATOR, STANDARD, STRANGER, registry, token
 from tests.guarantees.wire import Answer
 
-ID = re.compile(r"\b(?:agt|scon|ms|pp|ses|co|gvr|pxo|ch|chal|enc)_[A-Za-z0-9_]{4,}")
+ID = re.compile(r"\b(?:agt|scon|ms|pp|ses|co|gvr|pxo|ch|chal|enc|ndst|nch|iwh)_[A-Za-z0-9_]{4,}")
 TOKENS = ("token", "passport_token", "parent_passport_token")
 NOBODY = "nobodyatallnobodyata"
 

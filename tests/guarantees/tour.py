@@ -39,6 +39,7 @@ seed: 11
 clock: {{mode: virtual, start: 2026-03-01T00:00:00Z, tick: 1ms}}
 operators:
   - id: op_tour
+    email: owner@tour.test
     keys:
       - {{key: {OPERATOR}, role: operator}}
       - {{key: {READONLY}, role: readonly, member: reader@tour.test}}
