@@ -231,9 +231,7 @@ def test_the_same_program_sends_the_same_bytes_and_leaves_the_same_log(sdk: Any,
             assert all(item["status"] == "delivered" for item in emu.deliveries)
             wanted = ("x-stack-delivery", "x-stack-signature", "x-stack-event")
             # The code and the event may be under way together: what is sent is fixed, not the order of arrival.
-            seen.append(
-                sorted((body, *(headers[name] for name in wanted)) for _, headers, body in receiver.requests)
-            )
+            seen.append(sorted((body, *(headers[name] for name in wanted)) for _, headers, body in receiver.requests))
             receiver.requests.clear()
             logs.append(emu.audit.canonical())
             emu.connection.close()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MADE_ID = re.compile(r"\b(?:agt|ms|pc|pp|ses|scon|ckp|co|rev|gvr|sev|aud|req)_[a-z2-7]{20}\b")
+MADE_ID = re.compile(r"\b(?:agt|ms|pc|pp|ses|scon|ckp|co|rev|gvr|sev|aud|req|ndst|nch|iwh|ntf|obx|wdl)_[a-z2-7]{20}\b")
 
 
 def tours(*variants: tuple[int, str, str]) -> list[dict[str, Any]]:

@@ -31,7 +31,8 @@ def main(seed: int, clock: str) -> None:
         mcp.close()
         log = emulator.call(lambda: canonical_log(world))
         rows = [asdict(row) for row in world.audit.rows("op_tour")]
-    print(json.dumps({"log": log.decode(), "rows": rows, "replies": tour.replies}))
+    # URLs in replies follow the address that was called, and the port is the process's own.
+    print(json.dumps({"log": log.decode(), "rows": rows, "replies": tour.replies}).replace(emulator.base_url, "<base>"))
 
 
 if __name__ == "__main__":
