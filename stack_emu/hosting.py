@@ -133,6 +133,7 @@ class Hosting:
         for listener in self.on_create:
             listener(hosted)
         hosted.seed_image = world.image()
+        self.remove(name)
         self._worlds[name] = hosted
         return hosted
 

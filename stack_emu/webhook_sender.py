@@ -45,10 +45,18 @@ class WebhookSender:
         self._advancing.pop(world, None)
 
     async def drain(self, world: World) -> None:
-        """Wait until nothing is being sent for a world any more; what waits for a later attempt stays."""
+        """Wait until nothing is due or being sent for a world any more; what waits for a later attempt stays."""
         self._fire(world)
-        while tasks := self._under_way.get(world):
-            await asyncio.wait(tuple(tasks))
+        while await self._ended(world):
+            self._fire(world)
+
+    async def _ended(self, world: World) -> bool:
+        """Wait for what is being sent now; False when there was nothing."""
+        tasks = self._under_way.get(world)
+        if not tasks:
+            return False
+        await asyncio.wait(tuple(tasks))
+        return True
 
     async def advance(self, world: World, delta_ms: int) -> int:
         """As ``World.advance``, letting the attempts of every instant end before the clock moves on.
@@ -61,8 +69,8 @@ class WebhookSender:
             await self.drain(world)
             for count in world.stops(delta_ms):
                 fired += count
-                while tasks := self._under_way.get(world):
-                    await asyncio.wait(tuple(tasks))
+                while await self._ended(world):
+                    pass
         return fired
 
     def _nudge(self, world: World, entry: ActEntry) -> None:
@@ -85,10 +93,15 @@ class WebhookSender:
         if self._spawn is None:
             deliveries.settle(world, delivery_id, now_ms, None, "no server is running that could send it")
             return
-        tasks = self._under_way.setdefault(world, set())
         task = self._spawn(_attempt(world, delivery_id, now_ms, posting))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        self._under_way.setdefault(world, set()).add(task)
+        task.add_done_callback(lambda done: self._forget(world, done))
+
+    def _forget(self, world: World, task: asyncio.Task[Any]) -> None:
+        tasks = self._under_way.get(world, set())
+        tasks.discard(task)
+        if not tasks:
+            self._under_way.pop(world, None)
 
 
 async def _attempt(world: World, delivery_id: str, now_ms: int, posting: deliveries.Posting) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from stack_emu.client import WorldClient
+from stack_emu.client import EmulatorClient, WorldClient
 from stack_emu.domain import deliveries
 from tests.families.passport_world import OPERATOR, issue
 from tests.families.webhook_world import START_S, WORLD, Receiver
@@ -139,6 +139,30 @@ def test_one_advance_goes_through_every_attempt_and_then_gives_up(stack: Any, em
         count = len(receiver.requests)
         emu.clock.advance("24h")
         assert len(receiver.requests) == count
+
+
+def test_attempts_that_fell_due_while_nobody_looked_are_made_up_for(stack: Any, emu: WorldClient, served: Any) -> None:
+    with Receiver(500).running() as receiver:
+        made = stack.delivery_methods.add("webhook", receiver.url)
+        stack.delivery_methods.send_verification_code(made["id"])
+        assert emu.deliveries[0]["next_attempt_at"] == "2026-01-01T00:00:05.000Z"
+        served.advance(3_600_000)
+        assert (emu.deliveries[0]["status"], len(receiver.requests)) == ("failed", len(deliveries.BACKOFF_MS))
+
+
+def test_a_world_that_is_removed_drops_what_it_sends(sdk: Any, served: Any) -> None:
+    client = EmulatorClient(served.base_url)
+    world = client.create_world("short", scenario_yaml=WORLD)
+    stack, held = sdk(world.base_url, OPERATOR), threading.Event()
+    with Receiver().running(wait=lambda: held.wait(10)) as receiver:
+        made = stack.delivery_methods.add("webhook", receiver.url)
+        stack.delivery_methods.send_verification_code(made["id"])
+        assert receiver.arrived.wait(10)
+        client.remove_world("short")
+        held.set()
+    assert served.server.hosting.sender._under_way == {}
+    world.connection.close()
+    client.close()
 
 
 def test_a_receiver_that_is_not_there_breaks_nothing(stack: Any, emu: WorldClient) -> None:

@@ -54,6 +54,8 @@ class Receiver:
                 return None
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = False  # so that closing waits for the requests under way
+        server.handle_error = lambda request, client_address: None  # type: ignore[method-assign]  # a client hung up
         self.port = server.server_port
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
