@@ -218,6 +218,33 @@ class ApprovalControl:
         self._world.control("POST", f"/approvals/{quote(approval_id, safe='')}", {"decide": "reject"})
 
 
+class OutboxControl:
+    """What would have left this machine: e-mails, text messages, and webhooks of other hosts."""
+
+    def __init__(self, world: WorldClient) -> None:
+        self._world = world
+
+    def all(self) -> list[dict[str, Any]]:
+        """Every message, oldest first: kind, destination, event, subject, text and the verification code, if any."""
+        return list(self._world.control("GET", "/outbox")["messages"])
+
+    def to(self, destination: str) -> list[dict[str, Any]]:
+        """The messages for one address, number or URL."""
+        return [message for message in self.all() if message["destination"] == destination]
+
+    def code(self, destination: str) -> str:
+        """The latest verification code sent to an address, number or URL.
+
+        Raises:
+            EmulatorError: when none was sent there.
+        """
+        codes = [str(message["code"]) for message in self.to(destination) if message["code"]]
+        if not codes:
+            known = ", ".join(sorted({message["destination"] for message in self.all() if message["code"]})) or "nobody"
+            raise EmulatorError(f"no verification code was sent to {destination}; codes were sent to {known}")
+        return codes[-1]
+
+
 class UpstreamControl:
     """One fake upstream of the world."""
 
@@ -256,6 +283,7 @@ class WorldClient:
         self.faults = FaultControl(self)
         self.model = ModelControl(self)
         self.approvals = ApprovalControl(self)
+        self.outbox = OutboxControl(self)
         self._clients: list[_Closable] = []
 
     @classmethod
@@ -412,6 +440,16 @@ class WorldClient:
     def upstream(self, name: str) -> UpstreamControl:
         """One of the scenario's upstreams."""
         return UpstreamControl(self, name)
+
+    @property
+    def deliveries(self) -> list[dict[str, Any]]:
+        """What was sent to webhooks, oldest first, with every attempt; attempts under way are waited for."""
+        return list(self.control("GET", "/deliveries")["deliveries"])
+
+    @property
+    def received(self) -> list[dict[str, Any]]:
+        """What inbound webhooks took in, oldest first."""
+        return list(self.control("GET", "/received")["messages"])
 
     @property
     def journal(self) -> list[dict[str, Any]]:

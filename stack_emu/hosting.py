@@ -23,6 +23,7 @@ from stack_emu.scenario import models
 from stack_emu.scenario.models import ModelRule, Scenario
 from stack_emu.timeline import arm_timeline
 from stack_emu.upstreams.engine import AcceptedCredential, Upstreams
+from stack_emu.webhook_sender import WebhookSender
 
 DEFAULT_WORLD = "default"
 
@@ -90,6 +91,7 @@ class Hosting:
         self.registry = operations if operations is not None else registry()
         self._worlds: dict[str, HostedWorld] = {}
         self.on_create: list[Callable[[HostedWorld], None]] = []
+        self.sender = WebhookSender()
 
     def create(
         self,
@@ -131,9 +133,11 @@ class Hosting:
         hosted = HostedWorld(world, scenario, world.image(), chosen, list(scenario.model))
         world.settings[ASK_MODEL] = partial(_ask_model, hosted)
         arm_timeline(world, scenario, self.registry)
+        self.sender.attach(world)
         for listener in self.on_create:
             listener(hosted)
         hosted.seed_image = world.image()
+        self.remove(name)
         self._worlds[name] = hosted
         return hosted
 
@@ -143,7 +147,9 @@ class Hosting:
 
     def remove(self, name: str) -> None:
         """Drop a world; dropping what is not there is no error."""
-        self._worlds.pop(name, None)
+        removed = self._worlds.pop(name, None)
+        if removed is not None:
+            self.sender.drop(removed.world)
 
     def __iter__(self) -> Iterator[HostedWorld]:
         return iter(list(self._worlds.values()))

@@ -87,6 +87,10 @@ CARRIED = (
     "member",
     "role",
     "revoked_keys",
+    "event",
+    "channel",
+    "destination",
+    "webhook",
 )
 """Metadata that canonical lines carry under its own name; all other metadata is in the raw rows only."""
 

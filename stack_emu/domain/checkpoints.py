@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from stack_emu.domain import detectors, faults, review_flags
+from stack_emu.domain import detectors, faults, notifications, review_flags
 from stack_emu.domain.authentication import ANY_BEARER, require_live
 from stack_emu.domain.issuance import (
     DEFAULT_INTERVAL_SECONDS,
@@ -159,6 +159,7 @@ def checkout_passport(ctx: Context, command: Activity) -> CheckoutReply:
     ctx.world.store.put(replace(passport, checked_out_at=ctx.now_ms))
     ctx.world.disarm(f"{SILENCE}/{passport.id}")
     _signal(ctx, passport, command, noticed)
+    _tell(ctx, report)
     ctx.row.set(checkout=report.id, review_status=status, flags=[flag["type"] for flag in flags] or None)
     return CheckoutReply(
         checkout_id=report.id,
@@ -166,6 +167,20 @@ def checkout_passport(ctx: Context, command: Activity) -> CheckoutReply:
         review_status=status,
         flags=[dict(flag) for flag in flags],
     )
+
+
+def _tell(ctx: Context, report: Report) -> None:
+    if report.review_status != "flagged":
+        return
+    data = {
+        "message": f"Checkout {report.id} was flagged: {report.flags[0]['message']}",
+        "checkout_id": report.id,
+        "agent_id": report.agent_id,
+        "passport_jti": report.passport_id,
+        "flags": [flag["type"] for flag in report.flags],
+    }
+    severity = report.flags[0]["severity"]
+    notifications.emit(ctx.world, ctx.act, report.operator_id, "review.flagged", severity, data)
 
 
 def _reporting(ctx: Context, command: Activity) -> Passport:

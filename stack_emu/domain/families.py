@@ -23,6 +23,7 @@ def registry() -> Registry:
         connections,
         credentials,
         delegation,
+        delivery_methods,
         detector_config,
         dropoffs,
         enrollment,
@@ -37,6 +38,7 @@ def registry() -> Registry:
         identity_requirements,
         identity_settings,
         identity_verification,
+        inbound_webhooks,
         intents,
         jwks,
         llm_gateway,
@@ -44,6 +46,7 @@ def registry() -> Registry:
         mission_records,
         mission_start,
         missions,
+        notification_channels,
         operator_reviews,
         partner_connect,
         partner_tenants,
@@ -62,6 +65,7 @@ def registry() -> Registry:
         skill_serving,
         skills,
         team,
+        tenant_webhooks,
         usage,
     )
 
@@ -106,6 +110,9 @@ def registry() -> Registry:
             llm_usage,
             usage,
             billing,
+            delivery_methods,
+            notification_channels,
+            inbound_webhooks,
             audit,
             operator_reviews,
             evidence_packs,
@@ -121,6 +128,7 @@ def registry() -> Registry:
             authority_receivers,
             authority_profiles,
             authority_evidence,
+            tenant_webhooks,
             jwks,
         )
     )

@@ -137,6 +137,10 @@ TRUST_LEVEL_INSUFFICIENT = FaultSpec(
     "Skill {skill_id} needs trust level {needed}, this caller has {level}: verify for the claim {missing} first",
 )
 UNAUTHORIZED_SKILL_ACCESS = FaultSpec("UNAUTHORIZED_SKILL_ACCESS", 403, "{reason}")
+INVALID_VERIFICATION_CODE = FaultSpec(
+    "INVALID_VERIFICATION_CODE", 400, "The verification code of {id} is not accepted: {problem}"
+)
+WEBHOOK_SIGNATURE_INVALID = FaultSpec("UNAUTHORIZED", 401, "The webhook was not accepted: {problem}")
 
 CATALOGUE: tuple[FaultSpec, ...] = tuple(value for value in tuple(globals().values()) if isinstance(value, FaultSpec))
 

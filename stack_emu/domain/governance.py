@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from stack_emu.domain import faults
+from stack_emu.domain import faults, notifications
 from stack_emu.domain.authentication import SESSION
 from stack_emu.domain.state import Agent
 from stack_emu.kernel.acts import Act, RowDraft
@@ -194,7 +194,15 @@ def _requested(ctx: Context, subject: str, change: str, agent_id: str | None) ->
     )
     ctx.row.set(approval=approval.id)
     store.put(approval)
+    _tell(ctx, approval)
     return _foreseen(ctx, approval)
+
+
+def _tell(ctx: Context, approval: GovernanceApproval) -> None:
+    told = {"message": f"{approval.change} waits for approval", "approval_id": approval.id}
+    told |= {"operation": approval.operation, "subject": approval.subject}
+    data = {**told, "agent_id": approval.agent_id}
+    notifications.emit(ctx.world, ctx.act, approval.operator_id, "approval.requested", notifications.WARNING, data)
 
 
 def _foreseen(ctx: Context, approval: GovernanceApproval) -> GovernanceApproval:

@@ -350,7 +350,7 @@ def _revoke(ctx: Context, grant: ConnectGrant) -> RevokedGrant:
     ]
     for connection in made:
         passports += take_away(ctx, connection)[0]
-    webhooks = sum(revoke_webhooks(ctx, grant.operator_id) for _ in (1,) if grant.created_account)
+    webhooks = revoke_webhooks(ctx, grant.operator_id, [agent.id for agent in agents])
     ctx.row.set(revoked_passports=passports, status=grant.status)
     return RevokedGrant(
         **_fields(grant),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Literal
 
 from pydantic import Field
@@ -9,6 +10,7 @@ from pydantic import Field
 from stack_emu.domain import faults, meters, revocation
 from stack_emu.domain.agents import require_agent
 from stack_emu.domain.authentication import MEMBER, OPERATOR
+from stack_emu.domain.inbound_webhooks import InboundWebhook, end_webhook
 from stack_emu.domain.issuance import DEFAULT_TTL_SECONDS, PassportReply, describe, passport_reply
 from stack_emu.domain.missions import require_live_mission
 from stack_emu.domain.narrowing import ScopeInput, granted
@@ -287,9 +289,16 @@ def revoke_account_passports(ctx: Context, operator_id: str, kind: str, reason: 
     return len(done[0]) + len(done[1])
 
 
-def revoke_webhooks(ctx: Context, operator_id: str) -> int:
-    """Revoke the inbound webhooks of an account; returns how many there were."""
-    return 0
+def revoke_webhooks(ctx: Context, operator_id: str, agent_ids: Collection[str] | None = None) -> int:
+    """Revoke the live inbound webhooks of an account, or those of some of its agents; returns how many there were."""
+    found = [
+        webhook
+        for webhook in ctx.world.store.find(InboundWebhook, operator_id=operator_id)
+        if webhook.revoked_at is None and (agent_ids is None or webhook.agent_id in agent_ids)
+    ]
+    for webhook in found:
+        end_webhook(ctx, webhook)
+    return len(found)
 
 
 def _tenants(ctx: Context) -> list[Tenant]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
+from stack_emu.domain import notifications
 from stack_emu.domain.agents import AgentById, own_agent_only, require_agent, subject_agent
 from stack_emu.domain.authentication import ACCOUNT, ACCOUNT_AND_AGENT
 from stack_emu.domain.issuance import SILENCE, is_visible, require_visible, subject_passport
@@ -86,7 +87,29 @@ def revoke(
         row.set(agent_id=done.agent_id, passport_jti=done.id, mission=done.mission_id, subject=done.id)
         row.set(revocation=kind, reason=reason, root=step.root if depth else None)
         (cascaded if depth else revoked).append(done)
+    _tell(world, act, revocation, reason, revoked, cascaded)
     return revoked, cascaded
+
+
+def _tell(
+    world: World, act: Act, revocation: str, reason: str | None, revoked: list[Passport], cascaded: list[Passport]
+) -> None:
+    """One notification for all of them; that passports end with their mission is no warning."""
+    done = [*revoked, *cascaded]
+    if not done:
+        return
+    agents = list(dict.fromkeys(passport.agent_id for passport in done))
+    data = {
+        "message": f"{len(done)} passport{'s were' if len(done) > 1 else ' was'} revoked: {reason or revocation}",
+        "revocation": revocation,
+        "reason": reason,
+        "agent_id": agents[0] if len(agents) == 1 else None,
+        "agent_ids": agents,
+        "jtis": [passport.id for passport in revoked],
+        "cascaded": [passport.id for passport in cascaded],
+    }
+    severity = notifications.INFO if revocation == "mission" else notifications.WARNING
+    notifications.emit(world, act, done[0].operator_id, "passport.revoked", severity, data)
 
 
 _ACTIONS = ("passport.revoke", "passport.revoke_cascade")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stack_emu.domain import detectors
+from stack_emu.domain import detectors, notifications
 from stack_emu.domain.revocation import revoke
 from stack_emu.domain.state import Agent, Passport, SecurityEvent
 from stack_emu.kernel.acts import Act, RowDraft
@@ -76,10 +76,21 @@ def note(
     draft.action = "security.signal"
     draft.set(agent_id=agent_id, passport_jti=event.passport_id, mission=passport.mission_id if passport else None)
     draft.set(event_id=event.id, signal_type=signal_type, severity=severity, message=message)
+    notifications.emit(world, act, event.operator_id, "security.signal", severity, _told(event))
     if agent is not None:
         _block(world, act, agent, event)
     _revoke(world, act, passport, event)
     return event
+
+
+def _told(event: SecurityEvent) -> dict[str, Any]:
+    return {
+        "message": event.message,
+        "event_id": event.id,
+        "signal_type": event.signal_type,
+        "agent_id": event.agent_id,
+        "passport_jti": event.passport_id,
+    }
 
 
 def _block(world: World, act: Act, agent: Agent, event: SecurityEvent) -> None:

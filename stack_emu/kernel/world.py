@@ -94,6 +94,7 @@ class World:
         self.names_of: Callable[[str], tuple[str, ...]] = lambda agent_id: (agent_id,)
         self.on_act: list[Callable[[ActEntry], None]] = []
         self.on_handled: list[Callable[[Any], None]] = []  # each is given the context of an act, in its transaction
+        self.on_restore: list[Callable[[], None]] = []
         self._act_counts: dict[str, int] = {}
         self._lane_counts: dict[str, int] = {}
         self._minted: dict[str, int] = {}
@@ -176,17 +177,24 @@ class World:
         Raises:
             ValueError: when ``delta_ms`` is negative, or leads beyond the year 9999.
         """
+        return sum(self.stops(delta_ms))
+
+    def stops(self, delta_ms: int) -> Iterator[int]:
+        """As ``advance``, one stop at a time: how many timers fired there. What they started can end before the next.
+
+        Raises:
+            ValueError: as for ``advance``, before the first stop.
+        """
         if delta_ms < 0:
             raise ValueError(f"the clock only moves forward; {delta_ms} ms is negative")
         target = self.clock.now_ms() + delta_ms
         if target > LAST_MS:
             raise ValueError("the clock ends with the year 9999; move it less far")
-        fired = self.fire_due()
+        yield self.fire_due()
         while (due := self.next_due_ms()) is not None and due <= target:
             self.clock.move(max(0, due - self.clock.now_ms()))
-            fired += self.fire_due()
+            yield self.fire_due()
         self.clock.move(max(0, target - self.clock.now_ms()))
-        return fired
 
     # --- acts -------------------------------------------------------------------------------------------------------
 
@@ -317,6 +325,8 @@ class World:
         self.faults.rewind()
         self._heap = [(timer.at_ms, timer.id) for timer in self.store.all(Timer)]
         heapq.heapify(self._heap)
+        for listener in self.on_restore:
+            listener()
 
 
 def _lane_names(lane: str) -> list[str]:

@@ -62,7 +62,7 @@ class ControlSurface:
             ("GET", "/_emu/world", self._world),
             ("POST", "/_emu/reset", _reset),
             ("GET", "/_emu/clock", _clock),
-            ("POST", "/_emu/clock/advance", _advance),
+            ("POST", "/_emu/clock/advance", self._advance),
             ("GET", "/_emu/journal", _journal),
             ("DELETE", "/_emu/journal", _clear_journal),
             ("GET", "/_emu/audit", _audit),
@@ -81,7 +81,10 @@ class ControlSurface:
             ("POST", "/_emu/signals", _raise_signal),
             ("POST", "/_emu/identity/{session_ref}", _decide_verification),
             ("POST", "/_emu/team/{member_id}/accept", _accept_invite),
-            ("PUT", "/_emu/snapshots/{snapshot}", _take_snapshot),
+            ("PUT", "/_emu/snapshots/{snapshot}", self._take_snapshot),
+            ("GET", "/_emu/outbox", _outbox),
+            ("GET", "/_emu/deliveries", self._deliveries),
+            ("GET", "/_emu/received", _received),
             ("POST", "/_emu/snapshots/{snapshot}/restore", _restore_snapshot),
             ("GET", "/_emu/verdict", _verdict),
         ]
@@ -185,6 +188,27 @@ class ControlSurface:
     def _call(hosted: HostedWorld, declared: Operation, raw: Mapping[str, Any]) -> Call:
         return Call(declared, Caller("operator", hosted.scenario.operators[0].id, "key:0"), raw)
 
+    async def _advance(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+        delta = milliseconds(body, "by")
+        try:
+            fired = await self._server.hosting.sender.advance(hosted.world, delta)
+        except ValueError as error:
+            raise ControlError(str(error)) from None
+        return {**_clock(hosted, body, params), "fired": fired}
+
+    async def _deliveries(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+        """What was sent to webhooks; attempts under way are waited for."""
+        from stack_emu.domain import deliveries
+
+        await self._server.hosting.sender.drain(hosted.world)
+        return {"deliveries": [deliveries.as_json(item) for item in deliveries.deliveries(hosted.world)]}
+
+    async def _take_snapshot(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+        """Take a picture; what is being delivered to webhooks belongs into it with its outcome."""
+        await self._server.hosting.sender.drain(hosted.world)
+        hosted.snapshots[params["snapshot"]] = hosted.world.image()
+        return {"snapshots": sorted(hosted.snapshots)}
+
     async def _remove_world(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
         if params["name"] == DEFAULT_WORLD:
             raise ControlError("The default world cannot be removed; reset it with POST /_emu/reset.")
@@ -193,6 +217,18 @@ class ControlSurface:
         if removed is not None:
             await removed.world.settings["upstreams"].aclose()
         return {"removed": params["name"]}
+
+
+def _outbox(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    from stack_emu.domain import outbox
+
+    return {"messages": [outbox.as_json(message) for message in outbox.messages(hosted.world)]}
+
+
+def _received(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    from stack_emu.domain import inbound_receive
+
+    return {"messages": [inbound_receive.as_json(message) for message in inbound_receive.received(hosted.world)]}
 
 
 def is_loopback_peer(remote: str | None) -> bool:
@@ -240,15 +276,6 @@ def _clock(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, st
         "elapsed_ms": world.now_ms() - world.clock.start_ms,
         "next_timer_ms": world.next_due_ms(),
     }
-
-
-def _advance(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
-    delta = milliseconds(body, "by")
-    try:
-        fired = hosted.world.advance(delta)
-    except ValueError as error:
-        raise ControlError(str(error)) from None
-    return {**_clock(hosted, body, params), "fired": fired}
 
 
 def _journal(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
@@ -371,11 +398,6 @@ def _pay_checkout(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[
         "tier": paid.tier,
         "balance_cents": wallet.balance(hosted.world, paid.operator_id),
     }
-
-
-def _take_snapshot(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
-    hosted.snapshots[params["snapshot"]] = hosted.world.image()
-    return {"snapshots": sorted(hosted.snapshots)}
 
 
 def _restore_snapshot(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:

@@ -180,6 +180,7 @@ class Server:
         from stack_emu.surfaces.rest import RestSurface
         from stack_emu.surfaces.wiring import give_model, messages_surface
 
+        hosting.sender.serve(self.spawn)
         self._rest = RestSurface(hosting.registry, self.spawn_call)
         self._control = ControlSurface(self)
         # Loaded on its first request, or by preload(): a test process may be importing mcp itself right now.
@@ -310,6 +311,10 @@ class Server:
             return await identity_page.answer(hosted.world, request, path)
         if path == "/openapi.json" and request.method == "GET":
             return await self._openapi(origin)
+        if path.startswith("/v1/webhooks/inbound/") and request.method == "POST":
+            from stack_emu.surfaces.inbound import receive
+
+            return await receive(hosted.world, request, path)
         return await self._rest.handle(hosted.world, request, path, origin)
 
     async def answer_upstream(self, hosted: HostedWorld, request: web.BaseRequest, url: str) -> web.StreamResponse:

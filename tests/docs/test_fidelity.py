@@ -144,7 +144,6 @@ def test_every_service_of_the_sdk_is_served_or_declined_by_name() -> None:
 def test_operations_said_not_to_be_served_are_not() -> None:
     text = section("## What is not served")
     named = re.findall(r"`(\w+\.\w+)`", text)
-    assert named
     assert set(named) & set(OPERATIONS) == set()
 
 

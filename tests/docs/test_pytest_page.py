@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from stack_emu import pytest_world
-from stack_emu.client import ApprovalControl, AuditControl, ClockControl, FaultControl, ModelControl, UpstreamControl
+from stack_emu.client import (
+    ApprovalControl,
+    AuditControl,
+    ClockControl,
+    FaultControl,
+    ModelControl,
+    OutboxControl,
+    UpstreamControl,
+)
 from stack_emu.pytest_plugin import _ARGUMENTS
 from stack_emu.scenario.loader import loads
 from tests.docs.blocks import PYTEST, blocks
@@ -23,6 +31,7 @@ CLASSES = (
     ClockControl,
     FaultControl,
     ModelControl,
+    OutboxControl,
     UpstreamControl,
     pytest_world.TestUpstream,
 )
@@ -37,6 +46,7 @@ SET_IN_INIT = {
     "clock",
     "faults",
     "model",
+    "outbox",
 }
 
 

@@ -33,10 +33,12 @@ from tests.guarantees.tour import (
     registry,
     token,
 )
+from tests.guarantees.tours.notifications import TYPED as WEBHOOK_SECRETS
 from tests.guarantees.wire import Answer
 
 JSON = "application/json"
 JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
+HANDED_SECRET = re.compile(r"whsec_[\w-]+")
 KEYS = (OPERATOR, READONLY, STANDARD, ADMIN, LIMITED, STRANGER)
 ECHO = """
   mirror:
@@ -101,6 +103,8 @@ def busy(ground: Ground) -> Ledger:
     tour = ground.take_tour()
     ledger.learn_tokens(json.dumps(tour.replies))
     ledger.add("fleet session", tour.replies["fleet session"]["session_token"])
+    for number, secret in enumerate((*WEBHOOK_SECRETS, *HANDED_SECRET.findall(json.dumps(tour.replies)))):
+        ledger.add(f"webhook secret {number}", secret)
     for connection in ground.world.store.all(Connection):
         values = connection.credential if isinstance(connection.credential, dict) else {"": connection.credential}
         for name, secret in values.items():

@@ -16,7 +16,7 @@ from tests.guarantees.wire import Answer
 
 NAMED = (
     "flp fch agt scon ms pp ses co gvr sev pxo ch chal enc skl sinv sreq drp iap pck grt clm ivs irq mem "
-    "prn prf pcs abn aor rcv rvc rky apv prs use"
+    "prn prf pcs abn aor rcv rvc rky apv prs use ndst nch iwh"
 )
 ID = re.compile(rf"\b(?:{'|'.join(NAMED.split())})_[A-Za-z0-9_]{{4,}}")
 TOKENS = ("token", "passport_token", "parent_passport_token")

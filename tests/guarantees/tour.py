@@ -42,6 +42,7 @@ operators:
   - id: op_tour
     tier: enterprise
     partner: true
+    email: owner@tour.test
     keys:
       - {{key: {OPERATOR}, role: operator}}
       - {{key: {READONLY}, role: readonly, member: reader@tour.test}}

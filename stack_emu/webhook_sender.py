@@ -1,0 +1,120 @@
+"""Sending deliveries: the timer of an attempt starts a request in a task of its own, and its end is noted afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from stack_emu.domain import deliveries
+from stack_emu.kernel.audit import ActEntry
+from stack_emu.kernel.world import Timer, World
+from stack_emu.upstreams.errors import UpstreamError
+from stack_emu.upstreams.webhook_post import post
+
+Spawn = Callable[[Awaitable[Any]], "asyncio.Task[Any]"]
+
+
+class WebhookSender:
+    """Sends what worlds have to deliver. A world that is reset, restored or removed drops what is under way."""
+
+    def __init__(self) -> None:
+        self._spawn: Spawn | None = None
+        self._under_way: dict[World, set[asyncio.Task[Any]]] = {}
+        self._advancing: dict[World, asyncio.Lock] = {}
+
+    def serve(self, spawn: Spawn) -> None:
+        """Send from now on.
+
+        Args:
+            spawn: starts a task and keeps a reference to it; it ends them all when the server stops.
+        """
+        self._spawn = spawn
+
+    def attach(self, world: World) -> None:
+        """Send what this world has to deliver."""
+        world.timer_runners[deliveries.TIMER] = self._start
+        world.on_act.append(lambda entry: self._nudge(world, entry))
+        world.on_restore.append(lambda: self.drop(world))
+
+    def drop(self, world: World) -> None:
+        """Forget what is being sent for a world."""
+        for task in self._under_way.pop(world, set()):
+            task.cancel()
+        self._advancing.pop(world, None)
+
+    async def drain(self, world: World) -> None:
+        """Wait until nothing is due or being sent for a world any more; what waits for a later attempt stays."""
+        self._fire(world)
+        while await self._ended(world):
+            self._fire(world)
+
+    async def _ended(self, world: World) -> bool:
+        """Wait for what is being sent now; False when there was nothing."""
+        tasks = self._under_way.get(world)
+        if not tasks:
+            return False
+        await asyncio.wait(tuple(tasks))
+        return True
+
+    async def advance(self, world: World, delta_ms: int) -> int:
+        """As ``World.advance``, letting the attempts of every instant end before the clock moves on.
+
+        Raises:
+            ValueError: as ``World.advance``.
+        """
+        fired = 0
+        async with self._advancing.setdefault(world, asyncio.Lock()):
+            await self.drain(world)
+            for count in world.stops(delta_ms):
+                fired += count
+                while await self._ended(world):
+                    pass
+        return fired
+
+    def _nudge(self, world: World, entry: ActEntry) -> None:
+        """An act is committed: send what it left, once the code that ran it is done."""
+        if self._spawn is None or not deliveries.pending(world):
+            return
+        with contextlib.suppress(RuntimeError):  # outside the server's loop: the next request sends it
+            asyncio.get_running_loop().call_soon(self._fire, world)
+
+    @staticmethod
+    def _fire(world: World) -> None:
+        with contextlib.suppress(Exception):  # a timer that fails stays armed, and the next request reports it
+            world.fire_due()
+
+    def _start(self, world: World, timer: Timer) -> None:
+        delivery_id, now_ms = timer.payload["delivery_id"], world.now_ms()
+        posting = deliveries.prepare(world, delivery_id, now_ms)
+        if posting is None:
+            return
+        if self._spawn is None:
+            deliveries.settle(world, delivery_id, now_ms, None, "no server is running that could send it")
+            return
+        task = self._spawn(_attempt(world, delivery_id, now_ms, posting))
+        self._under_way.setdefault(world, set()).add(task)
+        task.add_done_callback(lambda done: self._forget(world, done))
+
+    def _forget(self, world: World, task: asyncio.Task[Any]) -> None:
+        tasks = self._under_way.get(world, set())
+        tasks.discard(task)
+        if not tasks:
+            self._under_way.pop(world, None)
+
+
+async def _attempt(world: World, delivery_id: str, now_ms: int, posting: deliveries.Posting) -> None:
+    entry = world.journal.add(now_ms, "webhook", "POST", posting.url.partition("?")[0], operation=deliveries.TIMER)
+    status, problem = None, None
+    try:
+        status = await post(posting.url, posting.headers, posting.body)
+    except UpstreamError as error:
+        problem = str(error)
+    else:
+        if not 200 <= status < 300:
+            problem = (
+                f"the receiver answered {status}; only 200 to 299 accepts a delivery, and redirects are not followed"
+            )
+    entry.status, entry.hint = status or 0, problem
+    deliveries.settle(world, delivery_id, now_ms, status, problem)
