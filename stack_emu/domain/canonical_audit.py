@@ -75,6 +75,16 @@ CARRIED = (
     "enrollment",
     "revoked_members",
     "revoked_missions",
+    "authority_principal",
+    "authority_proof",
+    "authority_session",
+    "authority_binding",
+    "authority_approval_request",
+    "authority_receiver",
+    "authority_key",
+    "authority_profile",
+    "authority_presentation",
+    "revoked_bindings",
 )
 """Metadata that canonical lines carry under its own name; all other metadata is in the raw rows only."""
 
