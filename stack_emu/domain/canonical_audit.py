@@ -91,6 +91,16 @@ CARRIED = (
     "channel",
     "destination",
     "webhook",
+    "authority_principal",
+    "authority_proof",
+    "authority_session",
+    "authority_binding",
+    "authority_approval_request",
+    "authority_receiver",
+    "authority_key",
+    "authority_profile",
+    "authority_presentation",
+    "revoked_bindings",
 )
 """Metadata that canonical lines carry under its own name; all other metadata is in the raw rows only."""
 
