@@ -32,7 +32,7 @@ STEPS = (
     Step("partner_connect.connect", fixed(email="customer@tour.test"), "customer"),
     Step("partner_connect.list_connections", fixed()),
     Step("partner_connect.get_connection", of("customer", grant_id="grant_id")),
-    Step("partner_connect.rotate_token", of("customer", grant_id="grant_id"), "rotated"),
+    Step("partner_connect.rotate_token", of("customer", grant_id="grant_id"), "rotated token"),
     Step("partner_connect.revoke_connection", of("customer", grant_id="grant_id")),
     Step("partner_connect.list_grants", fixed()),
     Step("partner_connect.consent", fixed(grant_id="grt_asked", approve=True)),
