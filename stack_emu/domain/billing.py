@@ -13,6 +13,7 @@ from pydantic import Field
 
 from stack_emu.domain import faults, meters, tiers, wallet
 from stack_emu.domain.authentication import ACCOUNT, OAUTH
+from stack_emu.domain.partners import Tenant
 from stack_emu.domain.periods import month_of
 from stack_emu.domain.state import Operator
 from stack_emu.kernel.acts import RowDraft
@@ -193,8 +194,13 @@ def list_transactions(ctx: Context, command: ListTransactions) -> TransactionPag
     grade="documented",
 )
 def top_up(ctx: Context, command: TopUp) -> CheckoutReply:
-    """Open a checkout that puts money into the wallet once it is paid."""
+    """Open a checkout that puts money into the wallet once it is paid.
+
+    Raises:
+        Fault: TENANT_BILLED_BY_PARTNER for a white-label tenant.
+    """
     ctx.row.set(amount_cents=command.amount_cents)
+    _check_pays_itself(ctx)
     return _open(ctx, amount_cents=command.amount_cents)
 
 
@@ -211,12 +217,18 @@ def subscribe(ctx: Context, command: Subscribe) -> CheckoutReply:
     """Open a checkout that changes the account's tier once it is paid.
 
     Raises:
-        Fault: CONFLICT when the account has this tier already.
+        Fault: CONFLICT when the account has this tier already, TENANT_BILLED_BY_PARTNER for a white-label tenant.
     """
     ctx.row.set(tier=command.tier)
+    _check_pays_itself(ctx)
     if command.tier == tiers.tier_of(ctx.world, ctx.operator_id):
         raise Fault(faults.CONFLICT, problem=f"The account is on the {command.tier} tier already; name another one")
     return _open(ctx, tier=command.tier)
+
+
+def _check_pays_itself(ctx: Context) -> None:
+    if ctx.world.store.get(Tenant, ctx.operator_id) is not None:
+        raise Fault(faults.TENANT_BILLED_BY_PARTNER)
 
 
 def _open(ctx: Context, *, amount_cents: int = 0, tier: str | None = None) -> CheckoutReply:

@@ -132,8 +132,7 @@ def _target_to_change(ctx: Context, reference: str) -> str:
     Raises:
         Fault: NOT_FOUND or FORBIDDEN.
     """
-    ctx.row.set(service=reference)
-    target = _target(ctx, reference)
+    target = _target(ctx, reference)  # before the row says anything: it must not name what the caller may not see
     connection = ctx.world.store.get(Connection, target)
     if connection is not None:
         ctx.row.set(service=connection.provider, connection=connection.id)

@@ -294,10 +294,18 @@ def validate(declared: Operation, raw: Mapping[str, Any]) -> Command:
         return declared.command.model_validate(raw)
     except ValidationError as error:
         fields = {
-            ".".join(map(str, issue["loc"])) or "body": _sentence(issue) for issue in error.errors(include_url=False)
+            ".".join(map(str, issue["loc"])) or "body": _sentence(issue) + _as_header(declared, issue)
+            for issue in error.errors(include_url=False)
         }
         problem = "; ".join(f"{name}: {text}" for name, text in fields.items())
         raise Fault(INVALID_REQUEST, details={"fields": fields}, problem=problem) from None
+
+
+def _as_header(declared: Operation, issue: Any) -> str:
+    """Where on REST a field that is missing belongs, when that is a header."""
+    headers = declared.rest.headers if declared.rest is not None else {}
+    named = next((header for header, field in headers.items() if issue["loc"] == (field,)), None)
+    return f"; over REST it is the header {named}" if named is not None and issue["type"] == "missing" else ""
 
 
 def _sentence(issue: Any) -> str:

@@ -167,7 +167,10 @@ def _long_text(error: _Error, location: Location) -> str:
 
 
 def _short_text(error: _Error, location: Location) -> str:
-    return "the text is empty; write one, or remove the key"
+    least = error["ctx"]["min_length"] if "ctx" in error else 1
+    if least == 1:
+        return "the text is empty; write one, or remove the key"
+    return f"the text is too short; write at least {least} characters"
 
 
 def _long_list(error: _Error, location: Location) -> str:

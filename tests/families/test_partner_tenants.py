@@ -180,6 +180,13 @@ def test_a_suspended_partner_and_its_tenants_do_not_work(serve: Any) -> None:
     assert error(post(served, "/v1/proxy", call, TENANT)) == (403, "BILLING_ACCOUNT_INACTIVE")
 
 
+def test_a_tenant_pays_for_nothing_itself(served: Any) -> None:
+    for path, body in (("topup", {"amount_cents": 1000}), ("subscribe", {"tier": "studio"})):
+        assert error(post(served, f"/v1/billing/{path}", body, TENANT)) == (403, "TENANT_BILLED_BY_PARTNER")
+    assert get(served, "/v1/billing/balance", TENANT).status_code == 200
+    assert post(served, "/v1/billing/topup", {"amount_cents": 1000}, PARTNER).status_code < 300
+
+
 def test_the_same_as_tools(served: Any) -> None:
     tools = McpTools(served.base_url, PARTNER)
     made = tools("stack_create_tenant", external_customer_id="over-mcp")
