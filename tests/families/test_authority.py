@@ -60,6 +60,12 @@ def test_a_principal_is_made_shown_archived_and_bound_no_more(authority: Any, se
     assert row(served, "authority.create_principal").metadata["authority_principal"] == made["id"]
 
 
+def test_a_missing_key_is_named_by_its_header(served: Any) -> None:
+    refused = post(served, "/v1/authority/principals", {"principal_kind": "individual"})
+    assert error(refused) == (400, "INVALID_REQUEST")
+    assert "it is the header Idempotency-Key" in refused.json()["error"]["message"]
+
+
 def test_a_write_needs_an_idempotency_key_and_keeps_to_it(authority: Any, served: Any) -> None:
     body = {"principal_kind": "individual", "full_name": "Ada Example"}
     assert error(post(served, "/v1/authority/principals", body)) == (400, "INVALID_REQUEST")
