@@ -38,6 +38,7 @@ def table() -> list[str]:
 
 
 STRUCTURE = (
+    "the text is too short",
     "unknown key",
     "is missing; add it",
     "the version of the format is missing",
