@@ -10,10 +10,12 @@ from typing import Any
 
 from stack_emu.domain import faults
 from stack_emu.domain.audit import entry_of
+from stack_emu.domain.intent_approvals import IntentApproval, IntentClaim
 from stack_emu.domain.mission_records import mission_reply
 from stack_emu.domain.operator_reviews import OperatorReview, review_item
 from stack_emu.domain.state import Mission, Passport, Report, SecurityEvent
 from stack_emu.kernel.audit import GENESIS, Row
+from stack_emu.kernel.canonical import digest
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context
 from stack_emu.kernel.errors import Fault
@@ -32,6 +34,8 @@ class Evidence:
     checkouts: list[dict[str, Any]] = field(default_factory=list)
     operator_reviews: list[dict[str, Any]] = field(default_factory=list)
     security_events: list[dict[str, Any]] = field(default_factory=list)
+    intents: list[dict[str, Any]] = field(default_factory=list)
+    simulations: list[dict[str, Any]] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
         """How much there is of each kind."""
@@ -43,7 +47,7 @@ class Evidence:
         return {"audit": audit, **{name: getattr(self, name) for name in _KINDS if name != "rows"}}
 
 
-_KINDS = ("rows", "missions", "passports", "checkouts", "operator_reviews", "security_events")
+_KINDS = ("rows", "missions", "passports", "checkouts", "operator_reviews", "security_events", "intents", "simulations")
 
 
 def gather(ctx: Context, kind: str, reference: str) -> Evidence:
@@ -149,6 +153,8 @@ def _evidence(
         checkouts=[_report(report) for report in reports],
         operator_reviews=[review_item(review).model_dump(mode="json") for review in reviews],
         security_events=[_event(event) for event in events],
+        intents=[_intent(item) for jti in ids for item in store.find(IntentApproval, passport_id=jti)],
+        simulations=[_simulation(claim) for jti in ids for claim in store.find(IntentClaim, passport_id=jti)],
     )
 
 
@@ -196,4 +202,31 @@ def _event(event: SecurityEvent) -> dict[str, Any]:
         "message": event.message,
         "created_at": iso(event.created_at),
         "resolved_at": None if event.resolved_at is None else iso(event.resolved_at),
+    }
+
+
+def _intent(approval: IntentApproval) -> dict[str, Any]:
+    """A submitted intent by its hash: what it says may be anything a call can hold."""
+    return {
+        "approval_id": approval.id,
+        "intent_claim_id": approval.intent_claim_id,
+        "passport_jti": approval.passport_id,
+        "intent_sha256": digest(approval.intent),
+        "status": approval.status,
+        "created_at": iso(approval.created_at),
+        "decided_at": None if approval.decided_at is None else iso(approval.decided_at),
+        "decided_by": approval.decided_by,
+        "used_at": None if approval.used_at is None else iso(approval.used_at),
+    }
+
+
+def _simulation(claim: IntentClaim) -> dict[str, Any]:
+    return {
+        "claim_id": claim.id,
+        "intent_claim_ref": claim.about,
+        "passport_jti": claim.passport_id,
+        "intent_sha256": digest(claim.intent),
+        "allowed": claim.simulation["allowed"],
+        "code": claim.simulation["code"],
+        "created_at": iso(claim.created_at),
     }

@@ -60,6 +60,21 @@ class IntentApproval:
     used_at: int | None = None
 
 
+@dataclass(frozen=True)
+class IntentClaim:
+    """A simulation that was kept; ``id`` is its claim id."""
+
+    TABLE: ClassVar[str] = "intent_claims"
+    INDEXES: ClassVar[tuple[str, ...]] = ("passport_id",)
+    id: str
+    operator_id: str
+    passport_id: str
+    intent: Mapping[str, Any]
+    simulation: Mapping[str, Any]
+    created_at: int
+    about: str | None = None
+
+
 def kind_of(intent: Mapping[str, Any]) -> str:
     """What sort of call an intent is for, as its fields tell: a proxied one unless it names a skill or a model."""
     named = str(intent.get("type", "")).partition(".")[0]

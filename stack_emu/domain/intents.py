@@ -6,14 +6,13 @@ Who decides is a caller of the account, the control API, or the scenario's ``app
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from stack_emu.domain import faults, intent_approvals
 from stack_emu.domain.authentication import ACCOUNT, ANY_BEARER, passport_record
-from stack_emu.domain.intent_approvals import IntentApproval, holder, status_at
+from stack_emu.domain.intent_approvals import IntentApproval, IntentClaim, holder, status_at
 from stack_emu.domain.intent_simulation import Simulation, simulate
 from stack_emu.domain.issuance import is_visible, presented, require_holder
 from stack_emu.domain.missions import require_live_mission
@@ -32,21 +31,6 @@ MAX_LIFETIME_SECONDS = 86_400
 DECIDE, EXPIRE = "intent.decide", "intent.expire"
 _HEADERS = {"X-Passport-Token": "passport_token"}
 _DECISIONS = {"approve": "approved", "reject": "rejected", "expire": "expired"}
-
-
-@dataclass(frozen=True)
-class IntentClaim:
-    """A simulation that was kept; ``id`` is its claim id."""
-
-    TABLE: ClassVar[str] = "intent_claims"
-    INDEXES: ClassVar[tuple[str, ...]] = ("passport_id",)
-    id: str
-    operator_id: str
-    passport_id: str
-    intent: Mapping[str, Any]
-    simulation: Mapping[str, Any]
-    created_at: int
-    about: str | None = None
 
 
 class _WithPassport(Command):

@@ -85,8 +85,8 @@ class Redactor:
 class Entry:
     """One exchange.
 
-    ``surface`` is where it arrived (``rest``, ``mcp``, ``messages``, ``upstream``, ``gateway``, ``control``), ``route`` the
-    template it matched, ``unread`` the fields nobody looked at, ``problem`` the violation it was, if any (``unmatched``,
+    ``surface`` is where it arrived (``rest``, ``mcp``, ``messages``, ``upstream``, ``gateway``, ``control``), ``client`` what
+    the client calls itself (its User-Agent), ``route`` the template it matched, ``unread`` the fields nobody looked at, ``problem`` the violation it was, if any (``unmatched``,
     ``bypass``, ``unscripted``, ``leak`` …) and ``hint`` the sentence that says what would have worked.
     """
 
@@ -99,6 +99,7 @@ class Entry:
     operation: str | None = None
     lane: str | None = None
     caller: str | None = None
+    client: str | None = None
     status: int | None = None
     code: str | None = None
     unread: tuple[str, ...] = ()
@@ -124,6 +125,7 @@ class Journal:
     def add(self, at_ms: int, surface: str, method: str, path: str, **fields: Any) -> Entry:
         """Note an exchange; request and response data are masked on the way in. Returns the entry, to be completed."""
         entry = Entry(self._next, at_ms, surface, method, self.redactor.text(path), **fields)
+        entry.client = None if entry.client is None else self.redactor.text(entry.client)
         entry.request = self.redactor.value(entry.request)
         entry.response = self.redactor.value(entry.response)
         self._next += 1

@@ -126,7 +126,8 @@ class McpSurface:
         if self._stop.is_set() or self._manager is None:
             return web.Response(status=503, text="The emulator is stopping; start it again to go on.")
         lane = lane_of(request)
-        exchange = Exchange(world, caller, ticket, origin, lane, lambda: abort(request))
+        client = request.headers.get("User-Agent")
+        exchange = Exchange(world, caller, ticket, origin, lane, client, lambda: abort(request))
         extra = {_EXCHANGE: exchange, "user": _principal(world, caller)}
         return await answer_asgi(self._manager.asgi_app, request, extra, self._spawn)
 

@@ -37,6 +37,7 @@ class Exchange:
         ticket: its arrival ticket.
         origin: scheme and authority (and world prefix) the client used.
         lane_suffix: text the client asked to be appended to its lane.
+        client: what the client calls itself.
         abort: breaks the connection off.
     """
 
@@ -45,6 +46,7 @@ class Exchange:
     ticket: int
     origin: str
     lane_suffix: str
+    client: str | None = None
     abort: Callable[[], object] = lambda: None
 
 
@@ -67,7 +69,8 @@ class ToolCalls:
             MCPError: invalid params (-32602) when there is no such tool.
         """
         world = exchange.world
-        entry = world.journal.add(world.now_ms(), "mcp", "tools/call", MCP_PATH, caller=exchange.caller.kind)
+        caller, client = exchange.caller.kind, exchange.client
+        entry = world.journal.add(world.now_ms(), "mcp", "tools/call", MCP_PATH, caller=caller, client=client)
         tool = self.catalogue.entries.get(name)
         if tool is None:
             raise self._unknown(exchange, entry, name)

@@ -59,7 +59,8 @@ class RestSurface:
         ticket = world.lanes.ticket()
         found = self.routes.match(request.method, path)
         declared, params = found if found is not None else (None, {})
-        entry = world.journal.add(world.now_ms(), "rest", request.method, path)
+        client = request.headers.get("User-Agent")
+        entry = world.journal.add(world.now_ms(), "rest", request.method, path, client=client)
         call, raw_body = None, {}
         try:
             if declared is None:

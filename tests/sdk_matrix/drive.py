@@ -27,8 +27,21 @@ class Client:
 
         self.kind, self.base_url = kind, base_url
         self.loop = asyncio.new_event_loop() if kind == "async" else None
-        factory = getstack.AsyncStack if kind == "async" else getstack.Stack
-        self.stack = factory(base_url=base_url, **options)
+        self.factory = getstack.AsyncStack if kind == "async" else getstack.Stack
+        self.stack = self.factory(base_url=base_url, **options)
+
+    def takes_agents(self) -> bool:
+        """Whether this version has a client that acts as an agent."""
+        return "agent_id" in inspect.signature(self.factory).parameters
+
+    def as_agent(self, agent_id: str, api_key: str, label: str) -> Any:
+        """What a method says to a client of its own that enrolls as the agent first."""
+        first, self.stack = self.stack, self.factory(agent_id=agent_id, api_key=api_key, base_url=self.base_url)
+        try:
+            return self.finish(self.method(label)())
+        finally:
+            other, self.stack = self.stack, first
+            self.run(other.close()) if self.kind == "async" else other.close()
 
     def method(self, label: str) -> Any:
         """The bound method of that label, or None when this version has none."""
@@ -138,6 +151,7 @@ class Stage:
         url = path if path.startswith("http") else self.config["root_url"] + path
         request = urllib.request.Request(url, data=data, method=method)
         request.add_header("Content-Type", "application/json")
+        request.add_header("User-Agent", "play")  # the SDK fetches keys as Python-urllib
         for name, value in headers.items():
             request.add_header(name.replace("_", "-"), value)
         try:

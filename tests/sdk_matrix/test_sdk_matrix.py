@@ -77,7 +77,7 @@ def declined() -> list[str]:
     return re.findall(r"`(\w+(?:\.\w+)?)`(?= \||,| and|;)", section)
 
 
-def drive(served: Any, version: str, kind: str, sink: str, home: Path) -> dict[str, Any]:
+def drive(served: Any, version: str, kind: str, sink: str, home: Path, gateway: str = "") -> dict[str, Any]:
     base = served.base_url
     config = {
         "base_url": base,
@@ -90,6 +90,7 @@ def drive(served: Any, version: str, kind: str, sink: str, home: Path) -> dict[s
         "operator_start": number(version) >= (3, 0, 0),
         "tenant_tier": (0, 10, 0) <= number(version) < (2, 0, 0),
         "sink": sink,
+        "gateway": gateway,
         "declined": declined(),
     }
     environment = {

@@ -74,8 +74,11 @@ def ids(items: Any) -> list[Any]:
 
 
 def steps() -> Iterator[Step]:
-    """Every step, in order."""
+    """Every step, in order, each followed by the looks at what it did."""
     from play import authority, fleets, market, missions, partners, passports, settings, upkeep
+    from play.looks import LOOKS
 
     for act in (passports, missions, settings, market, partners, fleets, authority, upkeep):
-        yield from act.STEPS
+        for step in act.STEPS:
+            yield step
+            yield from LOOKS.get(step.keep or step.label, ())

@@ -100,7 +100,7 @@ STEPS = (
         "services.get_agent_permissions", "", lambda r, s: "scon_slack" in str(r), agent_id=lambda s: s["worker"]["id"]
     ),
     call("credentials.get", "", lambda r, s: r["provider"] == "things" and bool(r["credential"]), provider="things"),
-    call("credentials.get_by_connection", "", lambda r, s: r["provider"] == "things", connection_id="scon_things"),
+    call("credentials.get_by_connection", "", lambda r, s: r["provider"] == "more", connection_id="scon_more"),
     call(
         "passports.issue",
         "worker passport",

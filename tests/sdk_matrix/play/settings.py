@@ -5,7 +5,7 @@ from __future__ import annotations
 from play import aside, call, ids
 
 
-def _code(stage, destination):
+def code_sent(stage, destination):
     """The code that was sent to a destination, as the outbox shows it."""
     sent = stage.request("GET", stage.config["control"] + "/_emu/outbox")
     messages = sent["messages"] if isinstance(sent, dict) else sent
@@ -132,7 +132,7 @@ STEPS = (
         "",
         None,
         channel_id=lambda s: s["channel"]["id"],
-        code=lambda s: _code(s, "ops@play.test"),
+        code=lambda s: code_sent(s, "ops@play.test"),
     ),
     call(
         "notifications.list",
@@ -165,7 +165,7 @@ STEPS = (
         "",
         None,
         destination_id=lambda s: s["method"]["id"],
-        code=lambda s: _code(s, "alerts@play.test"),
+        code=lambda s: code_sent(s, "alerts@play.test"),
     ),
     call("delivery_methods.test", "", None, destination_id=lambda s: s["method"]["id"]),
     call(
