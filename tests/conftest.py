@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    evidence.watch_operations()
+    evidence.watch_refusals()
     evidence.watch_sdk()
     config.pluginmanager.register(evidence.EvidencePlugin(config), "stack-emu-evidence")
 

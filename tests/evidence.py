@@ -1,11 +1,13 @@
-"""Which operations and SDK methods the suite drove: noted while it runs, compared with the committed evidence.
+"""What the suite drove: noted while it runs, compared with the committed evidence, ``stack_emu/evidence.json``.
 
-An operation counts for a surface when any client succeeded there over a socket: the published SDK, an MCP client, or
-plain HTTP written by hand. Which of them it was is not told apart. A method of the SDK counts once it was called.
+The file says of every operation
 
-``stack_emu/evidence.json`` says, for every operation, on which surfaces it succeeded and whether a refusal was provoked,
-and for every method of the published SDK whether its sync and async form ran. ``pytest --write-evidence`` rewrites it;
-a full run fails when it claims what the run did not see.
+- what shows that a call of it did something, for each client apart: the published SDK, sync and async, and the published
+  MCP client. A witness stands beside those calls (``tests/witness.py``);
+- with which codes it was refused somewhere in the suite;
+
+and which methods of the published SDK were called, sync and async. ``pytest --write-evidence`` rewrites it; a full run
+fails when it claims what the run did not see.
 """
 
 from __future__ import annotations
@@ -20,35 +22,27 @@ from typing import Any
 import pytest
 
 FILE = Path(__file__).resolve().parent.parent / "stack_emu" / "evidence.json"
-_operations: dict[str, set[str]] = {}
+CLIENTS = ("sdk-sync", "sdk-async", "mcp")
+Evidence = dict[str, dict[str, Any]]
+_refused: dict[str, set[str]] = {}
 _methods: dict[str, set[str]] = {}
+_driven: dict[str, dict[str, str]] = {}
 
 
-def watch_operations() -> None:
-    """Note every operation a surface performs, with how it ended."""
+def watch_refusals() -> None:
+    """Note every refusal of an operation that a client provoked over a socket."""
     from stack_emu.kernel.errors import Fault
-    from stack_emu.surfaces import rest
+    from stack_emu.surfaces import mcp_calls, rest
 
-    surfaces: list[tuple[str, Any]] = [("rest", rest)]
-    try:
-        from stack_emu.surfaces import mcp_calls as mcp_module
-    except ImportError:
-        from stack_emu.surfaces import mcp as mcp_module
-    surfaces.append(("mcp", mcp_module))
-    for name, module in surfaces:
-        if not hasattr(module, "perform"):
-            continue
+    for module in (rest, mcp_calls):
         real = module.perform
 
-        async def noted(world: Any, call: Any, spawn: Any, *, real: Any = real, name: str = name) -> Any:
-            seen = _operations.setdefault(call.operation.name, set())
+        async def noted(world: Any, call: Any, spawn: Any, *, real: Any = real) -> Any:
             try:
-                reply = await real(world, call, spawn)
-            except Fault:
-                seen.add("refused")
+                return await real(world, call, spawn)
+            except Fault as fault:
+                _refused.setdefault(call.operation.name, set()).add(fault.code)
                 raise
-            seen.add(name)
-            return reply
 
         module.perform = noted
 
@@ -58,19 +52,20 @@ def watch_sdk() -> None:
     from getstack import AsyncStack, Stack
 
     for kind, client in (("sync", Stack(api_key="sk_live_x")), ("async", AsyncStack(api_key="sk_live_x"))):
-        for service_name, service in _services(client, ""):
+        for service_name, service in services_of(client, ""):
             for name, method in inspect.getmembers(type(service), inspect.isfunction):
                 if not name.startswith("_"):
                     setattr(type(service), name, _noting(method, f"{service_name}.{name}", kind))
 
 
-def _services(owner: Any, prefix: str) -> list[tuple[str, Any]]:
+def services_of(owner: Any, prefix: str) -> list[tuple[str, Any]]:
+    """The services of an SDK client by their dotted names."""
     found = []
     for name, value in vars(owner).items():
         module = type(value).__module__
         if not name.startswith("_") and module.startswith("getstack") and "Client" not in type(value).__name__:
             found.append((prefix + name, value))
-            found += _services(value, f"{prefix}{name}.")
+            found += services_of(value, f"{prefix}{name}.")
     return found
 
 
@@ -83,30 +78,51 @@ def _noting(method: Callable[..., Any], label: str, kind: str) -> Callable[..., 
     return noted
 
 
-def collected() -> dict[str, dict[str, list[str]]]:
+def hold(client: str, proofs: dict[str, str], config: pytest.Config) -> None:
+    """Compare what a witness has seen a client drive with the committed evidence, or take it down to be written.
+
+    Args:
+        client: ``sdk-sync``, ``sdk-async`` or ``mcp``.
+        proofs: operation → what shows that the call did something.
+        config: pytest's; ``--write-evidence`` takes it down.
+    """
+    _driven[client] = proofs
+    if not config.getoption("--write-evidence"):
+        claimed = json.loads(FILE.read_text("utf-8"))["driven"][client]
+        assert proofs == claimed, "make evidence rewrites stack_emu/evidence.json"
+
+
+def collected() -> Evidence:
     """What this process noted, as JSON data."""
     return {
-        "operations": {name: sorted(how) for name, how in _operations.items()},
+        "driven": {client: dict(proofs) for client, proofs in _driven.items()},
+        "refused": {name: sorted(codes) for name, codes in _refused.items()},
         "sdk_methods": {name: sorted(how) for name, how in _methods.items()},
     }
 
 
-def merge(parts: list[dict[str, dict[str, list[str]]]]) -> dict[str, dict[str, list[str]]]:
+def merge(parts: list[Evidence]) -> Evidence:
     """The union of what several processes noted."""
-    whole: dict[str, dict[str, set[str]]] = {"operations": {}, "sdk_methods": {}}
+    driven: dict[str, dict[str, str]] = {client: {} for client in CLIENTS}
+    lists: dict[str, dict[str, set[str]]] = {"refused": {}, "sdk_methods": {}}
     for part in parts:
-        for section, items in part.items():
-            for name, how in items.items():
-                whole[section].setdefault(name, set()).update(how)
-    return {section: {name: sorted(items[name]) for name in sorted(items)} for section, items in whole.items()}
+        for client, proofs in part["driven"].items():
+            driven[client].update(proofs)
+        for section, items in lists.items():
+            for name, how in part[section].items():
+                items.setdefault(name, set()).update(how)
+    sorted_lists = {section: {name: sorted(items[name]) for name in sorted(items)} for section, items in lists.items()}
+    return {"driven": driven, **sorted_lists}
 
 
-def unseen(claimed: dict[str, Any], seen: dict[str, Any]) -> list[str]:
+def unseen(claimed: Evidence, seen: Evidence) -> list[str]:
     """What the committed evidence claims and the run did not see."""
     missing = []
-    for section, items in claimed.items():
-        for name, how in items.items():
-            lacking = set(how) - set(seen.get(section, {}).get(name, ()))
+    for client, proofs in claimed["driven"].items():
+        missing += [f"{name} by {client}" for name in proofs.keys() - seen["driven"].get(client, {}).keys()]
+    for section in ("refused", "sdk_methods"):
+        for name, how in claimed[section].items():
+            lacking = set(how) - set(seen[section].get(name, ()))
             missing += [f"{name} ({item})" for item in sorted(lacking)]
     return missing
 
@@ -116,7 +132,7 @@ class EvidencePlugin:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.parts: list[dict[str, dict[str, list[str]]]] = []
+        self.parts: list[Evidence] = []
         self.full = not config.args or all(Path(argument).name in ("tests", "main", "") for argument in config.args)
 
     def pytest_testnodedown(self, node: Any, error: Any) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from stack_emu.domain import deliveries, inbound_receive, outbox
+from stack_emu.domain import billing, deliveries, inbound_receive, outbox
 from stack_emu.domain.meters import MeterMonth, MeterTally
 from stack_emu.kernel import dispatch
 from stack_emu.kernel.errors import Fault
@@ -47,6 +47,15 @@ class Effect:
         return self.writes or self.meters
 
 
+FIXED = {
+    "identity.list_providers": "the same in every world",
+    "jwks.get": "follows the seed",
+    "services.list_available": "follows the scenario",
+    "services.list_templates": "the same in every world",
+}
+"""Reads that no call can change."""
+
+
 @dataclass
 class Witness:
     """What has been seen in one world so far.
@@ -64,6 +73,22 @@ class Witness:
     called: set[tuple[str, str]] = field(default_factory=set)
     writing: set[str] = field(default_factory=set)
     _first_log: Any = None
+
+    def called_by(self, client: str) -> set[str]:
+        """Names of the operations a client called."""
+        return {name for name, who in self.called if who == client}
+
+    def proofs(self, client: str) -> dict[str, str]:
+        """For every operation a client called: who saw its effect, or whose effect it saw when it only reads."""
+        return {name: proof for name in sorted(self.called_by(client)) if (proof := self._proof(name, client))}
+
+    def _proof(self, name: str, client: str) -> str:
+        if name in FIXED:
+            return FIXED[name]
+        if name in self.writing:
+            observers = self.seen.get((name, client))
+            return f"seen by {next(iter(observers))}" if observers else ""
+        return f"follows {self.moved[name, client]}" if (name, client) in self.moved else ""
 
     def entry(self, operation: str) -> Any:
         """The journal's entry of the call under way."""
@@ -150,6 +175,11 @@ class Witness:
                 self.effects.append(effect)
 
 
+def unproven(witness: Witness, client: str) -> list[str]:
+    """Operations a client called of which nothing shows that they do anything."""
+    return sorted(witness.called_by(client) - witness.proofs(client).keys())
+
+
 CRASHED = ("crashed",)
 
 
@@ -228,45 +258,52 @@ def watching(world: Any, name_client: Callable[[Any], str | None]) -> Iterator[W
         dispatch.run, dispatch._settle = real_run, real_settle
 
 
+def _looks(witness: Witness) -> list[tuple[Any, str, str, Callable[..., Callable[[], Any]]]]:
+    """Where the witness looks beside the handlers: module, function, how the look is called, and what is read there.
+
+    Each reading is made from the arguments of the call it goes ahead of.
+    """
+
+    def signed(world: Any, slug: str, headers: Any, body: bytes, **options: Any) -> Callable[[], Any]:
+        now_s, verified, live = world.now_ms() // 1000, inbound_receive._verified, inbound_receive.find_live
+        return lambda: verified(live(world, slug), headers, body, now_s)
+
+    def as_it_is(owner: Any, name: str) -> Callable[..., Callable[[], Any]]:
+        real = getattr(owner, name)
+        return lambda *arguments, **options: lambda: real(*arguments, **options)
+
+    upstreams, read_mail = witness.world.settings["upstreams"], outbox.messages
+    credential = "the credential of the next call"
+    return [
+        (rest, "authenticate", credential, as_it_is(rest, "authenticate")),
+        (mcp, "authenticate", credential, as_it_is(mcp, "authenticate")),
+        (outbox, "messages", "the outbox", lambda world: lambda: list(read_mail(world))),
+        (inbound_receive, "receive", "a webhook received", signed),
+        (deliveries, "prepare", "a webhook sent", as_it_is(deliveries, "prepare")),
+        (upstreams, "_retrieved", "a direct call of the service", as_it_is(upstreams, "_retrieved")),
+        (billing, "pay", "the payment page", lambda world, key: lambda: world.store.get(billing.Checkout, key)),
+    ]
+
+
 @contextlib.contextmanager
 def other_views(witness: Witness) -> Iterator[None]:
-    """Let the witness also look where a handler does not: credentials, mailboxes, webhooks in and out, signed passports."""
+    """Let the witness also look where a handler does not: credentials, mailboxes, webhooks in and out, payments."""
 
-    def credential(real: Any, world: Any, bearer: Any, **options: Any) -> Any:
-        if world is witness.world and bearer is not None:
-            witness.look("the credential of the next call", lambda: real(world, bearer, **options))
-        return real(world, bearer, **options)
+    def watched(look: str, reading: Callable[..., Callable[[], Any]]) -> Callable[..., Any]:
+        def around(real: Any, world: Any, *arguments: Any, **options: Any) -> Any:
+            if world is not witness.world:
+                return real(world, *arguments, **options)
+            witness.look(look, reading(world, *arguments, **options))
+            if look != "the payment page":
+                return real(world, *arguments, **options)
+            with noting(witness, Effect(0, "a payment", "")):  # what it does shows in operations too
+                return real(world, *arguments, **options)
 
-    def mailbox(real: Any, world: Any) -> Any:
-        if world is witness.world:
-            witness.look("the outbox", lambda: list(real(world)))
-        return real(world)
+        return around
 
-    def webhook_in(real: Any, world: Any, slug: str, headers: Any, body: bytes, **options: Any) -> Any:
-        if world is witness.world:
-            now_s = world.now_ms() // 1000
-            verified, live = inbound_receive._verified, inbound_receive.find_live
-            witness.look("a webhook received", lambda: verified(live(world, slug), headers, body, now_s))
-        return real(world, slug, headers, body, **options)
-
-    def webhook_out(real: Any, world: Any, delivery_id: str, now_ms: int) -> Any:
-        if world is witness.world:
-            witness.look("a webhook sent", lambda: real(world, delivery_id, now_ms))
-        return real(world, delivery_id, now_ms)
-
-    def direct(real: Any, world: Any, connection_id: str) -> bool:
-        if world is witness.world:
-            witness.look("a direct call of the service", lambda: real(world, connection_id))
-        return bool(real(world, connection_id))
-
-    with (
-        replaced(witness.world.settings["upstreams"], "_retrieved", direct),
-        replaced(rest, "authenticate", credential),
-        replaced(mcp, "authenticate", credential),
-        replaced(outbox, "messages", mailbox),
-        replaced(inbound_receive, "receive", webhook_in),
-        replaced(deliveries, "prepare", webhook_out),
-    ):
+    with contextlib.ExitStack() as stack:
+        for owner, name, look, reading in _looks(witness):
+            stack.enter_context(replaced(owner, name, watched(look, reading)))
         yield
 
 

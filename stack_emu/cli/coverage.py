@@ -1,4 +1,4 @@
-"""``stack-emu coverage``: what is served, how well each part is known, and where the tests drove it."""
+"""``stack-emu coverage``: what is served, how well each part is known, and what the tests saw it do."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 EVIDENCE = Path(__file__).resolve().parent.parent / "evidence.json"
+CLIENTS = {"sdk-sync": "SDK sync", "sdk-async": "SDK async", "mcp": "MCP"}
+"""Clients whose calls a witness watched in the tests, with their column's name."""
+_COMMON = ("UNAUTHORIZED", "INVALID_API_KEY", "INVALID_REQUEST", "FORBIDDEN", "PASSPORT_REVOKED", "PASSPORT_EXPIRED")
+_SHOWN_CODES = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,12 +30,18 @@ def run(options: argparse.Namespace) -> int:
         print(page(entries, methods), end="")
     else:
         for entry in entries:
-            shown = " ".join(entry["driven"]) or "-"
             rest, tool = entry["rest"] or "-", entry["tool"] or "-"
-            print(f"{entry['name']:<34} {rest:<58} {tool:<34} {entry['grade']:<12} {shown}")
+            print(f"{entry['name']:<34} {rest:<58} {tool:<34} {entry['grade']:<12} {_driven_in_words(entry)}")
         print()
         print(counts(entries, methods))
     return 0
+
+
+def _driven_in_words(entry: dict[str, Any]) -> str:
+    words = [f"{CLIENTS[client]}: {proof}" for client, proof in entry["driven"].items()]
+    if entry["refused"]:
+        words.append("refused with " + " ".join(_telling(entry["refused"])))
+    return "; ".join(words) or "-"
 
 
 def collect() -> tuple[list[dict[str, Any]], dict[str, list[str]]]:
@@ -39,7 +49,7 @@ def collect() -> tuple[list[dict[str, Any]], dict[str, list[str]]]:
     from stack_emu.domain.families import registry
 
     evidence = json.loads(EVIDENCE.read_text("utf-8")) if EVIDENCE.exists() else {}
-    driven = evidence.get("operations", {})
+    driven, refused = evidence.get("driven", {}), evidence.get("refused", {})
     entries = [
         {
             "name": declared.name,
@@ -47,7 +57,10 @@ def collect() -> tuple[list[dict[str, Any]], dict[str, list[str]]]:
             "tool": declared.tool.name if declared.tool else None,
             "grade": declared.grade,
             "source": declared.source,
-            "driven": driven.get(declared.name, []),
+            "driven": {
+                client: driven[client][declared.name] for client in CLIENTS if declared.name in driven.get(client, {})
+            },
+            "refused": refused.get(declared.name, []),
         }
         for declared in registry()
     ]
@@ -59,21 +72,17 @@ def counts(entries: list[dict[str, Any]], methods: dict[str, list[str]]) -> str:
     rest = [entry for entry in entries if entry["rest"]]
     tools = [entry for entry in entries if entry["tool"]]
     grades = Counter(entry["grade"] for entry in entries)
-    on_rest, as_tools, refused = _driven(rest, "rest"), _driven(tools, "mcp"), _driven(entries, "refused")
+    driven = ", ".join(f"{sum(key in entry['driven'] for entry in entries)} by {CLIENTS[key]}" for key in CLIENTS)
     both = sum({"sync", "async"} <= set(how) for how in methods.values())
     return "\n".join(
         [
             f"{len(entries)} operations: {len(rest)} on REST, {len(tools)} as MCP tools",
-            f"driven over a socket in the tests, by an SDK or by plain HTTP: {on_rest} on REST, {as_tools} as tools",
-            f"refused on purpose in the tests: {refused}",
+            f"driven in the tests, with an effect that a second operation showed: {driven}",
+            f"refused in the tests: {sum(bool(entry['refused']) for entry in entries)}",
             f"methods of the published SDK driven: {len(methods)}, of these {both} both sync and async",
             "known from: " + ", ".join(f"{count} {grade}" for grade, count in sorted(grades.items())),
         ]
     )
-
-
-def _driven(entries: list[dict[str, Any]], how: str) -> int:
-    return sum(how in entry["driven"] for entry in entries)
 
 
 def page(entries: list[dict[str, Any]], methods: dict[str, list[str]]) -> str:
@@ -86,18 +95,34 @@ _INTRODUCTION = """# What is served
 
 Made by `stack-emu coverage --markdown` (`make docs`) from the declarations of the operations and from what the tests
 really drove. [fidelity.md](fidelity.md) says what the grades mean, what is our choice, and what is not served.
+
+The columns of the clients say what showed that a call did something. *seen by X*: had the call not been made, a later call
+of X would have been answered otherwise. *follows X*: the operation only reads, and had an earlier call of X not been
+made, it would have answered otherwise. Both were found out by taking the earlier call's writes back and asking again, on
+the exchanges of a run with the published clients; nothing here is taken from a status code. An empty cell means that the
+client has no method or tool for it. The last column names refusals that the tests provoked.
 """
 
 
 def table(entries: list[dict[str, Any]]) -> str:
     """The coverage as a table."""
-    lines = ["| operation | REST | MCP tool | known from | grade | driven in the tests |", "|---|---|---|---|---|---|"]
-    lines += [
-        f"| {entry['name']} | {_code(entry['rest'])} | {_code(entry['tool'])} | {entry['source']} | {entry['grade']} "
-        f"| {', '.join(entry['driven'])} |"
-        for entry in entries
-    ]
+    head = ["operation", "REST", "MCP tool", "known from", "grade", *CLIENTS.values(), "refused with"]
+    lines = [_line(head), "|" + "---|" * len(head)]
+    for entry in entries:
+        proofs = [entry["driven"].get(client, "") for client in CLIENTS]
+        codes = ", ".join(map(_code, _telling(entry["refused"])))
+        known = [entry["source"], entry["grade"]]
+        lines.append(_line([entry["name"], _code(entry["rest"]), _code(entry["tool"]), *known, *proofs, codes]))
     return "\n".join(lines)
+
+
+def _telling(codes: list[str]) -> list[str]:
+    """The codes that say most about an operation: first those that few others have."""
+    return sorted(codes, key=lambda code: (code in _COMMON, code))[:_SHOWN_CODES]
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _code(text: str | None) -> str:

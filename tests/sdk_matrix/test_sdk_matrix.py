@@ -6,6 +6,7 @@ process of it: what it sends is what its users send.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -19,7 +20,10 @@ from typing import Any
 
 import pytest
 
+from stack_emu.surfaces.host_gateway import HostGateway
+from tests import evidence
 from tests.sdk_matrix.environments import ALL, BREAKING, python_of
+from tests.witness import unproven, watching
 
 HERE = Path(__file__).resolve().parent
 KEY = "sk_live_emu_play"
@@ -130,6 +134,30 @@ def test_every_method_of_a_version_does_what_it_says(
         assert health.status == 200
 
 
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_what_the_newest_sdk_does_is_seen_by_a_second_operation(
+    serve: Any, sink: str, tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    """Every call of SDK 4.0.0 has an effect that a later call sees, or shows the effect of an earlier one."""
+    served = serve((HERE / "world.yaml").read_text("utf-8"))
+    gateway = HostGateway(served.server)
+    asyncio.run_coroutine_threadsafe(gateway.start(), served.loop).result(10)
+    client = f"sdk-{kind}"
+    agents = ("python-httpx/", "Python-urllib/")  # the SDK's own; what others do calls itself ``play``
+
+    def name_client(entry: Any) -> str | None:
+        return client if (entry.client or "").startswith(agents) else None
+
+    try:
+        with watching(served.world, name_client) as witness:
+            outcome = drive(served, "4.0.0", kind, sink, tmp_path, gateway.url())
+    finally:
+        asyncio.run_coroutine_threadsafe(gateway.stop(), served.loop).result(10)
+    assert outcome["failed"] == {}
+    assert unproven(witness, client) == []
+    evidence.hold(client, witness.proofs(client), request.config)
+
+
 def test_the_play_knows_every_method_that_is_served() -> None:
     """The newest SDK's own list of methods is in the play, but for what docs/fidelity.md declines by name."""
     sys.path.insert(0, str(HERE))
@@ -141,12 +169,12 @@ def test_the_play_knows_every_method_that_is_served() -> None:
         sys.path.remove(str(HERE))
     from getstack import Stack
 
-    from tests.evidence import _services
+    from tests.evidence import services_of
 
     client = Stack(api_key="sk_live_x")
     methods = {
         f"{service}.{name}"
-        for service, value in _services(client, "")
+        for service, value in services_of(client, "")
         for name in vars(type(value))
         if not name.startswith("_") and callable(getattr(type(value), name))
     }
