@@ -12,7 +12,7 @@ from stack_emu.domain.state import Agent, Grant
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context, Refused
 from stack_emu.kernel.errors import Fault
-from stack_emu.kernel.operations import Audit, Auth, Caller, Command, Reply, Rest, Tool, operation
+from stack_emu.kernel.operations import Audit, Auth, Caller, Command, Reply, Rest, Tool, operation, written_as
 from stack_emu.kernel.store import replace
 from stack_emu.kernel.world import World
 
@@ -38,7 +38,11 @@ class RegisterAgent(Command):
 
     name: AgentName = Field(description="Unique name: lower-case letters, digits and hyphens, 2 to 64 characters")
     description: str | None = Field(None, max_length=256, description="What the agent does")
-    profile: str | None = Field(None, description="Preset such as proxied-llm-bot; explicit fields win over it")
+    profile: str | None = Field(
+        None,
+        description="Preset such as proxied-llm-bot; explicit fields win over it",
+        json_schema_extra=written_as(enum=list(PROFILES)),
+    )
     accountability_mode: AccountabilityMode | None = Field(None, description="enforced (default), logged or standard")
     credential_access: CredentialAccess | None = Field(
         None, description="direct, proxy_preferred or proxy_only (default)"

@@ -20,10 +20,10 @@ from stack_emu.domain.audit_hash import row_hash
 from stack_emu.domain.authentication import ACCOUNT
 from stack_emu.domain.partners import made_with_grant
 from stack_emu.kernel.audit import GENESIS, Row, verify_chain
-from stack_emu.kernel.clock import iso, parse_iso
+from stack_emu.kernel.clock import ISO_PATTERN, iso, parse_iso
 from stack_emu.kernel.dispatch import Context
 from stack_emu.kernel.errors import Fault
-from stack_emu.kernel.operations import Auth, Command, Download, Reply, Rest, Tool, operation
+from stack_emu.kernel.operations import Auth, Command, Download, Reply, Rest, Tool, operation, written_as
 
 EXPORT_LIMIT = 50_000
 COLUMNS = tuple(column.name for column in fields(Row) if column.name != "metadata")
@@ -37,7 +37,9 @@ def _instant(text: str) -> str:
     return text
 
 
-Instant = Annotated[str, AfterValidator(_instant)]
+Instant = Annotated[
+    str, AfterValidator(_instant), Field(json_schema_extra=written_as(pattern=ISO_PATTERN, format="date-time"))
+]
 
 
 class ListAudit(Command):
@@ -191,7 +193,7 @@ def list_audit(ctx: Context, command: ListAudit) -> AuditPage | list[AuditEntry]
 
 @operation(
     "audit.export",
-    rest=Rest("GET", "/v1/audit/export", headers={"Accept": "accept"}),
+    rest=Rest("GET", "/v1/audit/export", headers={"Accept": "accept"}, media=("application/x-ndjson", "text/csv")),
     tool=Tool("stack_export_audit", read_only=True, hidden=("accept",)),
     auth=_READ,
     source="docs/api/audit (parameters, formats, row limit); the shape of the JSON form is not published",

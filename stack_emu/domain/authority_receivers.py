@@ -31,7 +31,7 @@ from stack_emu.domain.authority_records import (
 )
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context
-from stack_emu.kernel.operations import SECRET, Audit, Command, Reply, Rest, Tool, operation
+from stack_emu.kernel.operations import SECRET, Audit, Command, Reply, Rest, Tool, operation, written_as
 from stack_emu.kernel.world import World
 
 _PRIVATE = ("d", "p", "q", "dp", "dq", "qi", "k", "oth")
@@ -61,7 +61,10 @@ class AddKey(OpenWrite):
     """A public key of a receiver; whatever else is sent is kept with it."""
 
     receiver_id: str = Field(description="Receiver id (rcv_…)")
-    public_key: Annotated[dict[str, Any], SECRET] = Field(description="The key as a public JWK")
+    public_key: Annotated[dict[str, Any], SECRET] = Field(
+        description="The key as a public JWK",
+        json_schema_extra=written_as(required=["kty"], properties={"kty": {"type": "string"}}),
+    )
 
     @field_validator("public_key")
     @classmethod

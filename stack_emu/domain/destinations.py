@@ -74,6 +74,10 @@ def _fits(kind: str, address: str) -> bool:
     return bool((_MAIL if kind == EMAIL else _PHONE).fullmatch(address))
 
 
+WEB_ADDRESS = r"^https?://[a-z0-9-]+(\.[a-z0-9-]+)*(:[1-9][0-9]{0,3})?(/[!-~]*)?$"
+"""What such a URL looks like, for documents."""
+
+
 def is_web_address(url: str) -> bool:
     """Whether a text is a URL that a request could be sent to."""
     try:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, model_validator
 
 from stack_emu.domain import faults, meters
 from stack_emu.domain.agents import require_agent
@@ -96,11 +96,19 @@ class DepositDropoff(Command):
     """What is left."""
 
     dropoff_id: str = Field(description="Drop-off id (drp_…)")
-    payload: Annotated[Any, SECRET] = Field(description="The data; it must meet the drop-off's schema")
+    payload: Annotated[Any, SECRET] = Field(description="The data, null too; it must meet the drop-off's schema")
     agent_id: str | None = Field(None, description="Agent that deposits; the one the drop-off is from when left out")
     passport_jti: str | None = Field(None, description="Passport it is done under; must be the agent's")
     mission_id: str | None = Field(None, description="Mission it belongs to; the passport's when left out")
     passport_token: Annotated[str | None, TOKEN] = Field(None, description="Passport of the depositing agent")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, data: Any) -> Any:
+        """A null may be what is left; anywhere else it is absent."""
+        if isinstance(data, Mapping):
+            return {key: value for key, value in data.items() if value is not None or key == "payload"}
+        return data
 
 
 class CollectDropoff(Command):

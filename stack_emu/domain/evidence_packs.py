@@ -24,7 +24,7 @@ from stack_emu.kernel.canonical import canonical_json
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context
 from stack_emu.kernel.errors import Fault
-from stack_emu.kernel.operations import Audit, Auth, Caller, Command, Download, Reply, Rest, Tool, operation
+from stack_emu.kernel.operations import Audit, Auth, Caller, Command, Download, Reply, Rest, Tool, operation, written_as
 from stack_emu.kernel.store import replace
 from stack_emu.kernel.world import World
 
@@ -90,7 +90,11 @@ class PackById(Command):
 class ListPacks(Command):
     """Which packs to list."""
 
-    scope: str | None = Field(None, description="Only packs of this scope: <kind>:<reference>, such as mission:ms_1")
+    scope: str | None = Field(
+        None,
+        description="Only packs of this scope: <kind>:<reference>, such as mission:ms_1",
+        json_schema_extra=written_as(pattern=f"^({'|'.join(SCOPES)}):[!-~]+$"),
+    )
 
 
 class PackReply(Reply):

@@ -105,6 +105,7 @@ DROPOFF_ALREADY_COLLECTED = FaultSpec(
 UPSTREAM_TIMEOUT = FaultSpec("UPSTREAM_TIMEOUT", 504, "{host} did not answer within {seconds} s", "failure")
 UPSTREAM_UNREACHABLE = FaultSpec("UPSTREAM_UNREACHABLE", 502, "{host} could not be reached: {reason}", "failure")
 RESPONSE_TOO_LARGE = FaultSpec("RESPONSE_TOO_LARGE", 502, "{host} answered with more than {limit} bytes", "failure")
+METHOD_NOT_ALLOWED = FaultSpec("METHOD_NOT_ALLOWED", 405, "{what} is not emulated. {hint}", "failure")
 NOT_EMULATED = FaultSpec("NOT_EMULATED", 501, "{what} is not emulated. {hint}", "failure")
 LLM_PROVIDER_ERROR = FaultSpec(
     "LLM_PROVIDER_ERROR", 502, "{provider} answered this call with HTTP {status}: {reason}", "failure"

@@ -32,7 +32,7 @@ from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.ids import text_id
-from stack_emu.kernel.operations import Audit, Auth, Command, Reply, Rest, Tool, operation
+from stack_emu.kernel.operations import Audit, Auth, Command, Reply, Rest, Tool, operation, written_as
 from stack_emu.kernel.store import replace
 from stack_emu.kernel.world import World
 
@@ -49,7 +49,10 @@ _URL = re.compile(r"https?://[^\s\x00-\x1f\x7f\\@<>\"'/?#]+([/?#][^\s\x00-\x1f\x
 class InitiateVerification(Command):
     """At which provider to verify what."""
 
-    provider_key: str = Field(description="Key of an identity provider, such as bankid_se")
+    provider_key: str = Field(
+        description="Key of an identity provider, such as bankid_se",
+        json_schema_extra=written_as(enum=[provider.key for provider in PROVIDERS]),
+    )
     requested_claims: Annotated[list[str], Field(min_length=1, max_length=16)] | None = Field(
         None, description="Types of the claims to verify; the provider's main ones when left out"
     )

@@ -17,12 +17,12 @@ from pydantic import Field
 from stack_emu.domain import deliveries, faults
 from stack_emu.domain.agents import require_agent
 from stack_emu.domain.authentication import ACCOUNT
-from stack_emu.domain.destinations import is_web_address
+from stack_emu.domain.destinations import WEB_ADDRESS, is_web_address
 from stack_emu.domain.tokens import base64url
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context
 from stack_emu.kernel.errors import Fault
-from stack_emu.kernel.operations import SECRET, Audit, Auth, Command, Reply, Rest, Tool, operation
+from stack_emu.kernel.operations import SECRET, Audit, Auth, Command, Reply, Rest, Tool, operation, written_as
 from stack_emu.kernel.store import replace
 from stack_emu.kernel.world import World
 
@@ -78,7 +78,10 @@ class WebhookTerms(Command):
     provider: Literal["agentmail", "generic"] = Field(description="Who calls it: agentmail or generic")
     agent_id: str = Field(description="Agent it is for (agt_…)")
     forward_url: str | None = Field(
-        None, max_length=2048, description="Where what arrives is passed on to; without it, it is kept"
+        None,
+        max_length=2048,
+        description="Where what arrives is passed on to; without it, it is kept",
+        json_schema_extra=written_as(pattern=WEB_ADDRESS),
     )
     generic_config: GenericConfig | None = Field(None, description="With generic: how the provider signs")
 

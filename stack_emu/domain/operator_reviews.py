@@ -190,7 +190,7 @@ def list_operator_reviews(ctx: Context, command: MissionById) -> OperatorReviewL
 
 @operation(
     "missions.download_operator_review",
-    rest=Rest("GET", "/v1/missions/{mission_id}/operator-reviews/{claim_id}/download"),
+    rest=Rest("GET", "/v1/missions/{mission_id}/operator-reviews/{claim_id}/download", media=(cose.MEDIA,)),
     tool=Tool("stack_download_operator_review"),
     auth=Auth(bearers=ACCOUNT, scope="audit:read"),
     source="sdk 4.0.0 missions.download_operator_review",

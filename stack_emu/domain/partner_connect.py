@@ -29,7 +29,7 @@ from stack_emu.kernel.acts import Act
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context
 from stack_emu.kernel.errors import Fault
-from stack_emu.kernel.operations import Audit, Auth, Command, Reply, Rest, Tool, on_timer, operation
+from stack_emu.kernel.operations import Audit, Auth, Command, Reply, Rest, Tool, on_timer, operation, written_as
 from stack_emu.kernel.store import replace
 from stack_emu.kernel.world import Timer, World
 
@@ -43,7 +43,11 @@ class Connect(Command):
 
     email: str = Field(max_length=320, description="The customer's own address")
     external_customer_id: str | None = Field(None, max_length=256, description="Your own id of the customer")
-    scopes: list[str] | None = Field(None, description="OAuth scopes of the grant; all that can be given when left out")
+    scopes: list[str] | None = Field(
+        None,
+        description="OAuth scopes of the grant; all that can be given when left out",
+        json_schema_extra=written_as(items={"type": "string", "enum": list(GRANT_SCOPES)}),
+    )
     providers: list[str] | None = Field(None, description="Providers you may connect; any when left out")
 
     @field_validator("email")

@@ -16,7 +16,7 @@ from stack_emu.domain.authentication import ACCOUNT
 from stack_emu.domain.pii_redaction import DEFAULT_THRESHOLD, PiiSettings, redact, redact_json, settings_of
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context, Refused
-from stack_emu.kernel.operations import Audit, Auth, Command, Reply, Rest, Tool, operation
+from stack_emu.kernel.operations import Audit, Auth, Command, Reply, Rest, Tool, operation, written_as
 from stack_emu.kernel.store import replace
 
 __all__ = ["PiiSettings", "redact", "redact_json", "settings_of"]
@@ -46,7 +46,12 @@ class UpdatePiiConfig(Command):
 
     enabled: bool = Field(True, description="Whether anything is redacted")
     threshold: float | None = Field(None, ge=0, le=1, description="Confidence needed, 0 to 1; higher redacts less")
-    countries: list[str] | None = Field(None, max_length=250, description="ISO 3166-1 alpha-2 codes; null for all")
+    countries: list[str] | None = Field(
+        None,
+        max_length=250,
+        description="ISO 3166-1 alpha-2 codes; null for all",
+        json_schema_extra=written_as(items={"type": "string", "pattern": "^[A-Za-z]{2}$"}),
+    )
     governance_approval_id: str | None = Field(
         None, description="Approval id (gvr_…) a refused change was answered with"
     )

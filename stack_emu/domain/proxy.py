@@ -37,7 +37,7 @@ from stack_emu.kernel.canonical import digest
 from stack_emu.kernel.dispatch import Context, Pending, Refused
 from stack_emu.kernel.errors import Fault, FaultSpec
 from stack_emu.kernel.faults import Names
-from stack_emu.kernel.operations import TOKEN, VOLATILE, Audit, Auth, Command, Reply, Rest, Tool, operation
+from stack_emu.kernel.operations import TOKEN, VOLATILE, Audit, Auth, Command, Reply, Rest, Tool, operation, written_as
 from stack_emu.upstreams.errors import (
     UpstreamRefused,
     UpstreamTimeout,
@@ -65,6 +65,7 @@ class ProxyRequest(Command):
     url: str = Field(
         min_length=1,
         max_length=8192,
+        json_schema_extra=written_as(pattern=r"^https?://[a-z0-9-]+(\.[a-z0-9-]+)*(:[1-9][0-9]{0,3})?(/[!-~]*)?$"),
         description="Absolute URL; {{instance_url}} and {{account_id}} stand for what the connection knows",
     )
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = Field("GET", description="HTTP method")

@@ -19,10 +19,12 @@ from stack_emu.kernel.acts import Act, RowDraft
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context
 from stack_emu.kernel.errors import Fault
-from stack_emu.kernel.operations import SECRET, Audit, Auth, Command, Reply, Rest, Tool, operation
+from stack_emu.kernel.operations import SECRET, Audit, Auth, Command, Reply, Rest, Tool, operation, written_as
 from stack_emu.kernel.store import replace
 from stack_emu.kernel.world import World
 
+MAIL_ADDRESS = r"^[A-Za-z0-9._+-]+@[a-z0-9-]+(\.[a-z0-9-]+)+$"
+"""What an address looks like, for documents."""
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _MANAGES = Auth(bearers=frozenset({OPERATOR, MEMBER, SESSION}), role="admin")
 EVERY = "*"
@@ -39,7 +41,11 @@ Connections = Annotated[list[str], Field(max_length=1000)]
 class Invite(Command):
     """Who is invited, and what they may do."""
 
-    email: Annotated[str, SECRET] = Field(max_length=320, description="The member's address; unique in the team")
+    email: Annotated[str, SECRET] = Field(
+        max_length=320,
+        description="The member's address; unique in the team",
+        json_schema_extra=written_as(pattern=MAIL_ADDRESS),
+    )
     name: Annotated[Name | None, SECRET] = Field(
         None, description="The member's name, 1 to 100 characters; SDKs before 1.0.0 send none"
     )

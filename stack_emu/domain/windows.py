@@ -7,8 +7,9 @@ from typing import Annotated
 from pydantic import BeforeValidator, WithJsonSchema
 
 from stack_emu.domain import faults
-from stack_emu.kernel.clock import parse_iso
+from stack_emu.kernel.clock import ISO_PATTERN, parse_iso
 from stack_emu.kernel.errors import Fault
+from stack_emu.kernel.operations import written_as
 
 LAST_MS = 253_402_300_799_999
 """The last instant there is a way to write for."""
@@ -30,7 +31,13 @@ def _instant(value: object) -> object:
 Instant = Annotated[
     int,
     BeforeValidator(_instant),
-    WithJsonSchema({"type": ["string", "integer"], "examples": ["2026-01-01T00:00:00Z"]}),
+    WithJsonSchema(
+        {
+            "type": ["string", "integer"],
+            "examples": ["2026-01-01T00:00:00Z"],
+            **written_as(pattern=f"{ISO_PATTERN}|^[0-9]{{1,13}}$", minimum=0, maximum=LAST_MS),
+        }
+    ),
 ]
 """An instant of a query, as epoch milliseconds."""
 

@@ -109,6 +109,12 @@ def iso(ms: int) -> str:
     return moment.isoformat(timespec="milliseconds") + "Z"
 
 
+ISO_PATTERN = (
+    r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,3})?Z)?$"
+)
+"""What an instant looks like at least, for documents; ``parse_iso`` takes offsets and the last days of months too."""
+
+
 def parse_iso(text: str) -> int:
     """Epoch milliseconds of an ISO-8601 instant; without an offset it is taken as UTC.
 

@@ -27,6 +27,9 @@ class Marker:
         return f"Marker({self.name})"
 
 
+WRITTEN_AS = "x-stack-emu-written-as"
+"""Keyword under which a field's schema keeps what ``written_as`` says."""
+
 VOLATILE = Marker("volatile")
 """The field is made by the client anew each time (nonces, client keys): it does not count in the act key."""
 
@@ -35,6 +38,15 @@ TOKEN = Marker("token")
 
 SECRET = Marker("secret")
 """The field holds a secret: journals keep no part of its value, not even of a request that was refused unread."""
+
+
+def written_as(**keywords: Any) -> dict[str, Any]:
+    """Keywords of JSON Schema that say in ``/openapi.json`` how a field's text is written (``pattern``, ``enum``).
+
+    For ``Field(json_schema_extra=…)``. The field's own validator holds it and words the refusal; a tool's arguments are
+    held against their schema first, so tools do not show these.
+    """
+    return {WRITTEN_AS: keywords}
 
 
 class Command(BaseModel):
@@ -84,6 +96,7 @@ class Rest:
         status: status of a success; 204 sends no body.
         headers: request header → command field.
         aliases: other templates that mean the same.
+        media: media types of a reply that is no JSON.
     """
 
     method: str
@@ -91,6 +104,7 @@ class Rest:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
+    media: tuple[str, ...] = ()
 
     @property
     def params(self) -> tuple[str, ...]:

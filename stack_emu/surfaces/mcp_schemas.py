@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from stack_emu.kernel.dispatch import Pending, Refused
-from stack_emu.kernel.operations import OpenCommand, Operation, Reply
+from stack_emu.kernel.operations import WRITTEN_AS, OpenCommand, Operation, Reply
 
 _DEFINITIONS = "#/$defs/"
 _BY_NAME = frozenset({"properties", "patternProperties", "dependentSchemas"})
@@ -35,7 +35,9 @@ def input_schema(declared: Operation) -> dict[str, Any]:
     schema = plain(declared.command.model_json_schema(mode="validation"))
     hidden = {_wire_name(declared, name) for name in declared.tool.hidden}
     properties = {
-        name: without_null(value) for name, value in schema.get("properties", {}).items() if name not in hidden
+        name: without_null(_unwritten(value))
+        for name, value in schema.get("properties", {}).items()
+        if name not in hidden
     }
     required = [name for name in schema.get("required", ()) if name not in hidden]
     if declared.tool.confirm:
@@ -119,6 +121,11 @@ def without_null(schema: Mapping[str, Any]) -> dict[str, Any]:
         return {**cleaned, "anyOf": left}
     del cleaned["anyOf"]
     return {**left[0], **cleaned}
+
+
+def _unwritten(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A field's schema without what only ``/openapi.json`` says of its text."""
+    return {key: value for key, value in schema.items() if key != WRITTEN_AS}
 
 
 def _wire_name(declared: Operation, field: str) -> str:

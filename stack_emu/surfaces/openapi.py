@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from stack_emu.kernel.dispatch import Pending, Refused
-from stack_emu.kernel.operations import Download, OpenCommand, Operation, Registry, Rest, Stream
+from stack_emu.kernel.operations import WRITTEN_AS, Download, OpenCommand, Operation, Registry, Rest, Stream
 from stack_emu.surfaces.mcp_schemas import plain, without_null
 
 PATH = "/openapi.json"
@@ -160,7 +160,9 @@ def _fields(declared: Operation) -> Iterator[tuple[str, str, dict[str, Any], boo
     for name, info in declared.command.model_fields.items():
         alias = info.validation_alias or info.alias
         wire = alias if isinstance(alias, str) else name
-        yield name, wire, without_null(schema["properties"][wire]), wire in required
+        described = without_null(schema["properties"][wire])
+        described.update(described.pop(WRITTEN_AS, {}))
+        yield name, wire, described, wire in required
 
 
 def _parameters(declared: Operation, rest: Rest, template: str) -> Iterator[dict[str, Any]]:
@@ -174,7 +176,7 @@ def _parameters(declared: Operation, rest: Rest, template: str) -> Iterator[dict
             yield {"name": name, "in": "path", "required": True, **described, **more}
         elif name in in_header:
             if in_header[name].lower() not in _NEGOTIATED:
-                yield {"name": in_header[name], "in": "header", "required": False, **described}
+                yield {"name": in_header[name], "in": "header", "required": required, **described}
         elif rest.method not in _BODIES:
             yield {"name": wire, "in": "query", "required": required, **described}
 
@@ -185,12 +187,25 @@ def _body(declared: Operation, rest: Rest, template: str) -> dict[str, Any] | No
     if not fields:
         return None
     required = [wire for _, wire, _, needed in fields if needed]
-    schema: dict[str, Any] = {"type": "object", "properties": {wire: schema for _, wire, schema, _ in fields}}
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {wire: schema if needed else _or_null(schema) for _, wire, schema, needed in fields},
+    }
     if required:
         schema["required"] = required
     if issubclass(declared.command, OpenCommand):
         schema["additionalProperties"] = True
     return {"required": bool(required), "content": {"application/json": {"schema": schema}}}
+
+
+def _or_null(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of a body's optional field: a null counts as absent."""
+    described = dict(schema)
+    text: dict[str, Any] = {key: described.pop(key) for key in ("description", "default") if key in described}
+    if not described:
+        return text  # anything goes
+    options = described.pop("anyOf") if described.keys() == {"anyOf"} else [described]
+    return {**text, "anyOf": [*options, {"type": "null"}]}
 
 
 def _success(declared: Operation, reply: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,7 +215,7 @@ def _success(declared: Operation, reply: Mapping[str, Any]) -> dict[str, Any]:
         return described
     described["content"] = {"application/json": {"schema": dict(reply)}}
     if Download in _alternatives(declared.reply):
-        described["content"].update({"application/x-ndjson": {}, "text/csv": {}})
+        described["content"].update({media: {} for media in declared.rest.media})
     if Stream in _alternatives(declared.reply):
         described["content"]["text/event-stream"] = {}
     return described

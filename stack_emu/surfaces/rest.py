@@ -79,7 +79,7 @@ class RestSurface:
                 response = _success(declared, reply)
         except Fault as fault:
             entry.code = fault.code
-            if fault.code == faults.NOT_EMULATED.code:
+            if fault.code in (faults.NOT_EMULATED.code, faults.METHOD_NOT_ALLOWED.code):
                 entry.problem, entry.hint = "unmatched", world.redactor.text(fault.message)
             response = fault_response(world, fault)
         except ConnectionDropped:
@@ -103,11 +103,12 @@ class RestSurface:
 
     def _unmatched(self, method: str, path: str) -> Fault:
         served = self.routes.methods_at(path)
+        what = f"{method} {path}"
         if served:
             hint = f"This path is served for {', '.join(served)}."
-        else:
-            hint = f"The nearest operation is {self.routes.nearest(method, path)}."
-        return Fault(faults.NOT_EMULATED, what=f"{method} {path}", hint=hint)
+            return Fault(faults.METHOD_NOT_ALLOWED, what=what, hint=hint, details={"what": what, "allow": served})
+        hint = f"The nearest operation is {self.routes.nearest(method, path)}."
+        return Fault(faults.NOT_EMULATED, what=what, hint=hint)
 
 
 def _identify(world: World, call: Call, request: web.BaseRequest) -> Caller:
@@ -236,6 +237,8 @@ def fault_response(world: World, fault: Fault) -> web.Response:
     if isinstance(fault, Injected) and (fault.json is not None or fault.body is not None or fault.status < 400):
         return _injected_response(fault)
     headers = {"WWW-Authenticate": "Bearer"} if fault.status == 401 else {}
+    if fault.code == faults.METHOD_NOT_ALLOWED.code:  # RFC 9110 wants to hear which ones are
+        headers["Allow"] = ", ".join(fault.details["allow"])
     headers.update(fault.headers if isinstance(fault, Injected) else {})
     return json_response(fault_body(world, fault), fault.status, headers)
 

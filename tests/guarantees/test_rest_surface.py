@@ -59,8 +59,11 @@ def test_a_lane_may_have_any_name_that_is_text(ground: Ground) -> None:
 )
 def test_a_wrong_method_is_told_which_ones_are_served(ground: Ground, method: str, path: str, served: str) -> None:
     answer = ask(ground.served.base_url, method, path, bearer=OPERATOR)
-    assert (answer.status, answer.error["code"]) == (501, "NOT_EMULATED")
+    assert (answer.status, answer.error["code"]) == (405, "METHOD_NOT_ALLOWED")
+    assert answer.headers["allow"] == served
     assert answer.error["message"] == f"{method} {path} is not emulated. This path is served for {served}."
+    entry = list(ground.world.journal.entries(surface="rest"))[-1]
+    assert (entry.problem, entry.hint) == ("unmatched", answer.error["message"])
 
 
 @pytest.mark.parametrize(
@@ -157,9 +160,9 @@ def test_a_connection_stays_usable_after_every_kind_of_refusal(ground: Ground) -
 
 def test_head_and_options_are_answered_like_any_method_that_is_not_served(ground: Ground) -> None:
     head = ask(ground.served.base_url, "HEAD", "/v1/agents", bearer=OPERATOR)
-    assert (head.status, head.body) == (501, b"")
+    assert (head.status, head.body) == (405, b"")
     options = ask(ground.served.base_url, "OPTIONS", "/v1/agents", bearer=OPERATOR)
-    assert options.status == 501
+    assert options.status == 405
     assert "served for GET" in options.error["message"]
     assert ask(ground.served.base_url, "HEAD", "/").status == 200
 
