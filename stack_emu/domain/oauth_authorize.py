@@ -172,7 +172,9 @@ class SdkBootstrap(Command):
 
 def _bootstraps(world: World, command: SdkBootstrap) -> Caller:
     if not is_loopback_callback(command.callback):
-        problem = "callback has to be http on loopback, such as http://127.0.0.1:4000/cb: a ticket stays on this machine"
+        problem = (
+            "callback has to be http on loopback, such as http://127.0.0.1:4000/cb: a ticket stays on this machine"
+        )
         raise Fault(faults.INVALID_REQUEST, problem=problem)
     agent = world.store.get(Agent, command.agent_id)
     if agent is None or agent.deleted:

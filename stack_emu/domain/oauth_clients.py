@@ -38,7 +38,12 @@ CODE, REFRESH, DEVICE, EXCHANGE = (
 )
 GRANT_TYPES = (CODE, REFRESH, DEVICE, EXCHANGE)
 AUTH_METHODS = ("none", "client_secret_basic", "client_secret_post")
-SECRETS = {"oac_": "oauth code", "oat_": "oauth access token", "ort_": "oauth refresh token", "odc_": "oauth device code"}
+SECRETS = {
+    "oac_": "oauth code",
+    "oat_": "oauth access token",
+    "ort_": "oauth refresh token",
+    "odc_": "oauth device code",
+}
 """What codes and tokens begin with, and what they are called where they must not be shown."""
 
 
@@ -55,7 +60,7 @@ class SparseReply(Reply):
     """A reply whose absent values are left out, as the OAuth documents want it."""
 
     @model_serializer(mode="wrap")
-    def _leave_out(self, inner: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    def _leave_out(self, inner: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]
         return {name: value for name, value in inner(self).items() if value is not None}
 
 
@@ -207,7 +212,9 @@ def _refuse_metadata(command: RegisterClient, grants: tuple[str, ...], method: s
         if problem is not None:
             raise Fault(faults.INVALID_REDIRECT_URI, problem=f"redirect_uris: {uri} {problem}")
     if CODE in grants and not command.redirect_uris:
-        raise Fault(faults.INVALID_REDIRECT_URI, problem="redirect_uris: name at least one, such as http://127.0.0.1/cb")
+        raise Fault(
+            faults.INVALID_REDIRECT_URI, problem="redirect_uris: name at least one, such as http://127.0.0.1/cb"
+        )
     _among("grant_types", grants, GRANT_TYPES)
     _among("response_types", command.response_types or (), ("code",))
     _among("token_endpoint_auth_method", (method,), AUTH_METHODS)

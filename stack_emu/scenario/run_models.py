@@ -79,13 +79,29 @@ class DetectorRule(Model):
     metadata: dict[str, Json] = Field(default_factory=dict, description="The event's metadata.")
 
 
+REDIRECT_PATTERN = (
+    r"^(https://[^\s/?#@]+[^\s#\"'<>;\\]*"
+    r"|http://(127\.[0-9.]+|localhost|\[::1\])(:[0-9]{1,5})?(/[^\s#\"'<>;\\]*)?"
+    r"|[a-z][a-z0-9+-]*\.[a-z0-9+.-]+:/[^\s#\"'<>;\\]*)$"
+)
+RedirectUri = Annotated[str, Field(pattern=REDIRECT_PATTERN, max_length=2048)]
+SCOPE_PATTERN = r"^[a-z_]+:[a-z_]+$"
+
+
 class OAuthClient(Model):
     """A client that is already registered."""
 
     id: Identifier = Field(description="The client_id.")
-    name: str | None = Field(None, description="The client_name.")
-    redirect_uris: tuple[str, ...] = Field((), description="Where codes may be sent; on loopback any port matches.")
-    scopes: tuple[str, ...] | None = Field(None, description="Scopes the client may ask for; all when left out.")
+    name: str | None = Field(None, description="The client_name, shown to the person who is asked.")
+    secret: Annotated[str, Field(min_length=8)] | None = Field(
+        None, description="Its secret; a public client when left out."
+    )
+    redirect_uris: tuple[RedirectUri, ...] = Field(
+        (), description="Where codes may be sent; on loopback any port matches."
+    )
+    scopes: tuple[Annotated[str, Field(pattern=SCOPE_PATTERN)], ...] | None = Field(
+        None, description="Scopes the client may ask for, such as passports:read; all when left out."
+    )
 
 
 class OAuthSettings(Model):
@@ -93,6 +109,9 @@ class OAuthSettings(Model):
 
     consent: Literal["auto", "page", "deny"] = Field(
         "auto", description="auto agrees at once, page shows the consent screen, deny refuses."
+    )
+    operator: str | None = Field(
+        None, description="Id of the operator who is asked; chosen on the page when left out and there are several."
     )
     clients: tuple[OAuthClient, ...] = Field((), description="Clients that are already registered.")
 
