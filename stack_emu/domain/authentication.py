@@ -1,4 +1,4 @@
-"""Who is behind a bearer: operator key, member key, agent JWT, passport, OAuth access token …
+"""Who is behind a bearer: operator key, member key, agent JWT, passport, ticket, session or OAuth token.
 
 Kinds of bearer are told apart by their form, as docs/api/authentication describes: ``sk_`` keys by lookup, JWTs by their
 audience.
@@ -27,7 +27,7 @@ PUBLIC = Auth(bearers=frozenset())
 
 AGENT_JWT_SECONDS = 60
 FLEET_SESSION_PREFIX = "fls_"
-ACCESS_TOKEN_PREFIX = "oat_"
+ACCESS_TOKEN_PREFIX = "oat_"  # noqa: S105
 _LEEWAY_SECONDS = 5
 
 

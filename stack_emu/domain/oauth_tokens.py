@@ -35,11 +35,11 @@ from stack_emu.domain.oauth_clients import (
 from stack_emu.domain.oauth_device import polled
 from stack_emu.domain.oauth_records import AccessToken, AuthorizationCode, OAuthGrant, RefreshToken
 from stack_emu.domain.oauth_scopes import split, unknown
-from stack_emu.domain.passports import RefreshPassport, refresh_passport
+from stack_emu.domain.passports import RefreshPassport, refresh_passport, require_passport
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context, Refused
 from stack_emu.kernel.errors import Fault
-from stack_emu.kernel.operations import SECRET, VOLATILE, Audit, Auth, Caller, Rest, operation
+from stack_emu.kernel.operations import SECRET, TOKEN, VOLATILE, Audit, Auth, Caller, Rest, operation
 from stack_emu.kernel.store import replace
 from stack_emu.kernel.world import World
 
@@ -61,7 +61,7 @@ class TokenRequest(ClientCommand):
     scope: str | None = Field(None, max_length=2000, description="Fewer scopes than were agreed to, when refreshing")
     resource: Annotated[str | None, VOLATILE] = Field(None, description="The resource, as in the authorization request")
     device_code: Annotated[str | None, SECRET] = Field(None, max_length=400, description="The device code")
-    subject_token: Annotated[str | None, SECRET] = Field(None, description="A passport to be refreshed")
+    subject_token: Annotated[str | None, SECRET, TOKEN] = Field(None, description="A passport to be refreshed")
     subject_token_type: str | None = Field(None, description="urn:ietf:params:oauth:token-type:jwt")
     requested_token_type: str | None = Field(None, description="urn:ietf:params:oauth:token-type:jwt, or left out")
 
@@ -266,9 +266,10 @@ def _exchange(ctx: Context, command: TokenRequest) -> TokenReply:
     require_target(ctx, command.resource)
     renewed = refresh_passport(ctx, RefreshPassport(token=_given(command, "subject_token")))
     ctx.act.also("passport.refresh", "vault", subject=renewed.jti)
+    passport = require_passport(ctx.world, ctx.operator_id, renewed.jti)
     return TokenReply(
         access_token=renewed.token,
         token_type="Bearer",  # noqa: S106
-        expires_in=(renewed.expires_in if hasattr(renewed, "expires_in") else 0),
+        expires_in=(passport.expires_at - ctx.now_ms) // 1000,
         issued_token_type=JWT_TYPE,
     )
