@@ -21,6 +21,18 @@ JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
 OPERATOR = "op_emu"
 
 
+class Once:
+    """Requests on connections of their own, so that nothing stays open."""
+
+    @staticmethod
+    def get(url: str, **options: Any) -> httpx.Response:
+        return httpx.get(url, timeout=20, trust_env=False, **options)
+
+    @staticmethod
+    def post(url: str, **options: Any) -> httpx.Response:
+        return httpx.post(url, timeout=20, trust_env=False, **options)
+
+
 class Dancer:
     """A registered client of a world.
 
@@ -31,7 +43,7 @@ class Dancer:
 
     def __init__(self, base_url: str, register: dict[str, Any] | None = None) -> None:
         self.base = base_url
-        self.http = httpx.Client(timeout=20, trust_env=False)
+        self.http = Once()
         self.client_id = ""
         if register is not None:
             made = self.http.post(f"{base_url}/oauth/register", json={"redirect_uris": [REDIRECT], **register})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -26,10 +26,8 @@ def served(serve: Callable[..., Any]) -> Any:
 
 
 @pytest.fixture
-def dancer(served: Any) -> Iterator[Dancer]:
-    made = Dancer(served.base_url, {"client_name": "Test"})
-    yield made
-    made.http.close()
+def dancer(served: Any) -> Dancer:
+    return Dancer(served.base_url, {"client_name": "Test"})
 
 
 def actions(served: Any) -> list[tuple[str, str, str | None]]:
@@ -235,7 +233,6 @@ def test_a_client_with_a_secret_has_to_prove_it(served: Any) -> None:
     form = {"grant_type": "authorization_code", "code": code, "redirect_uri": uri, "code_verifier": VERIFIER}
     basic = ("cli_kept", "a-secret-of-the-client")
     assert client.http.post(f"{served.base_url}/v1/oauth/token", data=form, auth=basic).status_code == 200
-    client.http.close()
 
 
 @pytest.mark.parametrize(
@@ -254,7 +251,6 @@ def test_metadata_that_cannot_be_is_refused_by_name(served: Any, metadata: dict[
     client = Dancer(served.base_url)
     reply = client.http.post(f"{served.base_url}/oauth/register", json={"redirect_uris": [REDIRECT], **metadata})
     assert (reply.status_code, reply.json()["error"]) == (400, error)
-    client.http.close()
 
 
 def test_nothing_secret_is_in_journal_or_rows(served: Any, dancer: Dancer) -> None:

@@ -118,9 +118,13 @@ def test_a_token_of_one_world_is_nothing_in_another(serve: Callable[..., Any]) -
     tokens = Dancer(served.base_url, {}).sign_in()
     other = Dancer(f"{served.base_url}/w/apart")
     assert other.get("/v1/agents", tokens["access_token"]).status_code == 401
-    assert Dancer(f"{served.base_url}/w/apart", {}).authorize(resource=f"{served.base_url}/mcp").headers[
-        "Location"
-    ].count("error=invalid_target") == 1
+    assert (
+        Dancer(f"{served.base_url}/w/apart", {})
+        .authorize(resource=f"{served.base_url}/mcp")
+        .headers["Location"]
+        .count("error=invalid_target")
+        == 1
+    )
 
 
 def test_a_tool_beyond_the_tokens_scopes_is_a_challenge_that_names_the_scope(serve: Callable[..., Any]) -> None:
@@ -129,7 +133,9 @@ def test_a_tool_beyond_the_tokens_scopes_is_a_challenge_that_names_the_scope(ser
     token = dancer.sign_in(scope="audit:read")["access_token"]
     message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "stack_list_agents"}}
     refused = dancer.http.post(
-        f"{served.base_url}/mcp", json=message, headers={"Authorization": f"Bearer {token}", "Accept": "application/json"}
+        f"{served.base_url}/mcp",
+        json=message,
+        headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
     )
     assert refused.status_code == 403
     challenge = refused.headers["WWW-Authenticate"]
