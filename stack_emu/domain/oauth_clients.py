@@ -238,8 +238,8 @@ class ClientCommand(Command):
     client_secret: Annotated[str | None, SECRET] = Field(
         None, max_length=400, description="Its secret, for a client that has one; may stand in HTTP Basic instead"
     )
-    authorization: Annotated[str | None, SECRET] = Field(
-        None, max_length=4000, description="HTTP Basic with client_id and secret"
+    authorization: Annotated[str | None, SECRET, VOLATILE] = Field(
+        None, max_length=8000, description="HTTP Basic with client_id and secret; a bearer proves nothing here"
     )
 
 
@@ -266,7 +266,7 @@ def proven_client(world: World, command: ClientCommand) -> OAuthClient:
         Fault: invalid_request when it does not say who it is, invalid_client when it is not who it says.
     """
     client_id, secret = command.client_id, command.client_secret
-    if command.authorization is not None:
+    if command.authorization is not None and not command.authorization.lower().startswith("bearer "):
         named, secret = _basic(command.authorization)
         if client_id is not None and client_id != named:
             raise Fault(faults.INVALID_REQUEST, problem="client_id and HTTP Basic name two clients; send one of them")

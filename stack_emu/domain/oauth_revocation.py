@@ -88,7 +88,7 @@ class Introspection(SparseReply):
 
 def _introspects(world: World, command: TokenQuery) -> Caller:
     header = command.authorization or ""
-    if header.lower().startswith("bearer "):
+    if command.client_id is None and header.lower().startswith("bearer "):
         caller = authenticate(world, header[7:].strip())
         if caller.kind != "operator":
             raise Fault(INVALID_CLIENT, problem="Ask with an operator key, or as the client the token was given to")

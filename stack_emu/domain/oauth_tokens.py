@@ -248,7 +248,7 @@ def revoke_grant(ctx: Context, grant: OAuthGrant, because: str) -> None:
 
 def _holder(world: World, command: TokenRequest) -> Caller:
     """The holder of the passport that is exchanged: presenting it is what lets them in, as when they refresh it."""
-    if command.client_id is not None or command.authorization is not None:
+    if command.client_id is not None or (command.authorization or "").lower().startswith("basic "):
         require_grant_type(proven_client(world, command), EXCHANGE)
     if command.subject_token_type not in _TOKEN_TYPES:
         problem = f"subject_token_type: passports are {JWT_TYPE}; nothing else can be exchanged"
