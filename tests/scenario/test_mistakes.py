@@ -201,7 +201,7 @@ stack_emu: 1
 upstreams: {slack: {pack: slack}}
 approvals: [{when: {operation: audit.export}, decide: never}, {when: {operation: agents.unblok}, decide: never}]
 detectors: [{signal: scope_drift}]
-oauth: {consent: page}
+oauth: {consent: page, operator: op_nobody, clients: [{id: c, redirect_uris: ["http://example.com/cb"]}]}
 timeline: [{at: +1m, operation: messages.create}]
 faults:
   - {on: {operation: messages.create}, inject: {error: overloaded_error}}
@@ -216,10 +216,6 @@ faults:
             f"{', '.join(sorted(vocabulary().approved))} do"
         ),
         "S:3:82: approvals[1].when.operation: there is no operation agents.unblok; did you mean agents.unblock?",
-        (
-            "S:5:8: warning: oauth: sign-in over OAuth is not served yet, so nothing here has an effect; remove oauth, "
-            "or leave it for a version that has it"
-        ),
         "S:6:33: timeline[0].operation: there is no operation messages.create; did you mean agents.register?",
         "S:9:56: faults[1].inject.error: there is no error code overload_error; did you mean overloaded_error?",
         "S:12:17: faults[4].on.tool: there is no tool stack_proxy_reqest; did you mean stack_proxy_request?",
