@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from stack_emu.scenario.upstream_models import SIGNAL_PATTERN, Method, Path
 from stack_emu.scenario.values import Count, Duration, Headers, Host, Identifier, Instant, Int, Json, Model, Offset
@@ -84,7 +85,18 @@ REDIRECT_PATTERN = (
     r"|http://(127\.[0-9.]+|localhost|\[::1\])(:[0-9]{1,5})?(/[^\s#\"'<>;\\]*)?"
     r"|[a-z][a-z0-9+-]*\.[a-z0-9+.-]+:/[^\s#\"'<>;\\]*)$"
 )
-RedirectUri = Annotated[str, Field(pattern=REDIRECT_PATTERN, max_length=2048)]
+RedirectUri = Annotated[str, Field(max_length=2048), AfterValidator(lambda uri: _redirect(uri))]
+
+
+def _redirect(uri: str) -> str:
+    if not re.fullmatch(REDIRECT_PATTERN, uri):
+        raise ValueError(
+            "must be https, http on loopback such as http://127.0.0.1/callback, or an application's own scheme such as "
+            "com.example.app:/callback, without a fragment"
+        )
+    return uri
+
+
 SCOPE_PATTERN = r"^[a-z_]+:[a-z_]+$"
 
 

@@ -123,12 +123,12 @@ def test_from_oauth_uses_its_access_token_and_the_older_path_refreshes_it(serve:
         base_url=served.base_url,
     ) as stack:
         assert [agent.id for agent in stack.agents.list()] == ["agt_one"]
-        stack._auth.expires_at = 1.0
+        stack._client.auth.expires_at = 1.0
         assert [agent.id for agent in stack.agents.list()] == ["agt_one"]
-        assert stack._auth.refresh_token != tokens["refresh_token"]
+        assert stack._client.auth.refresh_token != tokens["refresh_token"]
         dancer.http.post(
             f"{served.base_url}/oauth/revoke",
-            data={"client_id": dancer.client_id, "token": stack._auth.refresh_token},
+            data={"client_id": dancer.client_id, "token": stack._client.auth.refresh_token},
         )
         with pytest.raises(UnauthorizedError, match="revoked"):
             stack.agents.list()

@@ -216,6 +216,12 @@ faults:
             f"{', '.join(sorted(vocabulary().approved))} do"
         ),
         "S:3:82: approvals[1].when.operation: there is no operation agents.unblok; did you mean agents.unblock?",
+        "S:5:34: oauth.operator: there is no operator op_nobody in this scenario; operators there are: op_emu",
+        (
+            "S:5:79: oauth.clients[0].redirect_uris[0]: must be https, http on loopback such as "
+            "http://127.0.0.1/callback, or an application's own scheme such as com.example.app:/callback, without a "
+            "fragment"
+        ),
         "S:6:33: timeline[0].operation: there is no operation messages.create; did you mean agents.register?",
         "S:9:56: faults[1].inject.error: there is no error code overload_error; did you mean overloaded_error?",
         "S:12:17: faults[4].on.tool: there is no tool stack_proxy_reqest; did you mean stack_proxy_request?",
