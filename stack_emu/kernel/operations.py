@@ -97,6 +97,8 @@ class Rest:
         headers: request header → command field.
         aliases: other templates that mean the same.
         media: media types of a reply that is no JSON.
+        errors: how refusals are worded: ``envelope``, ``oauth`` (RFC 6749; replies are not cached) or ``page`` (as
+            ``oauth``, but a page for whoever asks for HTML).
     """
 
     method: str
@@ -105,6 +107,7 @@ class Rest:
     headers: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     media: tuple[str, ...] = ()
+    errors: str = "envelope"
 
     @property
     def params(self) -> tuple[str, ...]:
@@ -127,6 +130,13 @@ class Stream:
 
     media: str
     chunks: Iterable[bytes]
+
+
+@dataclass(frozen=True)
+class Redirect:
+    """A reply that sends a browser elsewhere."""
+
+    location: str
 
 
 @dataclass(frozen=True)
@@ -161,12 +171,14 @@ class Auth:
         scope: OAuth scope a token of kind ``oauth`` needs.
         role: least role of a member.
         narrow: called with (world, caller, command) before the handler; raises a Fault when a limit forbids it.
+        identify: finds the caller of an operation without bearers from (world, command); what it raises leaves no row.
     """
 
     bearers: frozenset[str]
     scope: str | None = None
     role: str = "readonly"
     narrow: Callable[[Any, Any, Any], None] | None = None
+    identify: Callable[[Any, Any], Caller] | None = None
 
 
 @dataclass(frozen=True)
