@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-agent-sdk sdk-matrix lint bench coverage docs goldens clean
+.PHONY: demo test test-agent-sdk sdk-matrix fuzz lint bench coverage docs goldens clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/stack-emu demo
@@ -17,6 +17,9 @@ test-agent-sdk: $(VENV)/.agent-sdk
 
 sdk-matrix: $(STAMP)
 	@SDK_VERSIONS=all $(BIN)/python -m pytest -n 2 tests/sdk_matrix $(ARGS)
+
+fuzz: $(STAMP)
+	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(BIN)/python -m pytest -n 2 -rP tests/fuzz $(ARGS)
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ from stack_emu.kernel.world import World
 Kind = Literal["email", "sms", "webhook"]
 EMAIL, SMS, WEBHOOK = "email", "sms", "webhook"
 _MAIL = re.compile(r"[^@\s]{1,64}@[^@\s.][^@\s]{0,252}")
+_PRINTABLE = re.compile(r"[!-~]+")  # a URL is written in ASCII, other characters percent-encoded
 _PHONE = re.compile(r"\+[1-9]\d{6,14}")
 _FORMS = {
     EMAIL: "an e-mail address such as ops@example.com",
@@ -74,15 +75,23 @@ def _fits(kind: str, address: str) -> bool:
     return bool((_MAIL if kind == EMAIL else _PHONE).fullmatch(address))
 
 
-WEB_ADDRESS = r"^https?://[a-z0-9-]+(\.[a-z0-9-]+)*(:[1-9][0-9]{0,3})?(/[!-~]*)?$"
-"""What such a URL looks like, for documents."""
+_NO_SPACE = r"[^@\x00-\x20\x7f-\xa0]+"
+MAIL_ADDRESS = rf"^{_NO_SPACE}@{_NO_SPACE}\.{_NO_SPACE}$"
+"""What the e-mail address of a person looks like."""
+WEB_ADDRESS = r"^https?://[A-Za-z0-9.-]+(:[1-9][0-9]{0,3})?(/[!-~]*)?$"
+"""What a URL that a request can be sent to looks like, for documents."""
 
 
 def is_web_address(url: str) -> bool:
     """Whether a text is a URL that a request could be sent to."""
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0 and " " not in url
+        return (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and (parts.port or 1) > 0
+            and _PRINTABLE.fullmatch(url) is not None
+        )
     except ValueError:
         return False
 

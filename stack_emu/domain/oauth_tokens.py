@@ -257,7 +257,10 @@ def _holder(world: World, command: TokenRequest) -> Caller:
         raise Fault(faults.INVALID_REQUEST, problem=f"requested_token_type: only {JWT_TYPE} can be had")
     if command.scope is not None:
         raise Fault(faults.INVALID_SCOPE, problem="A refreshed passport keeps its services; leave scope out")
-    passport = passport_record(world, _given(command, "subject_token"))
+    try:
+        passport = passport_record(world, _given(command, "subject_token"))
+    except Fault as fault:  # RFC 8693 has one word for whatever is wrong with a subject token
+        raise Fault(faults.INVALID_REQUEST, problem=f"subject_token: {fault.message}") from None
     lane = f"agent:{passport.agent_id}/passport:{passport.id}"
     return Caller(PASSPORT, passport.operator_id, lane, agent_id=passport.agent_id, passport_jti=passport.id)
 

@@ -15,6 +15,7 @@ from pydantic import Field, field_validator
 from stack_emu.domain import faults, governance, revocation
 from stack_emu.domain.authentication import key_digest
 from stack_emu.domain.connections import take_away
+from stack_emu.domain.destinations import MAIL_ADDRESS
 from stack_emu.domain.partner_tenants import DIRECT, MANAGES, READS, revoke_webhooks
 from stack_emu.domain.partners import (
     GRANT_SCOPES,
@@ -33,7 +34,7 @@ from stack_emu.kernel.operations import Audit, Auth, Command, Reply, Rest, Tool,
 from stack_emu.kernel.store import replace
 from stack_emu.kernel.world import Timer, World
 
-_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_ADDRESS = re.compile(MAIL_ADDRESS)
 _CONSENT = "partner.consent"
 _DECIDED = {"approved": "active", "rejected": "denied", "expired": "denied"}
 
@@ -41,7 +42,9 @@ _DECIDED = {"approved": "active", "rejected": "denied", "expired": "denied"}
 class Connect(Command):
     """Whose account to work in, and how far."""
 
-    email: str = Field(max_length=320, description="The customer's own address")
+    email: str = Field(
+        max_length=320, description="The customer's own address", json_schema_extra=written_as(pattern=MAIL_ADDRESS)
+    )
     external_customer_id: str | None = Field(None, max_length=256, description="Your own id of the customer")
     scopes: list[str] | None = Field(
         None,

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, field_validator
 
 from stack_emu.domain import faults, tiers
 from stack_emu.domain.authentication import MEMBER, OPERATOR, SESSION, key_digest
+from stack_emu.domain.destinations import MAIL_ADDRESS
 from stack_emu.domain.partners import new_token
 from stack_emu.domain.state import ApiKey, Connection, Operator
 from stack_emu.domain.team_records import ACTIVE, INVITED, REVOKED, Member, keys_of, members_of
@@ -23,9 +24,7 @@ from stack_emu.kernel.operations import SECRET, Audit, Auth, Command, Reply, Res
 from stack_emu.kernel.store import replace
 from stack_emu.kernel.world import World
 
-MAIL_ADDRESS = r"^[A-Za-z0-9._+-]+@[a-z0-9-]+(\.[a-z0-9-]+)+$"
-"""What an address looks like, for documents."""
-_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_ADDRESS = re.compile(MAIL_ADDRESS)
 _MANAGES = Auth(bearers=frozenset({OPERATOR, MEMBER, SESSION}), role="admin")
 EVERY = "*"
 """Stands for every connection, alone in allowed_connections: what takes a limit away again."""

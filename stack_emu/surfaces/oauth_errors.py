@@ -20,8 +20,7 @@ _WORDS = {"INTERNAL_ERROR": "server_error", "UNAUTHORIZED": "invalid_client", "I
 def oauth_error(world: World, fault: Fault) -> tuple[int, dict[str, Any], dict[str, str]]:
     """(status, body, headers) of a refusal.
 
-    A refusal of STACK's own catalogue is ``invalid_request``, as RFC 8693 wants it for a subject token that does not do; its
-    code stands beside it as ``code``.
+    A refusal of STACK's own catalogue is ``invalid_request``, but for a bearer that is none; its code stands beside it.
     """
     details = world.redactor.value(fault.details)
     word = fault.code if fault.code in _OURS else _WORDS.get(fault.code, "invalid_request")

@@ -26,6 +26,9 @@ _BODIES = frozenset({"POST", "PUT", "PATCH"})
 _NEGOTIATED = frozenset({"accept", "authorization", "content-type"})
 """Headers OpenAPI does not let a parameter stand for."""
 
+_FORM, _REGISTER = "application/x-www-form-urlencoded", "/oauth/register"
+"""OAuth's requests are forms, but for the registration of a client (RFC 7591)."""
+
 _BEARERS = {
     "operator": "An operator's API key, sk_live_…",
     "member": "A team member's API key; its role is the requirement.",
@@ -50,6 +53,16 @@ _ERROR = {
                 "details": {"type": "object", "description": "More about it, by name."},
             },
         }
+    },
+}
+
+_OAUTH_ERROR = {
+    "type": "object",
+    "description": "An error of OAuth 2.1. Programs go by the word in error.",
+    "required": ["error", "error_description"],
+    "properties": {
+        "error": {"type": "string", "description": "What happened, such as invalid_grant."},
+        "error_description": {"type": "string", "description": "One sentence that says what would have worked."},
     },
 }
 
@@ -79,7 +92,7 @@ def document(registry: Registry, version: str) -> dict[str, Any]:
         "tags": [{"name": family} for family in dict.fromkeys(_family(declared) for declared in served)],
         "paths": paths,
         "components": {
-            "schemas": {**components, "Error": _ERROR},
+            "schemas": {**components, "Error": _ERROR, "OAuthError": _OAUTH_ERROR},
             "securitySchemes": {
                 kind: {"type": "http", "scheme": "bearer", "description": text} for kind, text in _BEARERS.items()
             },
@@ -87,7 +100,14 @@ def document(registry: Registry, version: str) -> dict[str, Any]:
                 "Error": {
                     "description": "A refusal or a failure.",
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-                }
+                },
+                "OAuthError": {
+                    "description": "A refusal or a failure, as RFC 6749 words them; a page for whoever asks for HTML.",
+                    "content": {
+                        "application/json": {"schema": {"$ref": "#/components/schemas/OAuthError"}},
+                        "text/html": {},
+                    },
+                },
             },
         },
     }
@@ -136,7 +156,7 @@ def _operation(declared: Operation, template: str, reply: Mapping[str, Any], *, 
         "parameters": list(_parameters(declared, rest, template)),
         "responses": {
             str(rest.status): _success(declared, reply),
-            "default": {"$ref": "#/components/responses/Error"},
+            "default": {"$ref": f"#/components/responses/{'Error' if rest.errors == 'envelope' else 'OAuthError'}"},
         },
         "security": _security(declared),
         "x-stack-emu-source": declared.source,
@@ -195,7 +215,8 @@ def _body(declared: Operation, rest: Rest, template: str) -> dict[str, Any] | No
         schema["required"] = required
     if issubclass(declared.command, OpenCommand):
         schema["additionalProperties"] = True
-    return {"required": bool(required), "content": {"application/json": {"schema": schema}}}
+    media = "application/json" if rest.errors == "envelope" or rest.path == _REGISTER else _FORM
+    return {"required": bool(required), "content": {media: {"schema": schema}}}
 
 
 def _or_null(schema: Mapping[str, Any]) -> dict[str, Any]:

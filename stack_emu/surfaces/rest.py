@@ -19,12 +19,14 @@ from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.faults import ConnectionDropped, Injected
 from stack_emu.kernel.operations import ANONYMOUS, Caller, Download, OpenCommand, Operation, Redirect, Registry, Stream
 from stack_emu.kernel.world import World
+from stack_emu.surfaces.json_kinds import require_kinds
 from stack_emu.surfaces.lane import lane_of
 from stack_emu.surfaces.routing import operation_routes
 
 CLIENT_GONE = (499, "CLIENT_GONE")
 """How the journal shows a request whose client hung up before the answer; the number is nginx's."""
 
+FORM = "application/x-www-form-urlencoded"
 DROPPED = "a fault rule broke the connection off"
 """How the journal explains an exchange without an answer."""
 
@@ -72,6 +74,8 @@ class RestSurface:
             call.caller = _identify(world, call, request)
             entry.caller = call.caller.kind
             call.ticket = ticket
+            if request.content_type != FORM:  # a form can only write text
+                require_kinds(declared.command, raw_body)
             reply = await perform(world, call, self._spawn)
             if isinstance(reply, Stream):
                 response = await _stream(request, declared, reply)
@@ -168,7 +172,7 @@ async def read_object(request: web.BaseRequest) -> dict[str, Any]:
     if not raw.strip():
         return {}
     # curl -d says it sends a form whatever it sends.
-    if request.content_type == "application/x-www-form-urlencoded" and not raw.lstrip().startswith(b"{"):
+    if request.content_type == FORM and not raw.lstrip().startswith(b"{"):
         from urllib.parse import parse_qsl
 
         return dict(parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True))
@@ -177,10 +181,8 @@ async def read_object(request: web.BaseRequest) -> dict[str, Any]:
     except ValueError as error:
         problem = f"the body is not JSON ({type(error).__name__}: {str(error)[:120]})"
         raise Fault(faults.INVALID_REQUEST, problem=problem, details={"fields": {"body": problem}}) from None
-    if value is None:
-        return {}
     if not isinstance(value, dict):
-        problem = f"the body must be a JSON object, not {type(value).__name__}"
+        problem = f"the body must be a JSON object, not {'null' if value is None else type(value).__name__}"
         raise Fault(faults.INVALID_REQUEST, problem=problem, details={"fields": {"body": problem}})
     return value
 

@@ -71,9 +71,10 @@ class PathTable(Generic[T]):
         return None
 
     def methods_at(self, raw_path: str) -> list[str]:
-        """Methods that would be served at a path."""
+        """Methods of the resource at a path: where a fixed segment and a parameter both fit, the fixed one's."""
         methods = {method for method, _, _ in self.templates}
-        return sorted(method for method in methods if self.match(method, raw_path) is not None)
+        found = {method: len(match[1]) for method in methods if (match := self.match(method, raw_path)) is not None}
+        return sorted(method for method, given in found.items() if given == min(found.values()))
 
     def nearest(self, method: str, raw_path: str) -> str:
         """The served method and template most like a request that matched nothing."""

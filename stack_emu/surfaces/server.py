@@ -73,6 +73,10 @@ class ScenarioFiles:
         return self._vocabulary
 
 
+_LONGEST_REQUEST_LINE = 65_536
+"""Bytes of a request line. What OAuth puts into a URL can be longer than the 8 KB that aiohttp reads, percent-encoded."""
+
+
 class Server:
     """Serves the worlds of a ``Hosting`` on one port.
 
@@ -153,7 +157,13 @@ class Server:
             OSError: when the port cannot be bound.
         """
         # No aiohttp application: worlds and surfaces do their own routing, and its router would cost a fifth of a call.
-        low_level = web.Server(self._handle, request_factory=_make_request, handler_cancellation=True, access_log=None)
+        low_level = web.Server(
+            self._handle,
+            request_factory=_make_request,
+            handler_cancellation=True,
+            access_log=None,
+            max_line_size=_LONGEST_REQUEST_LINE,
+        )
         self._runner = web.ServerRunner(low_level, shutdown_timeout=0.1)
         await self._runner.setup()
         try:
