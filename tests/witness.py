@@ -35,7 +35,6 @@ Write = tuple[type[Any], str, Any, Any]
 class Effect:
     """What one call wrote, and who made it: ``meters`` apart from the rest."""
 
-    number: int
     operation: str
     client: str
     writes: list[Write] = field(default_factory=list)
@@ -68,7 +67,7 @@ class Witness:
     world: Any
     name_client: Callable[[Any], str | None]
     effects: list[Effect] = field(default_factory=list)
-    seen: dict[tuple[str, str], dict[str, tuple[int, int]]] = field(default_factory=dict)
+    seen: dict[tuple[str, str], str] = field(default_factory=dict)
     moved: dict[tuple[str, str], str] = field(default_factory=dict)
     called: set[tuple[str, str]] = field(default_factory=set)
     writing: set[str] = field(default_factory=set)
@@ -86,8 +85,7 @@ class Witness:
         if name in FIXED:
             return FIXED[name]
         if name in self.writing:
-            observers = self.seen.get((name, client))
-            return f"seen by {next(iter(observers))}" if observers else ""
+            return f"seen by {self.seen[name, client]}" if (name, client) in self.seen else ""
         return f"follows {self.moved[name, client]}" if (name, client) in self.moved else ""
 
     def entry(self, operation: str) -> Any:
@@ -95,18 +93,17 @@ class Witness:
         entries = reversed(tuple(self.world.journal.entries()))
         return next((entry for entry in entries if entry.operation == operation and entry.status is None), None)
 
-    def ask(self, context: Any, command: Any, client: str | None, number: int) -> None:
+    def ask(self, context: Any, command: Any, client: str | None) -> None:
         """Find out whose effects the call that is about to run sees."""
         name = context.operation.name
         if self._first_log is None:
             self._first_log = self.world.audit.image()
         said = self._said(context, command, ())
-        for effect in self.effects:
+        for effect in reversed(self.effects):  # what was done last most likely shows
             if effect.operation == name:
                 continue
-            numbers = (effect.number, number)
-            if self._wants(effect, name) and self._said(context, command, effect.own) not in (said, CRASHED):
-                self.seen.setdefault((effect.operation, effect.client), {}).setdefault(name, numbers)
+            if self._wants(effect) and self._said(context, command, effect.own) not in (said, CRASHED):
+                self.seen[effect.operation, effect.client] = name
                 self._moves(name, client, effect)
             elif client is not None and (name, client) not in self.moved:
                 everything = effect.writes + effect.meters
@@ -123,9 +120,8 @@ class Witness:
         """Find out whose effects something other than a handler sees: ``reading`` is a synchronous function."""
         said = self._read(reading, ())
         for effect in self.effects:
-            wanted = (effect.operation, effect.client) not in self.seen or self._wants(effect, observer)
-            if wanted and self._read(reading, effect.own) not in (said, CRASHED):
-                self.seen.setdefault((effect.operation, effect.client), {}).setdefault(observer, (effect.number, 0))
+            if self._wants(effect) and self._read(reading, effect.own) not in (said, CRASHED):
+                self.seen[effect.operation, effect.client] = observer
 
     def _read(self, reading: Callable[[], Any], taken_back: Any) -> Any:
         with sandbox(self.world.store):
@@ -137,8 +133,8 @@ class Witness:
             except Exception:
                 return CRASHED
 
-    def _wants(self, effect: Effect, name: str) -> bool:
-        return name not in self.seen.get((effect.operation, effect.client), {})
+    def _wants(self, effect: Effect) -> bool:
+        return (effect.operation, effect.client) not in self.seen
 
     def _said(self, context: Any, command: Any, taken_back: Any) -> Any:
         with sandbox(self.world.store):
@@ -232,9 +228,8 @@ def watching(world: Any, name_client: Callable[[Any], str | None]) -> Iterator[W
         name = context.operation.name
         entry = witness.entry(name)
         client = name_client(entry) if entry is not None else None
-        number = entry.number if entry is not None else 0
-        witness.ask(context, command, client, number)
-        effect = Effect(number, name, client or "")
+        witness.ask(context, command, client)
+        effect = Effect(name, client or "")
         with noting(witness, effect):
             reply = real_run(its_world, context, command)
         if isinstance(reply, dispatch.Pending):
@@ -296,7 +291,7 @@ def other_views(witness: Witness) -> Iterator[None]:
             witness.look(look, reading(world, *arguments, **options))
             if look != "the payment page":
                 return real(world, *arguments, **options)
-            with noting(witness, Effect(0, "a payment", "")):  # what it does shows in operations too
+            with noting(witness, Effect("a payment", "")):  # what it does shows in operations too
                 return real(world, *arguments, **options)
 
         return around

@@ -23,6 +23,7 @@ import pytest
 from stack_emu.surfaces.host_gateway import HostGateway
 from tests import evidence
 from tests.sdk_matrix.environments import ALL, BREAKING, python_of
+from tests.sdk_matrix.recorded import recording
 from tests.witness import unproven, watching
 
 HERE = Path(__file__).resolve().parent
@@ -93,6 +94,7 @@ def drive(served: Any, version: str, kind: str, sink: str, home: Path, gateway: 
         "binds": number(version) >= (3, 0, 0),
         "operator_start": number(version) >= (3, 0, 0),
         "tenant_tier": (0, 10, 0) <= number(version) < (2, 0, 0),
+        "sweeps": number(version) >= (4, 0, 0),
         "sink": sink,
         "gateway": gateway,
         "declined": declined(),
@@ -149,11 +151,12 @@ def test_what_the_newest_sdk_does_is_seen_by_a_second_operation(
         return client if (entry.client or "").startswith(agents) else None
 
     try:
-        with watching(served.world, name_client) as witness:
+        with watching(served.world, name_client) as witness, recording(served, agents) as recorder:
             outcome = drive(served, "4.0.0", kind, sink, tmp_path, gateway.url())
     finally:
         asyncio.run_coroutine_threadsafe(gateway.stop(), served.loop).result(10)
     assert outcome["failed"] == {}
+    assert recorder.missing() == []
     assert unproven(witness, client) == []
     evidence.hold(client, witness.proofs(client), request.config)
 

@@ -75,10 +75,10 @@ def ids(items: Any) -> list[Any]:
 
 def steps() -> Iterator[Step]:
     """Every step, in order, each followed by the looks at what it did."""
-    from play import authority, fleets, market, missions, partners, passports, settings, upkeep
+    from play import authority, fleets, market, missions, partners, passports, settings, sweep, sweep_work, upkeep
     from play.looks import LOOKS
 
-    for act in (passports, missions, settings, market, partners, fleets, authority, upkeep):
+    for act in (passports, missions, settings, market, partners, fleets, authority, sweep, sweep_work, upkeep):
         for step in act.STEPS:
             yield step
             yield from LOOKS.get(step.keep or step.label, ())

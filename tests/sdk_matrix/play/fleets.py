@@ -38,14 +38,18 @@ def _request(stage, challenge, name):
     }
 
 
+def member_of(stage, name):
+    """A new member of the scenario's fleet."""
+    path, challenge = "/v1/fleets/flp_play", f"challenge of {name}"
+    stage.kept[challenge] = stage.api("POST", f"{path}/enrollment-challenges", {})
+    return stage.api("POST", f"{path}/enroll", _request(stage, challenge, name))
+
+
 def fleet_mission(stage):
     """The fleet form of starting a mission, for a member that is enrolled first: the only form before SDK 3.0.0."""
-    path = "/v1/fleets/flp_play"
-    stage.kept["start challenge"] = stage.api("POST", f"{path}/enrollment-challenges", {})
-    member = stage.api("POST", f"{path}/enroll", _request(stage, "start challenge", "play-starter"))
     return {
         "fleet_policy_id": "flp_play",
-        "agent_id": member["agent_id"],
+        "agent_id": member_of(stage, "play-starter")["agent_id"],
         "idempotency_key": "idem-key-play-start",
         "intent_summary": "Start in a fleet",
         "requested_access": [{"connection_id": "scon_slack", "scopes": ["chat:write"]}],
