@@ -1,16 +1,12 @@
 """MCP at ``/mcp``: Streamable HTTP of both protocol eras on one URL, a tool per operation.
 
-The protocol is the ``mcp`` package's (low-level server and session manager). Importing it takes longer than everything
-else together, so it is done in a thread: on the first request, or before it where nothing else in the process imports
-``mcp`` (two threads that import its modules in different orders can each see the other's half). Answers are plain JSON
-unless ``mcp_json`` is False: no operation sends anything before its reply, the clients tried all take both, and in the
-handshake era JSON takes half the time of an event stream.
+The protocol is the ``mcp`` package's (low-level server and session manager). Answers are plain JSON unless the scenario's
+``mcp.answers`` says ``streams``: few operations send anything before their reply, the clients tried all take both, and in
+the handshake era JSON takes half the time of an event stream.
 """
 
 from __future__ import annotations
 
-import asyncio
-import importlib
 import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -24,24 +20,17 @@ from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.operations import Caller, Registry
 from stack_emu.kernel.world import World
 from stack_emu.surfaces.lane import lane_of
-from stack_emu.surfaces.mcp_bridge import Spawn, answer_asgi
-from stack_emu.surfaces.mcp_calls import MCP_PATH, Exchange, ToolCalls
+from stack_emu.surfaces.mcp_bridge import Spawn
+from stack_emu.surfaces.mcp_calls import EXCHANGE, MCP_PATH, Exchange, ToolCalls
+from stack_emu.surfaces.mcp_serving import McpServing
 from stack_emu.surfaces.mcp_tools import Catalogue
 from stack_emu.surfaces.rest import abort, bearer_of, fault_response
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
-    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-    from mcp_types import CallToolResult
 
     from stack_emu.hosting import HostedWorld
-
-STACK_HOSTS = ("mcp.getstack.run", "api.getstack.run")
-"""Names under which the endpoint is reached through the gateway."""
-
-_EXCHANGE = "stack_emu.exchange"
-_LIST_FRESH_MS = 60_000
-_LISTS_KEPT = 256
+    from stack_emu.surfaces.mcp_server import Listeners, ServerBuilder
 
 
 class McpSurface:
@@ -54,9 +43,9 @@ class McpSurface:
         registry: what to serve.
         spawn: starts a background task and keeps a reference to it.
         hosts: host names clients may use, besides STACK's own.
-        mcp_json: answer calls with JSON rather than with an event stream.
         resource_metadata: (world, origin) → URL of the protected-resource metadata named in a 401, when there is one.
         spawn_call: starts the rest of a call that talks to an upstream; ``spawn`` when left out.
+        build: makes the MCP server; that of the registry's tools when left out.
     """
 
     def __init__(
@@ -65,21 +54,16 @@ class McpSurface:
         spawn: Spawn,
         *,
         hosts: Iterable[str] = ("127.0.0.1", "localhost", "::1"),
-        mcp_json: bool = True,
         resource_metadata: Callable[[World, str], str] | None = None,
         spawn_call: Spawn | None = None,
+        build: ServerBuilder | None = None,
     ) -> None:
         self.resource_metadata = resource_metadata
         self._registry = registry
-        self._spawn = spawn
         self._spawn_call = spawn_call or spawn
-        self._hosts = tuple(hosts)
-        self._json = mcp_json
-        self._loading: asyncio.Task[None] | None = None
-        self._holder: asyncio.Task[None] | None = None
-        self._stop = asyncio.Event()
-        self._manager: StreamableHTTPSessionManager | None = None
-        self._calls: ToolCalls | None = None
+        self._server_builder = build
+        self._listeners: Listeners | None = None
+        self._serving = McpServing(self._build, spawn, hosts=hosts)
 
     async def start_loading(self, settle: Callable[[], None] | None = None) -> None:
         """Begin to import what the endpoint needs, unless that has begun; returns at once.
@@ -87,8 +71,7 @@ class McpSurface:
         Args:
             settle: called in the loading thread once everything is imported.
         """
-        if self._loading is None or _failed(self._loading):
-            self._loading = self._spawn(self._load(settle))
+        await self._serving.start_loading(settle)
 
     async def ready(self) -> None:
         """Wait until calls can be answered.
@@ -96,16 +79,16 @@ class McpSurface:
         Raises:
             Exception: what loading raised.
         """
-        await self.start_loading()
-        assert self._loading is not None
-        await asyncio.shield(self._loading)
+        await self._serving.ready()
 
     async def aclose(self) -> None:
         """End every session and open stream; later requests are answered 503."""
-        self._stop.set()
-        if self._holder is not None:
-            await asyncio.gather(self._holder, return_exceptions=True)
-        _end_stream_watcher()
+        await self._serving.aclose()
+
+    async def tools_changed(self, world: str) -> None:
+        """Tell the clients of a world that listen that its tools may be others now."""
+        if self._listeners is not None:
+            await self._listeners.tools_changed(world)
 
     async def handle(self, hosted: HostedWorld, request: web.BaseRequest, origin: str) -> web.StreamResponse:
         """Answer one HTTP request to the endpoint.
@@ -123,12 +106,20 @@ class McpSurface:
             await self._note_refusal(world, request, fault)
             return self._refuse(world, request, origin, fault)
         await self.ready()
-        if self._stop.is_set() or self._manager is None:
-            return web.Response(status=503, text="The emulator is stopping; start it again to go on.")
-        lane = lane_of(request)
-        exchange = Exchange(world, caller, ticket, origin, lane, lambda: abort(request))
-        extra = {_EXCHANGE: exchange, "user": _principal(world, caller)}
-        return await answer_asgi(self._manager.asgi_app, request, extra, self._spawn)
+        settings, lane = hosted.scenario.mcp, lane_of(request)
+        exchange = Exchange(world, caller, ticket, origin, lane, lambda: abort(request), settings.page_size)
+        extra = {EXCHANGE: exchange, "user": _principal(world, caller)}
+        response = await self._serving.answer(request, extra, streams=settings.answers == "streams")
+        if request.method == "DELETE" and response.status < 300 and self._listeners is not None:
+            self._listeners.forget(request.headers.get("Mcp-Session-Id", ""))
+        return response
+
+    def _build(self) -> Server[Any]:
+        from stack_emu.surfaces.mcp_server import Listeners, build_server
+
+        self._listeners = Listeners()
+        build = self._server_builder or build_server
+        return build(ToolCalls(Catalogue(self._registry), self._spawn_call), self._listeners)
 
     @staticmethod
     def _authenticate(world: World, request: web.BaseRequest) -> Caller:
@@ -175,104 +166,12 @@ class McpSurface:
             parts.append(f'resource_metadata="{self.resource_metadata(world, origin)}"')
         return "Bearer " + ", ".join(parts) if parts else "Bearer"
 
-    # --- loading ----------------------------------------------------------------------------------------------------
-
-    async def _load(self, settle: Callable[[], None] | None) -> None:
-        manager = await asyncio.get_running_loop().run_in_executor(None, self._build)
-        if settle is not None:
-            await asyncio.get_running_loop().run_in_executor(None, settle)
-        started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._holder = self._spawn(self._hold(manager, started))
-        await started
-        self._manager = manager
-
-    async def _hold(self, manager: StreamableHTTPSessionManager, started: asyncio.Future[None]) -> None:
-        # The manager's task group has to be entered and left by one task.
-        async with manager.run():
-            started.set_result(None)
-            await self._stop.wait()
-
-    def _build(self) -> StreamableHTTPSessionManager:
-        importlib.import_module("mcp")  # the package first: threads that start with different modules of it see halves
-        from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-        from mcp.server.transport_security import TransportSecuritySettings
-
-        names = [f"[{name}]" if ":" in name else name for name in (*self._hosts, *STACK_HOSTS)]
-        hosts = [form for name in names for form in (name, f"{name}:*")]
-        security = TransportSecuritySettings(
-            enable_dns_rebinding_protection=True,
-            allowed_hosts=hosts,
-            allowed_origins=[f"{scheme}://{host}" for scheme in ("http", "https") for host in hosts],
-        )
-        self._calls = ToolCalls(Catalogue(self._registry), self._spawn_call)
-        server = build_server(self._calls)
-        return StreamableHTTPSessionManager(server, json_response=self._json, security_settings=security)
-
-
-def build_server(calls: ToolCalls) -> Server[Any]:
-    """The low-level MCP server over a set of tools.
-
-    Its list of tools is kept in wire form per protocol version and kind of caller; OpenTelemetry's middleware is left
-    out; looking a schema up spares each call of the 2026 era a listing.
-    """
-    import mcp_types as types
-    from mcp.server.caching import CacheHint
-    from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
-    from mcp.server.lowlevel import Server
-    from mcp.shared.exceptions import MCPError
-
-    lists: dict[Any, HandlerResult] = {}
-
-    async def list_tools(
-        ctx: ServerRequestContext[Any, Any], params: types.PaginatedRequestParams | None
-    ) -> types.ListToolsResult:
-        if params is not None and params.cursor is not None:
-            raise MCPError(code=types.INVALID_PARAMS, message="The tools come in one page; leave cursor out")
-        visible = calls.catalogue.visible(_exchange(ctx).caller)
-        return types.ListToolsResult(tools=[types.Tool.model_validate(entry.definition) for entry in visible])
-
-    async def call_tool(ctx: ServerRequestContext[Any, Any], params: types.CallToolRequestParams) -> CallToolResult:
-        return await calls.call(_exchange(ctx), params.name, params.arguments or {})
-
-    async def keep_lists(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        if ctx.method != "tools/list" or (ctx.params and ctx.params.get("cursor") is not None):
-            return await call_next(ctx)
-        caller = _exchange(ctx).caller
-        shape = (ctx.protocol_version, caller.kind, caller.role, caller.scopes)
-        if shape not in lists:
-            if len(lists) >= _LISTS_KEPT:
-                lists.clear()
-            lists[shape] = await call_next(ctx)
-        return lists[shape]
-
-    server: Server[Any] = Server(
-        "stack-emu",
-        version=_version(),
-        title="STACK (local emulator)",
-        instructions="Agents, passports, missions and the credential proxy of an emulated STACK account.",
-        cache_hints={"tools/list": CacheHint(ttl_ms=_LIST_FRESH_MS, scope="private")},
-        get_tool_input_schema=calls.catalogue.schema,
-        on_list_tools=list_tools,
-        on_call_tool=call_tool,
-    )
-    server.middleware[:] = [keep_lists]
-    return server
-
 
 def _bearer_text(request: web.BaseRequest) -> str | None:
     try:
         return bearer_of(request)
     except Fault:
         return None
-
-
-def _failed(task: asyncio.Task[None]) -> bool:
-    return task.done() and (task.cancelled() or task.exception() is not None)
-
-
-def _exchange(ctx: Any) -> Exchange:
-    exchange: Exchange = ctx.request.scope[_EXCHANGE]
-    return exchange
 
 
 def _principal(world: World, caller: Caller) -> Any:
@@ -289,19 +188,3 @@ def _principal(world: World, caller: Caller) -> Any:
         claims={"iss": world.name},
     )
     return AuthenticatedUser(token)
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("stack-emu")
-    except PackageNotFoundError:
-        return "0"
-
-
-def _end_stream_watcher() -> None:
-    """End the task sse-starlette leaves in the loop after its first stream, which polls for a uvicorn server."""
-    for task in asyncio.all_tasks():
-        if getattr(task.get_coro(), "__qualname__", "") == "_shutdown_watcher":
-            task.cancel()

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mcp_types import CallToolResult
 
 MCP_PATH = "/mcp"
+EXCHANGE = "stack_emu.exchange"
+"""Where the ASGI scope of a request holds its exchange."""
 _log = logging.getLogger("stack_emu")
 
 
@@ -38,6 +40,7 @@ class Exchange:
         origin: scheme and authority (and world prefix) the client used.
         lane_suffix: text the client asked to be appended to its lane.
         abort: breaks the connection off.
+        page_size: the most tools on a page of the list.
     """
 
     world: World
@@ -46,6 +49,7 @@ class Exchange:
     origin: str
     lane_suffix: str
     abort: Callable[[], object] = lambda: None
+    page_size: int = 1000
 
 
 class ToolCalls:
@@ -59,6 +63,16 @@ class ToolCalls:
     def __init__(self, catalogue: Catalogue, spawn: Spawn) -> None:
         self.catalogue = catalogue
         self._spawn = spawn
+
+    def visible(self, exchange: Exchange) -> list[ToolEntry]:
+        """The tools that ``tools/list`` shows to a caller."""
+        hidden = self.hidden(exchange)
+        entries = self.catalogue.visible(exchange.caller)
+        return [entry for entry in entries if entry.definition["name"] not in hidden] if hidden else entries
+
+    def hidden(self, exchange: Exchange) -> frozenset[str]:
+        """The tools that a fault rule has taken away for now."""
+        return frozenset()
 
     async def call(self, exchange: Exchange, name: str, arguments: Mapping[str, Any]) -> CallToolResult:
         """Call a tool and word its reply or refusal as a tool result.
