@@ -30,10 +30,8 @@ APPROVED_OPERATIONS = (
 )
 """Operations that wait for a human's approval, see ``domain.governance.gate``."""
 
-UNSERVED_SECTIONS = {
-    "oauth": "sign-in over OAuth is not served yet, so nothing here has an effect",
-}
-"""Sections of the format that this version reads and does not act on."""
+UNSERVED_SECTIONS: dict[str, str] = {}
+"""Sections of the format that this version reads and does not act on, each with what that means."""
 
 
 def vocabulary(registry: Registry | None = None) -> Vocabulary:

@@ -1,4 +1,4 @@
-"""Who is behind a bearer: operator key, member key, agent JWT or passport.
+"""Who is behind a bearer: operator key, member key, agent JWT, passport, ticket, session or OAuth token.
 
 Kinds of bearer are told apart by their form, as docs/api/authentication describes: ``sk_`` keys by lookup, JWTs by their
 audience.
@@ -27,6 +27,7 @@ PUBLIC = Auth(bearers=frozenset())
 
 AGENT_JWT_SECONDS = 60
 FLEET_SESSION_PREFIX = "fls_"
+ACCESS_TOKEN_PREFIX = "oat_"  # noqa: S105
 _LEEWAY_SECONDS = 5
 
 
@@ -57,6 +58,8 @@ def authenticate(world: World, bearer: str | None, *, single_use: bool = True) -
         return _ticket_caller(world, bearer)
     if bearer.startswith(FLEET_SESSION_PREFIX):
         return _fleet_caller(world, bearer)
+    if bearer.startswith(ACCESS_TOKEN_PREFIX):
+        return _oauth_caller(world, bearer)
     if bearer.startswith("sk_grant_"):
         return _grant_caller(world, bearer)
     # The lookup is by digest: how long it takes says nothing about the characters of a key.
@@ -88,6 +91,23 @@ def _fleet_caller(world: World, bearer: str) -> Caller:
         raise Fault(faults.UNAUTHORIZED, hint=hint)
     lane = f"fleet:{session.policy_id}" if session.policy_id is not None else "fleet"
     return Caller(FLEET, session.operator_id, lane, role="standard", bound_to=session.policy_id)
+
+
+def _oauth_caller(world: World, bearer: str) -> Caller:
+    """The account that agreed, as far as the token's scopes reach."""
+    from stack_emu.domain.oauth_records import AccessToken, OAuthGrant
+
+    token = world.store.get(AccessToken, key_digest(bearer))
+    if token is None:
+        hint = "The access token is unknown here, was revoked, or expired long ago; refresh it, or sign in again."
+        raise Fault(faults.UNAUTHORIZED, hint=hint)
+    grant = world.store.get(OAuthGrant, token.grant_id)
+    if grant is None or grant.revoked_at is not None:
+        raise Fault(faults.UNAUTHORIZED, hint="The access token's authorization was revoked; sign in again.")
+    if token.expires_at <= world.now_ms():
+        hint = f"The access token expired at {iso(token.expires_at)}; refresh it at /oauth/token."
+        raise Fault(faults.UNAUTHORIZED, hint=hint)
+    return Caller(OAUTH, grant.operator_id, f"oauth:{grant.client_id}", scopes=frozenset(token.scopes))
 
 
 def _grant_caller(world: World, bearer: str) -> Caller:

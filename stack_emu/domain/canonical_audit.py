@@ -101,6 +101,10 @@ CARRIED = (
     "authority_profile",
     "authority_presentation",
     "revoked_bindings",
+    "oauth_client",
+    "oauth_grant",
+    "grant_type",
+    "consent",
 )
 """Metadata that canonical lines carry under its own name; all other metadata is in the raw rows only."""
 

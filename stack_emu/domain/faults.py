@@ -6,6 +6,7 @@ Codes and statuses are those of docs/reference/errors as far as it is stored; th
 
 from __future__ import annotations
 
+from stack_emu.domain import oauth_faults
 from stack_emu.kernel import dispatch
 from stack_emu.kernel.errors import FaultSpec
 
@@ -142,7 +143,10 @@ INVALID_VERIFICATION_CODE = FaultSpec(
 )
 WEBHOOK_SIGNATURE_INVALID = FaultSpec("UNAUTHORIZED", 401, "The webhook was not accepted: {problem}")
 
-CATALOGUE: tuple[FaultSpec, ...] = tuple(value for value in tuple(globals().values()) if isinstance(value, FaultSpec))
+CATALOGUE: tuple[FaultSpec, ...] = (
+    *(value for value in tuple(globals().values()) if isinstance(value, FaultSpec)),
+    *oauth_faults.SPECS,
+)
 
 
 def by_code() -> dict[str, FaultSpec]:

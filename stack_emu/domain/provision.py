@@ -10,6 +10,7 @@ from stack_emu.domain.agents import PROFILES
 from stack_emu.domain.authentication import key_digest
 from stack_emu.domain.identity_records import claims_for_passport
 from stack_emu.domain.identity_seeds import provision_identity
+from stack_emu.domain.oauth_clients import provision_oauth
 from stack_emu.domain.opening import open_accounts
 from stack_emu.domain.skill_seeds import provision_skills
 from stack_emu.domain.state import (
@@ -63,6 +64,7 @@ def provision(world: World, scenario: Scenario) -> None:
         world.on_handled.append(forced_signals.watch)
     _operators(world, scenario)
     provision_identity(world, scenario)
+    provision_oauth(world, scenario)
     open_accounts(world, scenario)
     agents = {reference: agent for agent in _agents(world, scenario) for reference in (agent.id, agent.name)}
     _services(world, scenario, agents)

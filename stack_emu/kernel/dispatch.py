@@ -242,6 +242,8 @@ def begin(world: World, call: Call) -> tuple[Command, Context]:
         Fault: the refusal.
     """
     command = validate(call.operation, call.raw)
+    if call.operation.auth.identify is not None:
+        call.caller = call.operation.auth.identify(world, command)
     if call.caller.kind == "anonymous":
         authorise(world, call, command)
     context = open_context(world, call, command)

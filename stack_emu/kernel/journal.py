@@ -25,26 +25,43 @@ _SECRET_HEADERS = frozenset(
 class Redactor:
     """Replaces secrets in text and JSON by their names, so that what is kept can be shown to anyone.
 
-    Known secrets are replaced by ``<secret:NAME>``; anything with the form of a JWT becomes ``<token>``.
+    Known secrets are replaced by ``<secret:NAME>``; anything with the form of a JWT becomes ``<token>``, anything of a
+    form that was added ``<NAME>``.
     """
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
+        self._forms: dict[str, tuple[re.Pattern[str], str]] = {}
 
     def add(self, secret: str, name: str) -> None:
         """Learn a secret; texts shorter than six characters are refused because they would mask ordinary words."""
         if len(secret) >= 6:
             self._names[secret] = name
 
+    def add_form(self, prefix: str, pattern: str, name: str) -> None:
+        """Learn a form of secrets, for those that are too many and too short-lived to be learnt one by one.
+
+        Args:
+            prefix: text that every secret of the form begins with.
+            pattern: regular expression for what follows the prefix.
+            name: what replaces them, in angle brackets.
+        """
+        self._forms[prefix] = (re.compile(re.escape(prefix) + pattern), name)
+
     def names_in(self, text: str) -> list[str]:
-        """Names of the known secrets that occur in ``text``."""
-        return [name for secret, name in self._names.items() if secret in text]
+        """Names of the known secrets, and of forms of secrets, that occur in ``text``."""
+        forms = self._forms.items()
+        shaped = [name for prefix, (pattern, name) in forms if prefix in text and pattern.search(text)]
+        return [name for secret, name in self._names.items() if secret in text] + shaped
 
     def text(self, text: str) -> str:
         """``text`` with known secrets and JWTs masked."""
         for secret, name in self._names.items():
             if secret in text:
                 text = text.replace(secret, f"<secret:{name}>")
+        for prefix, (pattern, name) in self._forms.items():
+            if prefix in text:
+                text = pattern.sub(f"<{name}>", text)
         return _JWT.sub("<token>", text) if "eyJ" in text else text
 
     def traceback(self) -> str:
@@ -78,6 +95,7 @@ class Redactor:
         """A redactor that masks the same texts."""
         twin = Redactor()
         twin._names = dict(self._names)
+        twin._forms = dict(self._forms)
         return twin
 
 

@@ -84,6 +84,8 @@ class Rest:
         status: status of a success; 204 sends no body.
         headers: request header → command field.
         aliases: other templates that mean the same.
+        errors: how refusals are worded: ``envelope``, ``oauth`` (RFC 6749; replies are not cached) or ``page`` (as
+            ``oauth``, but a page for whoever asks for HTML).
     """
 
     method: str
@@ -91,6 +93,7 @@ class Rest:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
+    errors: str = "envelope"
 
     @property
     def params(self) -> tuple[str, ...]:
@@ -113,6 +116,13 @@ class Stream:
 
     media: str
     chunks: Iterable[bytes]
+
+
+@dataclass(frozen=True)
+class Redirect:
+    """A reply that sends a browser elsewhere."""
+
+    location: str
 
 
 @dataclass(frozen=True)
@@ -147,12 +157,14 @@ class Auth:
         scope: OAuth scope a token of kind ``oauth`` needs.
         role: least role of a member.
         narrow: called with (world, caller, command) before the handler; raises a Fault when a limit forbids it.
+        identify: finds the caller of an operation without bearers from (world, command); what it raises leaves no row.
     """
 
     bearers: frozenset[str]
     scope: str | None = None
     role: str = "readonly"
     narrow: Callable[[Any, Any, Any], None] | None = None
+    identify: Callable[[Any, Any], Caller] | None = None
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,7 @@ def _operators_known(root: Place, names: _Names, findings: Findings) -> None:
         *root.each("skills"),
         *root.each("fleets"),
         *root.at("identity").each("claims"),
+        root.at("oauth"),
     ):
         _known(findings, owned.at("operator"), names.operators, "operator", "operators")
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from stack_emu.scenario.upstream_models import SIGNAL_PATTERN, Method, Path
 from stack_emu.scenario.values import Count, Duration, Headers, Host, Identifier, Instant, Int, Json, Model, Offset
@@ -79,13 +80,40 @@ class DetectorRule(Model):
     metadata: dict[str, Json] = Field(default_factory=dict, description="The event's metadata.")
 
 
+REDIRECT_PATTERN = (
+    r"^(https://[^\s/?#@]+[^\s#\"'<>;\\]*"
+    r"|http://(127\.[0-9.]+|localhost|\[::1\])(:[0-9]{1,5})?(/[^\s#\"'<>;\\]*)?"
+    r"|[a-z][a-z0-9+-]*\.[a-z0-9+.-]+:/[^\s#\"'<>;\\]*)$"
+)
+RedirectUri = Annotated[str, Field(max_length=2048), AfterValidator(lambda uri: _redirect(uri))]
+
+
+def _redirect(uri: str) -> str:
+    if not re.fullmatch(REDIRECT_PATTERN, uri):
+        raise ValueError(
+            "must be https, http on loopback such as http://127.0.0.1/callback, or an application's own scheme such as "
+            "com.example.app:/callback, without a fragment"
+        )
+    return uri
+
+
+SCOPE_PATTERN = r"^[a-z_]+:[a-z_]+$"
+
+
 class OAuthClient(Model):
     """A client that is already registered."""
 
     id: Identifier = Field(description="The client_id.")
-    name: str | None = Field(None, description="The client_name.")
-    redirect_uris: tuple[str, ...] = Field((), description="Where codes may be sent; on loopback any port matches.")
-    scopes: tuple[str, ...] | None = Field(None, description="Scopes the client may ask for; all when left out.")
+    name: str | None = Field(None, description="The client_name, shown to the person who is asked.")
+    secret: Annotated[str, Field(min_length=8)] | None = Field(
+        None, description="Its secret; a public client when left out."
+    )
+    redirect_uris: tuple[RedirectUri, ...] = Field(
+        (), description="Where codes may be sent; on loopback any port matches."
+    )
+    scopes: tuple[Annotated[str, Field(pattern=SCOPE_PATTERN)], ...] | None = Field(
+        None, description="Scopes the client may ask for, such as passports:read; all when left out."
+    )
 
 
 class OAuthSettings(Model):
@@ -93,6 +121,9 @@ class OAuthSettings(Model):
 
     consent: Literal["auto", "page", "deny"] = Field(
         "auto", description="auto agrees at once, page shows the consent screen, deny refuses."
+    )
+    operator: str | None = Field(
+        None, description="Id of the operator who is asked; chosen on the page when left out and there are several."
     )
     clients: tuple[OAuthClient, ...] = Field((), description="Clients that are already registered.")
 

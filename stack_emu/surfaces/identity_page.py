@@ -7,7 +7,7 @@ own that no other page can read.
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from aiohttp import web
@@ -16,6 +16,7 @@ from stack_emu.domain import identity_verification as verification
 from stack_emu.domain.identity_providers import find
 from stack_emu.domain.identity_records import PENDING, VerificationSession
 from stack_emu.kernel.errors import Fault
+from stack_emu.surfaces import html_page
 from stack_emu.surfaces.connector import is_loopback
 from stack_emu.surfaces.control import is_loopback_peer
 from stack_emu.surfaces.rest import read_object
@@ -29,10 +30,7 @@ _SENTENCES = {
     "expired": "This verification has expired. Begin another one.",
     "completed": "This verification is complete.",
 }
-_STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:4rem auto;padding:0 1rem;color:#222}"
-    "button{font:inherit;padding:.5rem 1.25rem;margin-right:.5rem}small{color:#666}code{word-break:break-all}"
-)
+_FOOTER = "A page of stack-emu. It stands for an identity provider; nobody is verified."
 
 
 async def answer(world: World, request: web.BaseRequest, path: str) -> web.Response:
@@ -70,7 +68,7 @@ async def _decided(world: World, request: web.BaseRequest, session: Verification
     target = _return_url(world, session)
     if target is None:
         return _page(200, "Verification", _SENTENCES[session.status])
-    return web.Response(status=303, headers={"Location": target, **_headers("")})
+    return web.Response(status=303, headers={"Location": target, **html_page.headers("")})
 
 
 def leads_back(world: World, url: str) -> bool:
@@ -117,31 +115,8 @@ def _form(world: World, session: VerificationSession) -> web.Response:
         '<button name="decision" value="deny">Deny</button>'
         f"</form>{back}"
     )
-    return _html(200, f"Verify with {name}", body, target)
+    return html_page.html(200, f"Verify with {name}", body, target, _FOOTER)
 
 
 def _page(status: int, title: str, sentence: str) -> web.Response:
-    return _html(status, title, f"<p>{escape(sentence)}</p>", "")
-
-
-def _html(status: int, title: str, body: str, target: str) -> web.Response:
-    text = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>{body}"
-        "<p><small>A page of stack-emu. It stands for an identity provider; nobody is verified.</small></p>"
-        "</body></html>"
-    )
-    return web.Response(text=text, status=status, content_type="text/html", headers=_headers(target))
-
-
-def _headers(target: str) -> dict[str, Any]:
-    # Browsers hold redirects after a form to form-action as well, so it names where the form leads.
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; form-action 'self' {target}"
-    return {
-        "Content-Security-Policy": policy.strip(),
-        "X-Frame-Options": "DENY",
-        "X-Content-Type-Options": "nosniff",
-        # Not no-referrer: browsers then send Origin: null with the form, which the server refuses.
-        "Referrer-Policy": "same-origin",
-        "Cache-Control": "no-store",
-    }
+    return html_page.html(status, title, f"<p>{escape(sentence)}</p>", "", _FOOTER)

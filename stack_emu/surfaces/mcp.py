@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from stack_emu.domain import faults
-from stack_emu.domain.authentication import authenticate, refused_holder
-from stack_emu.kernel.dispatch import Call, note_refusal
+from stack_emu.domain.authentication import OAUTH, authenticate, refused_holder
+from stack_emu.kernel.dispatch import Call, authorise, note_refusal
 from stack_emu.kernel.errors import Fault
-from stack_emu.kernel.operations import Caller, Registry
+from stack_emu.kernel.operations import Caller, Command, Registry
 from stack_emu.kernel.world import World
 from stack_emu.surfaces.lane import lane_of
 from stack_emu.surfaces.mcp_bridge import Spawn
@@ -105,6 +105,10 @@ class McpSurface:
         except Fault as fault:
             await self._note_refusal(world, request, fault)
             return self._refuse(world, request, origin, fault)
+        if caller.kind == OAUTH and caller.grant_id is None:
+            missing = await self._lacks_scope(world, caller, request)
+            if missing is not None:
+                return self._refuse(world, request, origin, missing)
         await self.ready()
         settings, lane = hosted.scenario.mcp, lane_of(request)
         exchange = Exchange(world, caller, ticket, origin, lane, lambda: abort(request), settings.page_size)
@@ -147,11 +151,33 @@ class McpSurface:
             call = Call(declared, holder, arguments, lane_suffix=lane_of(request), tool=message["params"]["name"])
             note_refusal(world, call, fault)
 
+    async def _lacks_scope(self, world: World, caller: Caller, request: web.BaseRequest) -> Fault | None:
+        """The refusal of a tool call whose token lacks the tool's scope: MCP wants it as a challenge that can be met."""
+        try:
+            message = json.loads(await request.read())
+            called = message["method"] == "tools/call"
+            declared = self._registry.tools[message["params"]["name"]] if called else None
+            arguments = dict(message["params"].get("arguments") or {}) if called else {}
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None
+        scopes, needed = caller.scopes, declared.auth.scope if declared is not None else None
+        if declared is None or OAUTH not in declared.auth.bearers or needed is None:
+            return None
+        if scopes is None or needed in scopes:
+            return None
+        call = Call(declared, caller, arguments, lane_suffix=lane_of(request), tool=message["params"]["name"])
+        try:
+            authorise(world, call, Command())
+        except Fault as fault:
+            note_refusal(world, call, fault)
+            return fault
+        return None
+
     def _refuse(self, world: World, request: web.BaseRequest, origin: str, fault: Fault) -> web.StreamResponse:
         entry = world.journal.add(world.now_ms(), "mcp", request.method, MCP_PATH)
         entry.status, entry.code = fault.status, fault.code
         response = fault_response(world, fault)
-        if fault.status == 401:
+        if fault.status in (401, 403):
             response.headers["WWW-Authenticate"] = self._challenge(world, request, origin, fault)
         return response
 
@@ -161,7 +187,11 @@ class McpSurface:
         if "Authorization" in request.headers:
             text = world.redactor.text(fault.message).replace("\\", "").replace('"', "'")
             description = text.encode("ascii", "replace").decode("ascii").replace("\n", " ").replace("\r", " ")
-            parts += ['error="invalid_token"', f'error_description="{description}"']
+            scope = fault.details.get("missing_scope")
+            word = "invalid_token" if scope is None else "insufficient_scope"
+            parts += [f'error="{word}"', f'error_description="{description}"']
+            if scope is not None:
+                parts.append(f'scope="{scope}"')
         if self.resource_metadata is not None:
             parts.append(f'resource_metadata="{self.resource_metadata(world, origin)}"')
         return "Bearer " + ", ".join(parts) if parts else "Bearer"

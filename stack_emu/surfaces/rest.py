@@ -17,7 +17,7 @@ from stack_emu.kernel import strict_json
 from stack_emu.kernel.dispatch import Call, dump, note_refusal, perform
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.faults import ConnectionDropped, Injected
-from stack_emu.kernel.operations import ANONYMOUS, Caller, Download, OpenCommand, Operation, Registry, Stream
+from stack_emu.kernel.operations import ANONYMOUS, Caller, Download, OpenCommand, Operation, Redirect, Registry, Stream
 from stack_emu.kernel.world import World
 from stack_emu.surfaces.lane import lane_of
 from stack_emu.surfaces.routing import operation_routes
@@ -80,7 +80,7 @@ class RestSurface:
             entry.code = fault.code
             if fault.code == faults.NOT_EMULATED.code:
                 entry.problem, entry.hint = "unmatched", world.redactor.text(fault.message)
-            response = fault_response(world, fault)
+            response = _refused(world, request, declared, fault)
         except ConnectionDropped:
             entry.hint = DROPPED
             response = abort(request)
@@ -88,7 +88,7 @@ class RestSurface:
             _log.error("%s %s failed inside the emulator\n%s", request.method, entry.path, world.redactor.traceback())
             name = declared.name if declared is not None else "the REST surface"
             entry.code = faults.INTERNAL_ERROR.code
-            response = fault_response(world, Fault(faults.INTERNAL_ERROR, operation=name))
+            response = _refused(world, request, declared, Fault(faults.INTERNAL_ERROR, operation=name))
         except asyncio.CancelledError:
             entry.status, entry.code = CLIENT_GONE
             raise
@@ -200,7 +200,31 @@ def _success(declared: Operation, reply: Any) -> web.Response:
         return web.Response(body=reply.body, status=status, headers={"Content-Type": reply.media, **headers})
     if status == 204:
         return web.Response(status=204)
-    return json_response(dump(reply), status)
+    if isinstance(reply, Redirect):
+        headers = {"Location": reply.location, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+        return web.Response(status=status, headers=headers)
+    return json_response(dump(reply), status, None if _in_envelope(declared) else _NOT_CACHED)
+
+
+_NOT_CACHED = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+
+def _in_envelope(declared: Operation | None) -> bool:
+    return declared is None or declared.rest is None or declared.rest.errors == "envelope"
+
+
+def _refused(world: World, request: web.BaseRequest, declared: Operation | None, fault: Fault) -> web.Response:
+    """A fault in the words of the operation that it is of."""
+    as_it_says = isinstance(fault, Injected) and (fault.json is not None or fault.body is not None)
+    if _in_envelope(declared) or as_it_says:
+        return fault_response(world, fault)
+    from stack_emu.surfaces.oauth_errors import error_page, oauth_error
+
+    assert declared is not None and declared.rest is not None  # noqa: PT018
+    if declared.rest.errors == "page" and "text/html" in request.headers.get("Accept", ""):
+        return error_page(world, fault)
+    status, body, headers = oauth_error(world, fault)
+    return json_response(body, status, {**headers, **(fault.headers if isinstance(fault, Injected) else {})})
 
 
 async def _stream(request: web.BaseRequest, declared: Operation, reply: Stream) -> web.StreamResponse:
@@ -235,6 +259,9 @@ def fault_response(world: World, fault: Fault) -> web.Response:
     if isinstance(fault, Injected) and (fault.json is not None or fault.body is not None or fault.status < 400):
         return _injected_response(fault)
     headers = {"WWW-Authenticate": "Bearer"} if fault.status == 401 else {}
+    if fault.status == 403 and "missing_scope" in fault.details:
+        scope = fault.details["missing_scope"]
+        headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'}
     headers.update(fault.headers if isinstance(fault, Injected) else {})
     return json_response(fault_body(world, fault), fault.status, headers)
 

@@ -30,6 +30,9 @@ MAX_BODY = 32 * 1024 * 1024
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 MODEL_KEY = "sk-ant-emu"
 _WORLD = re.compile(r"^/w/([A-Za-z0-9][A-Za-z0-9_.-]{0,63})(?:/~([A-Za-z0-9_.:-]{1,64}))?(/.*)?$")
+_WELL_KNOWN = re.compile(
+    r"^(/\.well-known/(?:oauth-protected-resource|oauth-authorization-server|openid-configuration))(/w/.+)$"
+)
 _TIMER_PAUSE_SECONDS = 0.1
 _MCP_PAUSE_SECONDS = 0.4
 _log = logging.getLogger("stack_emu")
@@ -175,6 +178,7 @@ class Server:
         return self._load()
 
     def _make_surfaces(self, hosting: Hosting) -> None:
+        from stack_emu.domain.oauth_urls import resource_metadata_url
         from stack_emu.surfaces.control import ControlSurface
         from stack_emu.surfaces.mcp import McpSurface
         from stack_emu.surfaces.rest import RestSurface
@@ -184,7 +188,13 @@ class Server:
         self._rest = RestSurface(hosting.registry, self.spawn_call)
         self._control = ControlSurface(self)
         # Loaded on its first request, or by preload(): a test process may be importing mcp itself right now.
-        self._mcp = McpSurface(hosting.registry, self.spawn, hosts=self.allowed_hosts, spawn_call=self.spawn_call)
+        self._mcp = McpSurface(
+            hosting.registry,
+            self.spawn,
+            hosts=self.allowed_hosts,
+            resource_metadata=lambda world, origin: resource_metadata_url(origin),
+            spawn_call=self.spawn_call,
+        )
         self._messages = messages_surface(self)
         give_model(self)
 
@@ -309,6 +319,11 @@ class Server:
             from stack_emu.surfaces import identity_page
 
             return await identity_page.answer(hosted.world, request, path)
+        if path.startswith("/oauth/"):
+            from stack_emu.surfaces import oauth_pages
+
+            if oauth_pages.serves(path):
+                return await oauth_pages.answer(hosted.world, request, path, origin)
         if path == "/openapi.json" and request.method == "GET":
             return await self._openapi(origin)
         if path.startswith("/v1/webhooks/inbound/") and request.method == "POST":
@@ -397,7 +412,14 @@ class Server:
 
 
 def split_world(raw_path: str) -> tuple[str, str, str, str]:
-    """(world name, lane, path inside the world, URL prefix) of a raw path; ``/w/<name>/~<lane>/…`` names a lane."""
+    """(world name, lane, path inside the world, URL prefix) of a raw path; ``/w/<name>/~<lane>/…`` names a lane.
+
+    Metadata documents have the world's path inserted behind their well-known name (RFC 8414, RFC 9728).
+    """
+    document = _WELL_KNOWN.match(raw_path)
+    if document is not None:
+        name, lane, path, prefix = split_world(document[2])
+        return name, lane, document[1] + ("" if path == "/" else path), prefix
     found = _WORLD.match(raw_path)
     if found is None:
         return "default", "", raw_path, ""

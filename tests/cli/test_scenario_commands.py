@@ -44,13 +44,12 @@ def test_mistakes_stand_with_file_line_and_column_and_fail(cli: Cli, shop: Path,
     ]
 
 
-def test_what_is_not_served_yet_is_a_warning(cli: Cli, shop: Path) -> None:
-    shop.write_text(WORLD + "oauth: {consent: page}\napprovals: [{when: {operation: audit.export}, decide: approve}]\n")
+def test_what_has_no_effect_is_a_warning(cli: Cli, shop: Path) -> None:
+    shop.write_text(WORLD + "approvals: [{when: {operation: audit.export}, decide: approve}]\n")
     ran = cli("check", shop)
     assert ran.code == 0
-    assert "warning: oauth: sign-in over OAuth is not served yet" in ran.err
     assert "warning: approvals[0].when.operation: audit.export asks nobody for approval" in ran.err
-    assert ran.out.endswith("; 2 warnings\n")
+    assert ran.out.endswith("; 1 warning\n")
 
 
 def test_faults_may_hit_the_messages_api_by_its_own_words(cli: Cli, shop: Path) -> None:

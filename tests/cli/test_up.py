@@ -151,9 +151,9 @@ def test_a_scenario_with_mistakes_does_not_start(cli: Cli, shop: Path) -> None:
 
 
 def test_what_a_scenario_says_without_effect_is_told_at_the_start(up: StartUp, shop: Path) -> None:
-    shop.write_text("stack_emu: 1\noauth: {consent: page}\n")
+    shop.write_text("stack_emu: 1\napprovals: [{when: {operation: audit.export}, decide: approve}]\n")
     _, _, err = up(shop).end()
-    assert f"{shop}:2:8: warning: oauth: sign-in over OAuth is not served yet" in err
+    assert "warning: approvals[0].when.operation: audit.export asks nobody for approval" in err
 
 
 def test_an_audit_file_that_could_not_be_written_is_refused_before_the_start(cli: Cli, tmp_path: Path) -> None:

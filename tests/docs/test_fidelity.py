@@ -23,7 +23,7 @@ from tests.docs.blocks import ROOT
 FIDELITY = (ROOT / "docs" / "fidelity.md").read_text("utf-8")
 COVERAGE = (ROOT / "docs" / "coverage.md").read_text("utf-8")
 NAME = re.compile(r"`([^`]+)`")
-NOT_OF_THE_SDK = {"jwks", "billing"}
+NOT_OF_THE_SDK = {"jwks", "billing", "oauth"}
 """Families that the SDK has no service for."""
 
 OPERATIONS: dict[str, Operation] = registry().operations

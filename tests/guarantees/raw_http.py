@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.guarantees.wire import in_envelope
+
 
 @dataclass(frozen=True)
 class RawAnswer:
@@ -23,7 +25,7 @@ class RawAnswer:
 
     @property
     def error(self) -> dict[str, Any]:
-        error = self.json["error"]
+        error = in_envelope(self.json)
         assert set(error) == {"message", "code", "details"}, error
         assert isinstance(error["details"], dict), error
         return dict(error)

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MADE = (
     "flp fch agt ms pc pp ses scon ckp co rev gvr sev aud req skl sinv sreq cs llm drp iap pck op grt clm ivs irq mem "
-    "prn prf pcs abn aor rcv rvc rky apv prs use ndst nch iwh ntf obx wdl"
+    "prn prf pcs abn aor rcv rvc rky apv prs use ndst nch iwh ntf obx wdl ocl ocr ogr"
 )
 MADE_ID = re.compile(rf"\b(?:{'|'.join(MADE.split())})_[a-z2-7]{{20}}\b")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from urllib.parse import quote
 
 from stack_emu.domain.canonical_audit import canonical_log
 from stack_emu.emulator import Emulator
@@ -31,7 +32,8 @@ def main(seed: int, clock: str) -> None:
         mcp.close()
         log = emulator.call(lambda: canonical_log(world))
         # The port is the system's choice.
-        replies = json.loads(json.dumps(tour.replies).replace(emulator.base_url, "http://emulator"))
+        text = json.dumps(tour.replies).replace(emulator.base_url, "http://emulator")
+        replies = json.loads(text.replace(quote(emulator.base_url, safe=""), "http://emulator"))
         rows = [asdict(row) for row in world.audit.rows("op_tour")]
     print(json.dumps({"log": log.decode(), "rows": rows, "replies": replies}))
 

@@ -29,11 +29,23 @@ class Answer:
 
     @property
     def error(self) -> dict[str, Any]:
-        return self.body["error"] if isinstance(self.body, dict) and "error" in self.body else {}
+        return in_envelope(self.body)
 
     @property
     def code(self) -> str:
         return str(self.error.get("code", ""))
+
+
+OAUTH_CODES = {"server_error": "INTERNAL_ERROR", "invalid_request": "INVALID_REQUEST"}
+
+
+def in_envelope(body: Any) -> dict[str, Any]:
+    """The error in a body; one in the words of RFC 6749 as STACK's envelope would have it."""
+    error = body.get("error", {}) if isinstance(body, dict) else {}
+    if not isinstance(error, str):
+        return dict(error)
+    details = {name: value for name, value in body.items() if name not in ("error", "error_description", "code")}
+    return {"code": OAUTH_CODES.get(error, error), "message": body["error_description"], "details": details}
 
 
 def rest_parts(declared: Operation, raw: Mapping[str, Any]) -> tuple[str, str, dict[str, str], Any, Any]:
@@ -149,6 +161,8 @@ def _text(block: dict[str, Any]) -> str:
 
 
 def _json(response: httpx.Response) -> Any:
+    if response.is_redirect:
+        return {"location": response.headers["Location"]}
     try:
         return response.json()
     except ValueError:

@@ -54,7 +54,8 @@ def names(response: httpx.Response) -> set[str]:
 def test_without_a_bearer_every_method_is_a_401_that_asks_for_one(served: Any, raw: Any, method: str) -> None:
     response = raw(served, None).send(method)
     assert response.status_code == 401
-    assert response.headers["WWW-Authenticate"] == "Bearer"
+    document = f"{served.base_url}/.well-known/oauth-protected-resource/mcp"
+    assert response.headers["WWW-Authenticate"] == f'Bearer resource_metadata="{document}"'
     error = response.json()["error"]
     assert error["code"] == "UNAUTHORIZED"
     assert "an operator key, a member key, an agent JWT or a passport" in error["message"]

@@ -201,7 +201,7 @@ stack_emu: 1
 upstreams: {slack: {pack: slack}}
 approvals: [{when: {operation: audit.export}, decide: never}, {when: {operation: agents.unblok}, decide: never}]
 detectors: [{signal: scope_drift}]
-oauth: {consent: page}
+oauth: {consent: page, operator: op_nobody, clients: [{id: c, redirect_uris: ["http://example.com/cb"]}]}
 timeline: [{at: +1m, operation: messages.create}]
 faults:
   - {on: {operation: messages.create}, inject: {error: overloaded_error}}
@@ -216,9 +216,11 @@ faults:
             f"{', '.join(sorted(vocabulary().approved))} do"
         ),
         "S:3:82: approvals[1].when.operation: there is no operation agents.unblok; did you mean agents.unblock?",
+        "S:5:34: oauth.operator: there is no operator op_nobody in this scenario; operators there are: op_emu",
         (
-            "S:5:8: warning: oauth: sign-in over OAuth is not served yet, so nothing here has an effect; remove oauth, "
-            "or leave it for a version that has it"
+            "S:5:79: oauth.clients[0].redirect_uris[0]: must be https, http on loopback such as "
+            "http://127.0.0.1/callback, or an application's own scheme such as com.example.app:/callback, without a "
+            "fragment"
         ),
         "S:6:33: timeline[0].operation: there is no operation messages.create; did you mean agents.register?",
         "S:9:56: faults[1].inject.error: there is no error code overload_error; did you mean overloaded_error?",
