@@ -133,10 +133,11 @@ class McpSettings(Model):
 
     answers: Literal["json", "streams"] = Field(
         "json",
-        description="json answers a request with one JSON document; streams with events, which can be resumed and carry progress.",
+        description="json: one JSON document; streams: events, which can be resumed and carry progress.",
     )
     page_size: Annotated[Int, Field(ge=1, le=1000)] = Field(
-        500, description="Tools on one page of tools/list; all are on one by default, because many clients read no second."
+        500,
+        description="Tools on one page of tools/list; all are on one by default, because many clients read no second.",
     )
 
 

@@ -110,7 +110,8 @@ def build_server(calls: ToolCalls, listeners: Listeners) -> Server[Any]:
 
     async def keep_lists(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         if ctx.method == "notifications/initialized":
-            listeners.remember(exchange_of(ctx).world.name, ctx.request.headers["mcp-session-id"], ctx.session)
+            headers = ctx.request.headers if ctx.request is not None else {}
+            listeners.remember(exchange_of(ctx).world.name, headers.get("mcp-session-id", ""), ctx.session)
         if ctx.method != "tools/list":
             return await call_next(ctx)
         exchange = exchange_of(ctx)
@@ -146,7 +147,8 @@ ServerBuilder = Callable[[ToolCalls, Listeners], Server[Any]]
 
 def exchange_of(ctx: ServerRequestContext[Any, Any]) -> Exchange:
     """What the surface knows of the HTTP request a message came in."""
-    exchange: Exchange = ctx.request.scope[EXCHANGE]
+    request: Any = ctx.request
+    exchange: Exchange = request.scope[EXCHANGE]
     return exchange
 
 

@@ -70,9 +70,7 @@ class McpServing:
             await asyncio.gather(self._holder, return_exceptions=True)
         _end_stream_watcher()
 
-    async def answer(
-        self, request: web.BaseRequest, extra: Mapping[str, Any], *, streams: bool
-    ) -> web.StreamResponse:
+    async def answer(self, request: web.BaseRequest, extra: Mapping[str, Any], *, streams: bool) -> web.StreamResponse:
         """Answer one HTTP request; only after ``ready``.
 
         Args:

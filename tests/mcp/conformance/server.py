@@ -154,11 +154,11 @@ def rounds(name: str, ctx: Any, params: types.CallToolRequestParams) -> Result:
     stated = name in catalogue.STATED
     responses = dict(params.input_responses or {})
     number = int(params.request_state) if params.request_state is not None else 0
-    if responses and (params.request_state is not None or not stated):
-        if all(answered(request, responses.get(key)) for key, request in stages[number].items()):
-            if number + 1 == len(stages):
-                return done(f"Hello, {said(responses)}! {'state-ok' if stated else ''}")
-            number += 1
+    complete = all(answered(request, responses.get(key)) for key, request in stages[number].items())
+    if complete and (params.request_state is not None or not stated):
+        if number + 1 == len(stages):
+            return done(f"Hello, {said(responses)}! {'state-ok' if stated else ''}")
+        number += 1
     requests = stages[number]
     if name == "test_input_required_result_capabilities":
         declared = capabilities(ctx)
@@ -204,12 +204,64 @@ def prompt(params: types.GetPromptRequestParams) -> types.GetPromptResult | type
     return types.GetPromptResult(messages=[types.PromptMessage(role="user", content=part) for part in content])
 
 
+async def list_tools(ctx: Any, params: Any) -> types.ListToolsResult:
+    return types.ListToolsResult(tools=tools())
+
+
+async def list_resources(ctx: Any, params: Any) -> types.ListResourcesResult:
+    found = [
+        types.Resource(uri=uri, name=uri.rpartition("/")[2], description="For conformance", mime_type=media)
+        for uri, (media, _) in catalogue.RESOURCES.items()
+    ]
+    return types.ListResourcesResult(resources=found)
+
+
+async def list_templates(ctx: Any, params: Any) -> types.ListResourceTemplatesResult:
+    template = types.ResourceTemplate(
+        uri_template="test://template/{id}/data", name="data", description="For conformance"
+    )
+    return types.ListResourceTemplatesResult(resource_templates=[template])
+
+
+async def read_resource(ctx: Any, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
+    return types.ReadResourceResult(contents=[contents(str(params.uri))])
+
+
+async def list_prompts(ctx: Any, params: Any) -> types.ListPromptsResult:
+    found = [
+        types.Prompt(
+            name=name,
+            description="For conformance",
+            arguments=[types.PromptArgument(name=argument, required=True) for argument in arguments],
+        )
+        for name, arguments in catalogue.PROMPTS.items()
+    ]
+    return types.ListPromptsResult(prompts=found)
+
+
+async def get_prompt(ctx: Any, params: types.GetPromptRequestParams) -> Any:
+    return prompt(params)
+
+
+async def complete(ctx: Any, params: types.CompleteRequestParams) -> types.CompleteResult:
+    values = [word for word in ("paris", "park", "party") if word.startswith(params.argument.value)]
+    return types.CompleteResult(completion=types.Completion(values=values, total=len(values), has_more=False))
+
+
+async def subscribe(ctx: Any, params: types.SubscribeRequestParams) -> types.EmptyResult:
+    return types.EmptyResult()
+
+
+async def unsubscribe(ctx: Any, params: types.UnsubscribeRequestParams) -> types.EmptyResult:
+    return types.EmptyResult()
+
+
+async def set_level(ctx: Any, params: types.SetLevelRequestParams) -> types.EmptyResult:
+    return types.EmptyResult()
+
+
 def build(calls: ToolCalls, listeners: Listeners) -> Server[Any]:
     """The server; ``listeners`` are the emulator's."""
-    watched: set[str] = set()
-
-    async def list_tools(ctx: Any, params: Any) -> types.ListToolsResult:
-        return types.ListToolsResult(tools=tools())
 
     async def call_tool(ctx: Any, params: types.CallToolRequestParams) -> Result:
         world = exchange_of(ctx).world.name
@@ -227,51 +279,6 @@ def build(calls: ToolCalls, listeners: Listeners) -> Server[Any]:
             raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown tool: {params.name}")
         return await ACTIONS[params.name](ctx, params.arguments or {})
 
-    async def list_resources(ctx: Any, params: Any) -> types.ListResourcesResult:
-        found = [
-            types.Resource(uri=uri, name=uri.rpartition("/")[2], description="For conformance", mime_type=media)
-            for uri, (media, _) in catalogue.RESOURCES.items()
-        ]
-        return types.ListResourcesResult(resources=found)
-
-    async def list_templates(ctx: Any, params: Any) -> types.ListResourceTemplatesResult:
-        template = types.ResourceTemplate(
-            uri_template="test://template/{id}/data", name="data", description="For conformance"
-        )
-        return types.ListResourceTemplatesResult(resource_templates=[template])
-
-    async def read_resource(ctx: Any, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
-        return types.ReadResourceResult(contents=[contents(str(params.uri))])
-
-    async def list_prompts(ctx: Any, params: Any) -> types.ListPromptsResult:
-        found = [
-            types.Prompt(
-                name=name,
-                description="For conformance",
-                arguments=[types.PromptArgument(name=argument, required=True) for argument in arguments],
-            )
-            for name, arguments in catalogue.PROMPTS.items()
-        ]
-        return types.ListPromptsResult(prompts=found)
-
-    async def get_prompt(ctx: Any, params: types.GetPromptRequestParams) -> Any:
-        return prompt(params)
-
-    async def complete(ctx: Any, params: types.CompleteRequestParams) -> types.CompleteResult:
-        values = [word for word in ("paris", "park", "party") if word.startswith(params.argument.value)]
-        return types.CompleteResult(completion=types.Completion(values=values, total=len(values), has_more=False))
-
-    async def subscribe(ctx: Any, params: types.SubscribeRequestParams) -> types.EmptyResult:
-        watched.add(str(params.uri))
-        return types.EmptyResult()
-
-    async def unsubscribe(ctx: Any, params: types.UnsubscribeRequestParams) -> types.EmptyResult:
-        watched.discard(str(params.uri))
-        return types.EmptyResult()
-
-    async def set_level(ctx: Any, params: types.SetLevelRequestParams) -> types.EmptyResult:
-        return types.EmptyResult()
-
     async def listen(ctx: Any, params: Any) -> Any:
         return await listeners.handler(exchange_of(ctx).world.name)(ctx, params)
 
@@ -280,7 +287,7 @@ def build(calls: ToolCalls, listeners: Listeners) -> Server[Any]:
     server: Server[Any] = Server(
         "conformance",
         version="1",
-        cache_hints={method: fresh for method in cached},
+        cache_hints=dict.fromkeys(cached, fresh),
         on_list_tools=list_tools,
         on_call_tool=call_tool,
         on_list_resources=list_resources,

@@ -2,7 +2,8 @@
 
 With the suite's fixtures behind the endpoint and event streams for answers every check passes. Two more runs say what does
 not: with JSON for answers nothing can be sent during a call, and the emulator's own tools are not the suite's. What fails
-there stands in ``expected/``; the suite fails when something else does, and when something listed there passes.
+there, or ends with a warning, stands in ``expected/``; the suite fails when something else does, and when something listed
+there passes.
 """
 
 from __future__ import annotations
@@ -26,9 +27,13 @@ CHECKS = {"2025-11-25": 84, "2026-07-28": 152}
 
 @pytest.mark.parametrize("version", CHECKS)
 def test_every_check_of_a_version_passes(admit: Callable[..., Any], version: str) -> None:
-    outcome = run_suite(f"{admit(STREAMS, build).base_url}/mcp", "--suite", "all", "--spec-version", version)
+    outcome = run_suite(
+        f"{admit(STREAMS, build).base_url}/mcp",
+        *("--suite", "all", "--spec-version", version),
+        expected=EXPECTED / f"streams-{version}.yml",
+    )
     assert outcome.failing == frozenset(), outcome.text
-    assert (outcome.code, outcome.passed) == (0, CHECKS[version])
+    assert (outcome.code, outcome.passed) == (0, CHECKS[version]), outcome.text
 
 
 @pytest.mark.parametrize("version", CHECKS)
@@ -55,7 +60,7 @@ def test_just_the_listed_scenarios_fail(
         f"{admit(JSON, fixtures).base_url}/mcp", "--suite", "all", "--spec-version", version, expected=listed
     )
     assert outcome.code == 0, outcome.text
-    assert outcome.failing == set(yaml.safe_load(listed.read_text("utf-8"))["server"])
+    assert outcome.failing <= set(yaml.safe_load(listed.read_text("utf-8"))["server"])
     assert outcome.passed > 0
 
 
