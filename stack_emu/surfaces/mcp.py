@@ -8,7 +8,7 @@ the handshake era JSON takes half the time of an event stream.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -24,13 +24,18 @@ from stack_emu.surfaces.mcp_bridge import Spawn
 from stack_emu.surfaces.mcp_calls import EXCHANGE, MCP_PATH, Exchange, ToolCalls
 from stack_emu.surfaces.mcp_serving import McpServing
 from stack_emu.surfaces.mcp_tools import Catalogue
-from stack_emu.surfaces.rest import abort, bearer_of, fault_response
+from stack_emu.surfaces.rest import abort, bearer_of, fault_body, fault_response, json_response
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
 
     from stack_emu.hosting import HostedWorld
     from stack_emu.surfaces.mcp_server import Listeners, ServerBuilder
+
+INVALID_REQUEST = -32600
+"""JSON-RPC's code for a request that is refused before it is looked at; the transport's own refusals have it too."""
+MAX_MESSAGE = 4 * 1024 * 1024
+"""The longest message the transport takes, in bytes."""
 
 
 class McpSurface:
@@ -104,11 +109,11 @@ class McpSurface:
             caller = self._authenticate(world, request)
         except Fault as fault:
             await self._note_refusal(world, request, fault)
-            return self._refuse(world, request, origin, fault)
+            return await self._refuse(world, request, origin, fault)
         if caller.kind == OAUTH and caller.grant_id is None:
             missing = await self._lacks_scope(world, caller, request)
             if missing is not None:
-                return self._refuse(world, request, origin, missing)
+                return await self._refuse(world, request, origin, missing)
         await self.ready()
         settings, lane = hosted.scenario.mcp, lane_of(request)
         exchange = Exchange(world, caller, ticket, origin, lane, lambda: abort(request), settings.page_size)
@@ -139,33 +144,31 @@ class McpSurface:
     async def _note_refusal(self, world: World, request: web.BaseRequest, fault: Fault) -> None:
         """Leave the row of a tool call made with a passport that may not be used any more."""
         holder = refused_holder(world, _bearer_text(request))
-        if holder is None:
-            return
-        try:
-            message = json.loads(await request.read())
-            declared = self._registry.tools[message["params"]["name"]] if message["method"] == "tools/call" else None
-            arguments = dict(message["params"].get("arguments") or {}) if declared is not None else {}
-        except (ValueError, TypeError, KeyError, AttributeError):
-            return
-        if declared is not None:
-            call = Call(declared, holder, arguments, lane_suffix=lane_of(request), tool=message["params"]["name"])
+        call = await self._tool_call(holder, request) if holder is not None else None
+        if call is not None:
             note_refusal(world, call, fault)
+
+    async def _tool_call(self, caller: Caller, request: web.BaseRequest) -> Call | None:
+        """The tool call that a request is, unless it is something else."""
+        try:
+            message = await _message(request)
+            name = message["params"]["name"]
+            declared = self._registry.tools[name] if message["method"] == "tools/call" else None
+            arguments = dict(message["params"].get("arguments") or {})
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None
+        if declared is None:
+            return None
+        return Call(declared, caller, arguments, lane_suffix=lane_of(request), tool=name)
 
     async def _lacks_scope(self, world: World, caller: Caller, request: web.BaseRequest) -> Fault | None:
         """The refusal of a tool call whose token lacks the tool's scope: MCP wants it as a challenge that can be met."""
-        try:
-            message = json.loads(await request.read())
-            called = message["method"] == "tools/call"
-            declared = self._registry.tools[message["params"]["name"]] if called else None
-            arguments = dict(message["params"].get("arguments") or {}) if called else {}
-        except (ValueError, TypeError, KeyError, AttributeError):
+        call = await self._tool_call(caller, request)
+        scopes, needed = caller.scopes, call.operation.auth.scope if call is not None else None
+        if call is None or OAUTH not in call.operation.auth.bearers or scopes is None or needed is None:
             return None
-        scopes, needed = caller.scopes, declared.auth.scope if declared is not None else None
-        if declared is None or OAUTH not in declared.auth.bearers or needed is None:
+        if needed in scopes:
             return None
-        if scopes is None or needed in scopes:
-            return None
-        call = Call(declared, caller, arguments, lane_suffix=lane_of(request), tool=message["params"]["name"])
         try:
             authorise(world, call, Command())
         except Fault as fault:
@@ -173,10 +176,17 @@ class McpSurface:
             return fault
         return None
 
-    def _refuse(self, world: World, request: web.BaseRequest, origin: str, fault: Fault) -> web.StreamResponse:
+    async def _refuse(self, world: World, request: web.BaseRequest, origin: str, fault: Fault) -> web.StreamResponse:
+        """Refuse a request: with a JSON-RPC error when it is a JSON-RPC request, as clients show its message only."""
         entry = world.journal.add(world.now_ms(), "mcp", request.method, MCP_PATH)
         entry.status, entry.code = fault.status, fault.code
-        response = fault_response(world, fault)
+        message = await _message(request) if request.method == "POST" else {}
+        if isinstance(message.get("id"), (str, int)):
+            told = fault_body(world, fault)["error"]
+            error = {"code": INVALID_REQUEST, "message": told.pop("message"), "data": told}
+            response = json_response({"jsonrpc": "2.0", "id": message["id"], "error": error}, fault.status)
+        else:
+            response = fault_response(world, fault)
         if fault.status in (401, 403):
             response.headers["WWW-Authenticate"] = self._challenge(world, request, origin, fault)
         return response
@@ -195,6 +205,17 @@ class McpSurface:
         if self.resource_metadata is not None:
             parts.append(f'resource_metadata="{self.resource_metadata(world, origin)}"')
         return "Bearer " + ", ".join(parts) if parts else "Bearer"
+
+
+async def _message(request: web.BaseRequest) -> Mapping[str, Any]:
+    """The JSON-RPC message in a body; empty when there is none, or one that MCP would not take."""
+    if (request.content_length or 0) > MAX_MESSAGE:
+        return {}
+    try:
+        message = json.loads(await request.read())
+    except (ValueError, RecursionError, web.HTTPRequestEntityTooLarge, web.RequestPayloadError):
+        return {}
+    return message if isinstance(message, Mapping) else {}
 
 
 def _bearer_text(request: web.BaseRequest) -> str | None:

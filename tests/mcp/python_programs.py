@@ -32,6 +32,8 @@ def python_with(requirement: str) -> str:
                 check=False,
                 timeout=INSTALL_SECONDS,
             )
-            assert made.returncode == 0, f"{requirement} could not be installed; it needs a package index:\n{made.stderr}"
+            assert made.returncode == 0, (
+                f"{requirement} could not be installed; it needs a package index:\n{made.stderr}"
+            )
             (home / "complete").touch()
     return str(python)

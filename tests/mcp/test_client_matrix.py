@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.mcp.conftest import KEY
@@ -24,6 +25,8 @@ PYTHON = {
     "openai-agents==0.24.0": "with_openai_agents.py",
 }
 TYPESCRIPT = {"@modelcontextprotocol/sdk": "1", "@modelcontextprotocol/client": "2"}
+pytestmark = pytest.mark.timeout(240)  # the first run on a machine installs them
+
 WORLD = """
 stack_emu: 1
 agents: [{id: agent_deploy_bot, name: deploy-bot}]
@@ -33,6 +36,8 @@ passports:
 """
 MADE = ["stack_register_agent", {"name": "by-a-client"}]
 REFUSED = ["stack_issue_passport", {"agent_id": "agent_deploy_bot", "intent": {"summary": "Announce", "services": []}}]
+HIDING = {"mcp==1.30.0": "401 Unauthorized", "langchain-mcp-adapters==0.3.2": "401 Unauthorized"}
+"""What clients show of a refused request that do not read the body of such an answer."""
 MISSING = "send mission_ids with one ms_ id"
 """What the refusal says is missing."""
 
@@ -83,6 +88,21 @@ def test_a_client_lists_every_tool_calls_some_and_is_told_why_it_is_refused(
     assert "MISSION_REQUIRED" in refused["shown"]
     assert unknown["error"] is not False
     assert [row.action for row in served.rows()][-2:] == ["agent.register", "passport.issue"]
+
+
+@pytest.mark.parametrize("client", [*PYTHON, *TYPESCRIPT])
+def test_a_client_with_a_revoked_passport_is_told_so(serve: Callable[..., Any], client: str) -> None:
+    served = serve(WORLD)
+    passport = served.server.describe(served.hosted)["passports"]["STACK_PASSPORT"]
+    url = f"{served.base_url}/mcp"
+    (own,) = run_client(client, url, passport, [["stack_get_agent", {"agent_id": "agent_deploy_bot"}]])["answers"]
+    assert json.loads(own["shown"])["id"] == "agent_deploy_bot"
+    revoked = httpx.post(
+        f"{served.base_url}/v1/passports/revoke", json={"jti": "pp_deploy"}, headers={"Authorization": f"Bearer {KEY}"}
+    )
+    assert revoked.status_code == 200, revoked.text
+    seen = run_client(client, url, passport, [])
+    assert re.search(HIDING.get(client, "Passport pp_deploy has been revoked"), seen["failed"]), seen
 
 
 def inspect(*arguments: str) -> subprocess.CompletedProcess[str]:
