@@ -17,6 +17,7 @@ from stack_emu.kernel.journal import Entry
 from stack_emu.kernel.operations import Caller, Command, Download
 from stack_emu.kernel.world import World
 from stack_emu.surfaces.mcp_bridge import Spawn
+from stack_emu.surfaces.mcp_schemas import WRAPPED
 from stack_emu.surfaces.mcp_tools import Catalogue, ToolEntry, admits
 from stack_emu.surfaces.rest import DROPPED, fault_body
 
@@ -134,7 +135,7 @@ class ToolCalls:
 
 
 def _success(tool: ToolEntry, reply: Any) -> CallToolResult:
-    """The bare JSON of the REST reply as text; objects as structured content too."""
+    """The bare JSON of the REST reply as text, and as structured content."""
     from mcp_types import CallToolResult, TextContent
 
     if isinstance(reply, Download):
@@ -142,7 +143,7 @@ def _success(tool: ToolEntry, reply: Any) -> CallToolResult:
     rest = tool.operation.rest
     value = {} if reply is None and rest is not None and rest.status == 204 else dump(reply)
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    structured = value if isinstance(value, dict) else None
+    structured = {WRAPPED: value} if tool.wrapped else value if isinstance(value, dict) else None
     return CallToolResult(content=[TextContent(text=text)], structured_content=structured)
 
 

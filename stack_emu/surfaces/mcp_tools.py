@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stack_emu.domain import faults
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.operations import ROLE_RANK, Auth, Caller, Operation, Registry
-from stack_emu.surfaces.mcp_schemas import input_schema, output_schema
+from stack_emu.surfaces.mcp_schemas import input_schema, is_wrapped, output_schema
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
@@ -43,6 +43,11 @@ class ToolEntry:
     def structured(self) -> bool:
         """Whether results must carry structured content."""
         return "outputSchema" in self.definition
+
+    @cached_property
+    def wrapped(self) -> bool:
+        """Whether structured content holds the reply as ``result``."""
+        return is_wrapped(self.operation)
 
     @cached_property
     def _validator(self) -> Draft202012Validator:

@@ -252,11 +252,16 @@ def test_an_input_schema_is_the_command_in_plain_form() -> None:
     assert {"type": "null"} not in properties["either"]["anyOf"]
 
 
-def test_an_output_schema_is_there_when_the_reply_is_one_model() -> None:
+def test_an_output_schema_is_there_unless_the_reply_may_be_a_document() -> None:
     assert TOOLS["stack_make_thing"]["outputSchema"]["required"] == ["label", "size", "seen"]
     assert "outputSchema" in TOOLS["stack_fetch_thing"]
-    for name in ("stack_list_things", "stack_get_raw_thing", "stack_drop_things", "stack_export_things"):
-        assert "outputSchema" not in TOOLS[name]
+    listed = TOOLS["stack_list_things"]["outputSchema"]
+    assert listed["required"] == ["result"]
+    assert listed["properties"]["result"]["items"] == TOOLS["stack_make_thing"]["outputSchema"] | {
+        "description": "A thing."
+    }
+    assert TOOLS["stack_get_raw_thing"]["outputSchema"]["type"] == "object"
+    assert "outputSchema" not in TOOLS["stack_export_things"]
 
 
 def test_annotations_say_what_a_tool_does_to_the_world() -> None:
@@ -280,7 +285,7 @@ def test_a_result_is_the_bare_json_of_the_rest_reply(serve_registry: Callable[..
     assert fetched.structured_content["label"] == "far"
     listed = call(url, "stack_list_things", {}, mode)
     assert payload(listed) == [{"label": "one", "size": None, "seen": {}}]
-    assert listed.structured_content is None
+    assert listed.structured_content == {"result": payload(listed)}
     untyped = call(url, "stack_get_raw_thing", {}, mode)
     assert untyped.content[0].text == '{"label":"rød"}'
     assert untyped.structured_content == {"label": "rød"}
