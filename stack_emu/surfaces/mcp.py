@@ -88,6 +88,8 @@ class McpSurface:
 
     async def aclose(self) -> None:
         """End every session and open stream; later requests are answered 503."""
+        if self._listeners is not None:
+            self._listeners.close()
         await self._serving.aclose()
 
     async def tools_changed(self, world: str) -> None:

@@ -64,6 +64,11 @@ class Listeners:
             self._handlers[world] = ListenHandler(bus)
         return self._handlers[world]
 
+    def close(self) -> None:
+        """End every ``subscriptions/listen`` stream, as the protocol has it when a server goes."""
+        for handler in self._handlers.values():
+            handler.close()
+
     async def tools_changed(self, world: str) -> None:
         """Tell everybody who listens in a world that its list of tools is another now."""
         for owner, session in list(self._sessions.values()):

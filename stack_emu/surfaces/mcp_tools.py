@@ -13,12 +13,17 @@ from stack_emu.domain import faults
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.operations import ROLE_RANK, Auth, Caller, Operation, Registry
 from stack_emu.surfaces.mcp_schemas import input_schema, is_wrapped, output_schema
+from stack_emu.surfaces.mcp_when import WHEN
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import ValidationError
 
 _SHOWN = 12
+_TAKING_AWAY = frozenset(
+    {"delete", "disconnect", "erase", "expire", "reset", "revoke", "rotate", "suspend", "withdraw"}
+)
+"""Verbs of tools after which something is gone or out of use."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +181,7 @@ def _definition(declared: Operation) -> dict[str, Any]:
     definition: dict[str, Any] = {
         "name": tool.name,
         "title": tool.title or _title(tool.name),
-        "description": _first_paragraph(declared.description),
+        "description": f"{_first_paragraph(declared.description)} {WHEN.get(tool.name, '')}".rstrip(),
         "inputSchema": input_schema(declared),
     }
     output = output_schema(declared)
@@ -200,7 +205,7 @@ def _annotations(declared: Operation) -> dict[str, Any]:
     assert tool is not None, f"{declared.name} has no tool"
     method = rest.method if rest is not None else ""
     read_only = tool.read_only if tool.read_only is not None else method == "GET" or declared.audit is None
-    takes_away = tool.destructive or method == "DELETE" or "_revoke_" in f"{tool.name}_"
+    takes_away = tool.destructive or method == "DELETE" or tool.name.split("_")[1] in _TAKING_AWAY
     return {
         "readOnlyHint": read_only,
         "destructiveHint": takes_away and not read_only,

@@ -1,4 +1,4 @@
-"""What every tool answers with over the tour holds to the schema it announces, and says the same as its text."""
+"""What every tool answers with over the tour holds to what it announces: its schema, its text, its hints."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from stack_emu.surfaces.mcp_tools import Catalogue
 from tests.guarantees.conftest import Ground
 from tests.guarantees.tour import registry
 from tests.guarantees.wire import McpClient
+
+NOTED = {("stack_get_credential", "Connection")}
+"""Reads that leave a mark for the emulator itself: a credential that was handed out may be seen at its agent from then on."""
 
 
 class Recording(McpClient):
@@ -50,3 +53,23 @@ def test_structured_content_holds_to_the_schema_and_repeats_the_text(ground: Gro
     documents = {"stack_export_audit", "stack_download_operator_review", "stack_download_evidence_pack"}
     assert set(entries) - judged == documents
     assert refused > 0
+
+
+def test_a_tool_that_says_it_reads_only_changes_nothing(ground: Ground) -> None:
+    entries = Catalogue(registry()).entries
+    changed: set[tuple[str, str]] = set()
+
+    def rows() -> dict[type, Any]:
+        return {kind: dict(table.rows) for kind, table in ground.world.store.image().tables.items()}
+
+    def watched(step: Any, raw: dict[str, Any], *bearer: str) -> Any:
+        declared = registry().operations[step.operation]
+        before = ground.do(rows)
+        answer = ground.over_mcp(step, raw, *bearer)
+        if declared.tool is not None and entries[declared.tool.name].definition["annotations"]["readOnlyHint"]:
+            after = ground.do(rows)
+            changed.update((declared.tool.name, kind.__name__) for kind in after if after[kind] != before.get(kind, {}))
+        return answer
+
+    ground.take_tour(watched)
+    assert changed == NOTED
