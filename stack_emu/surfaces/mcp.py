@@ -68,6 +68,7 @@ class McpSurface:
         self._spawn_call = spawn_call or spawn
         self._server_builder = build
         self._listeners: Listeners | None = None
+        self._hidden: dict[str, frozenset[str]] = {}
         self._serving = McpServing(self._build, spawn, hosts=hosts)
 
     async def start_loading(self, settle: Callable[[], None] | None = None) -> None:
@@ -91,6 +92,14 @@ class McpSurface:
         if self._listeners is not None:
             self._listeners.close()
         await self._serving.aclose()
+
+    async def watch_tools(self, world: World) -> None:
+        """Tell the clients of a world when fault rules have taken tools away, or given them back, since the last look."""
+        elapsed = world.clock.now_ms() - world.clock.start_ms
+        hidden = world.faults.hidden(elapsed, self._registry.tools, noticed=False)
+        if hidden != self._hidden.get(world.name, frozenset()):
+            self._hidden[world.name] = hidden
+            await self.tools_changed(world.name)
 
     async def tools_changed(self, world: str) -> None:
         """Tell the clients of a world that listen that its tools may be others now."""
@@ -120,7 +129,8 @@ class McpSurface:
         settings, lane = hosted.scenario.mcp, lane_of(request)
         exchange = Exchange(world, caller, ticket, origin, lane, lambda: abort(request), settings.page_size)
         extra = {EXCHANGE: exchange, "user": _principal(world, caller)}
-        response = await self._serving.answer(request, extra, streams=settings.answers == "streams")
+        streams = settings.answers == "streams"
+        response = await self._serving.answer(request, extra, streams=streams, begun=exchange.begun)
         if request.method == "DELETE" and response.status < 300 and self._listeners is not None:
             self._listeners.forget(request.headers.get("Mcp-Session-Id", ""))
         return response

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from mcp.server.subscriptions import ServerEvent
 
 LIST_FRESH_MS = 60_000
+PROGRESS_SECONDS = 0.25
+"""How long a call may take before its client first hears of it, and between one such word and the next."""
 _LISTS_KEPT = 256
 _SESSIONS_KEPT = 10_000
 
@@ -106,7 +110,15 @@ def build_server(calls: ToolCalls, listeners: Listeners) -> Server[Any]:
     async def call_tool(
         ctx: ServerRequestContext[Any, Any], params: types.CallToolRequestParams
     ) -> types.CallToolResult:
-        return await calls.call(exchange_of(ctx), params.name, params.arguments or {})
+        resumable = ctx.close_sse_stream is not None
+        work = calls.call(exchange_of(ctx), params.name, params.arguments or {}, resumable=resumable)
+        if "progressToken" not in ((ctx.params or {}).get("_meta") or {}):
+            return await work
+        ticking = calls.spawn(_report(ctx.session))
+        try:
+            return await work
+        finally:
+            ticking.cancel()
 
     async def listen(
         ctx: ServerRequestContext[Any, Any], params: types.SubscriptionsListenRequestParams
@@ -144,6 +156,13 @@ def build_server(calls: ToolCalls, listeners: Listeners) -> Server[Any]:
     )
     server.middleware[:] = [keep_lists]
     return server
+
+
+async def _report(session: ServerSession) -> None:
+    """Tell a client that asked for progress, again and again, that its call is under way."""
+    for count in itertools.count(1):
+        await asyncio.sleep(PROGRESS_SECONDS)
+        await session.report_progress(count, message="Under way")
 
 
 ServerBuilder = Callable[[ToolCalls, Listeners], Server[Any]]

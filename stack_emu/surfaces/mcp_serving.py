@@ -70,17 +70,20 @@ class McpServing:
             await asyncio.gather(self._holder, return_exceptions=True)
         _end_stream_watcher()
 
-    async def answer(self, request: web.BaseRequest, extra: Mapping[str, Any], *, streams: bool) -> web.StreamResponse:
+    async def answer(
+        self, request: web.BaseRequest, extra: Mapping[str, Any], *, streams: bool, begun: asyncio.Event | None = None
+    ) -> web.StreamResponse:
         """Answer one HTTP request; only after ``ready``.
 
         Args:
             request: the HTTP request.
             extra: further keys of its ASGI scope; ``user`` is whose the session is.
             streams: answer calls with event streams rather than with JSON.
+            begun: is set once the first piece of a streamed answer has been sent.
         """
         if self._stop.is_set() or not self._managers:
             return web.Response(status=503, text="The emulator is stopping; start it again to go on.")
-        return await answer_asgi(self._managers[streams].asgi_app, request, extra, self._spawn)
+        return await answer_asgi(self._managers[streams].asgi_app, request, extra, self._spawn, begun)
 
     async def _load(self, settle: Callable[[], None] | None) -> None:
         managers = await asyncio.get_running_loop().run_in_executor(None, self._build)

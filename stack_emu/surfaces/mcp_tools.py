@@ -90,6 +90,14 @@ class ToolEntry:
             del given["confirm"]
         return given
 
+    def forbidden_content(self) -> dict[str, Any] | None:
+        """Structured content that the tool's schema forbids; None, which is forbidden too, when it takes any object."""
+        from jsonschema import Draft202012Validator
+
+        spoilt: dict[str, Any] = {"malformed": True}
+        allowed = not self.structured or Draft202012Validator(self.definition["outputSchema"]).is_valid(spoilt)
+        return None if allowed else spoilt
+
     def unknown(self, arguments: Mapping[str, Any]) -> tuple[str, ...]:
         """Names in ``arguments`` that are no arguments of this tool."""
         if self.definition["inputSchema"]["additionalProperties"] is not False:

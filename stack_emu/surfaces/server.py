@@ -215,6 +215,7 @@ class Server:
             for hosted in self.hosting:
                 if not hosted.world.clock.virtual:
                     self._fire_due(hosted)
+                await self._mcp.watch_tools(hosted.world)
 
     def _fire_due(self, hosted: HostedWorld) -> None:
         """Fire the timers that are due. One that fails stays armed; it is reported once, and requests go on."""

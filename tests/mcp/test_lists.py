@@ -130,10 +130,10 @@ def test_a_client_of_revision_2026_hears_of_a_reloaded_scenario(serve: Callable[
     served = serve()
 
     async def work() -> Any:
-        async with connected(f"{served.base_url}/mcp", KEY, "2026-07-28") as client:
-            async with client.listen(tools_list_changed=True) as events:
-                await asyncio.to_thread(reload, served)
-                return type(await anext(aiter(events))).__name__
+        url = f"{served.base_url}/mcp"
+        async with connected(url, KEY, "2026-07-28") as client, client.listen(tools_list_changed=True) as events:
+            await asyncio.to_thread(reload, served)
+            return type(await anext(aiter(events))).__name__
 
     assert run(work()) == "ToolsListChanged"
 
