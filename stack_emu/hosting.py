@@ -40,6 +40,7 @@ class HostedWorld:
         model_rules: what the Messages API answers; rules added later come first.
         model_function: answers instead of the rules when set (in-process tests only).
         snapshots: pictures taken by name.
+        on_reset: called after every return to the seed.
     """
 
     world: World
@@ -49,6 +50,7 @@ class HostedWorld:
     model_rules: list[ModelRule] = field(default_factory=list)
     model_function: Callable[..., Any] | None = None
     snapshots: dict[str, WorldImage] = field(default_factory=dict)
+    on_reset: Callable[[], None] = lambda: None
 
     def reset(self) -> None:
         """Return to the scenario's seed: state, rows, ids, journal and the scenario's fault rules."""
@@ -57,6 +59,7 @@ class HostedWorld:
         add_fault_rules(self.world, self.scenario)
         self.model_rules[:] = self.scenario.model
         self.model_function = None
+        self.on_reset()
 
 
 def add_fault_rules(world: World, scenario: Scenario) -> None:

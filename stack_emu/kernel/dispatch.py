@@ -119,6 +119,7 @@ class Call:
         tool: name of the MCP tool, when it came as one.
         lane: label of its lane, once that is known.
         drops_reply: whether a fault rule takes the answer away, once that is known.
+        spoils_reply: whether a fault rule spoils the answer, once that is known.
     """
 
     operation: Operation
@@ -130,6 +131,7 @@ class Call:
     lane: str | None = None
     tool: str | None = None
     drops_reply: bool = False
+    spoils_reply: bool = False
 
 
 async def perform(world: World, call: Call, spawn: Callable[[Awaitable[Any]], asyncio.Task[Any]]) -> Any:
@@ -158,13 +160,13 @@ async def perform(world: World, call: Call, spawn: Callable[[Awaitable[Any]], as
             outcome = await asyncio.shield(spawn(_finish(world, context, outcome)))
             if isinstance(outcome, Fault):
                 raise outcome
-    except Fault:
+    except Fault as fault:
         if call.drops_reply:
-            raise ConnectionDropped from None
+            raise ConnectionDropped(fault) from None
         raise
     else:
         if call.drops_reply:
-            raise ConnectionDropped
+            raise ConnectionDropped(outcome)
         return outcome
     finally:
         if watched:
@@ -185,6 +187,7 @@ async def _inject_then_run(world: World, context: Context, command: Command, cal
             world.abandon(context.maybe_act)
         raise ConnectionDropped
     call.drops_reply = injected.get("drop") == "reply"
+    call.spoils_reply = bool(injected.get("malformed"))
     fault = refusal(injected, world.settings.get("fault_catalogue", {}))
     if fault is None:
         return run(world, context, command)

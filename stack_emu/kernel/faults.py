@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,8 @@ class FaultRule:
         on: fields a call must have, for example ``{"operation": "proxy.request"}`` or ``{"upstream": …, "path": …}``; a
             trailing ``*`` in a value matches any rest, and ``path`` is a path template.
         inject: what to answer: ``status``, ``headers``, ``json``, ``body``, ``error`` (a fault
-            code), ``delay`` (ms), ``drop``.
+            code), ``delay`` (ms), ``drop``; ``malformed`` spoils the answer of a tool, ``hide`` takes the tool away
+            for as long as the rule stands, whatever is called.
         nth: only the nth matching call (1-based).
         every: every nth matching call.
         times: at most so many injections.
@@ -57,7 +58,15 @@ class Injected(Fault):
 
 
 class ConnectionDropped(Exception):
-    """A fault rule breaks the connection off: nobody gets an answer."""
+    """A fault rule breaks the connection off: nobody gets an answer.
+
+    Args:
+        outcome: what the answer would have been, a ``Fault`` too, when the call took effect; None when it did not.
+    """
+
+    def __init__(self, outcome: Any = None) -> None:
+        super().__init__()
+        self.outcome = outcome
 
 
 def refusal(inject: Mapping[str, Any], catalogue: Mapping[str, FaultSpec]) -> Injected | None:
@@ -105,6 +114,24 @@ class FaultRules:
             state.seen.clear()
             state.fired.clear()
 
+    def hidden(self, elapsed_ms: int, names: Collection[str], *, noticed: bool = True) -> frozenset[str]:
+        """The tools that rules have taken away for now.
+
+        Args:
+            elapsed_ms: world time since the world began.
+            names: every tool there is.
+            noticed: whether a client is about to notice, so that the rules have fired.
+        """
+        found: set[str] = set()
+        for state in self._states:
+            if not state.rule.inject.get("hide") or not _stands(state.rule, elapsed_ms):
+                continue
+            taken = [name for name in names if _fits("tool", state.rule.on["tool"], name)]
+            found.update(taken)
+            if taken and noticed:
+                state.fired[""] = 1
+        return frozenset(found)
+
     def unfired(self) -> list[FaultRule]:
         """Rules that never injected anything."""
         return [state.rule for state in self._states if not any(state.fired.values())]
@@ -123,7 +150,9 @@ class FaultRules:
         """
         chosen: Mapping[str, Any] | None = None
         for state in self._states:
-            if (needs and needs.isdisjoint(state.rule.on)) or not _matches(state.rule.on, call):
+            if (needs and needs.isdisjoint(state.rule.on)) or state.rule.inject.get("hide"):
+                continue
+            if not _matches(state.rule.on, call):
                 continue
             counter = "" if state.rule.per == "world" else lane
             seen = state.seen[counter] = state.seen.get(counter, 0) + 1
@@ -141,12 +170,16 @@ class FaultRules:
             return False
         if rule.times is not None and state.fired.get(counter, 0) >= rule.times:
             return False
-        if rule.after_ms is not None and elapsed_ms < rule.after_ms:
-            return False
-        return not (rule.until_ms is not None and elapsed_ms >= rule.until_ms)
+        return _stands(rule, elapsed_ms)
 
     def __len__(self) -> int:
         return len(self._states)
+
+
+def _stands(rule: FaultRule, elapsed_ms: int) -> bool:
+    if rule.after_ms is not None and elapsed_ms < rule.after_ms:
+        return False
+    return not (rule.until_ms is not None and elapsed_ms >= rule.until_ms)
 
 
 def _matches(pattern: Mapping[str, str], call: Mapping[str, Names]) -> bool:

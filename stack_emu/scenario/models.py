@@ -23,6 +23,7 @@ from stack_emu.scenario.run_models import (
     ExpectedCall,
     ExpectedRow,
     GatewaySettings,
+    McpSettings,
     OAuthClient,
     OAuthSettings,
     Revocation,
@@ -157,6 +158,7 @@ class Scenario(Model):
         Identity.model_construct(), description="How identity verification goes, and claims that are verified already."
     )
     oauth: OAuthSettings = Field(OAuthSettings.model_construct(), description="How sign-in over OAuth goes.")
+    mcp: McpSettings = Field(McpSettings.model_construct(), description="How the MCP endpoint answers.")
     intent_approvals: Literal["required", "optional"] = Field(
         "required",
         description="Whether writes under an enforced passport need an approved intent: required, or optional.",

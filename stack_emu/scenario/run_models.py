@@ -128,6 +128,19 @@ class OAuthSettings(Model):
     clients: tuple[OAuthClient, ...] = Field((), description="Clients that are already registered.")
 
 
+class McpSettings(Model):
+    """How the MCP endpoint answers."""
+
+    answers: Literal["json", "streams"] = Field(
+        "json",
+        description="json: one JSON document; streams: events, which can be resumed and carry progress.",
+    )
+    page_size: Annotated[Int, Field(ge=1, le=1000)] = Field(
+        500,
+        description="Tools on one page of tools/list; all are on one by default, because many clients read no second.",
+    )
+
+
 class Revocation(Model):
     """How revocation spreads."""
 

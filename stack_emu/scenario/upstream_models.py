@@ -112,6 +112,13 @@ class FaultInjection(Model):
     drop: Literal["request", "reply"] | None = Field(
         None, description="Close the connection: request before the call takes effect, reply after it has."
     )
+    malformed: Flag | None = Field(
+        None,
+        description="true spoils an MCP tool's result: text that breaks off, content its schema forbids. Not with strict: true.",
+    )
+    hide: Flag | None = Field(
+        None, description="true takes an MCP tool away: it is not listed and not known, for as long as the rule stands."
+    )
 
 
 class FaultRule(Model):

@@ -35,6 +35,9 @@ def check_faults(root: Place, findings: Findings) -> None:
     """Report faults that hit nothing, do nothing, or contradict themselves; warn about those that depend on order."""
     for rule in root.each("faults"):
         on, inject = rule.at("on"), rule.at("inject")
+        if root.at("strict").value is True and isinstance(inject.value, dict) and inject.value.get("malformed"):
+            sentence = "a malformed result is no answer of STACK's, and strict: true allows none; remove one of them"
+            findings.error(inject.at("malformed"), sentence)
         if isinstance(on.value, dict):
             _check_target(on, findings)
         if isinstance(inject.value, dict):
@@ -103,6 +106,7 @@ def _check_injection(inject: Place, on: Place, findings: Findings) -> None:
     answers = given & {"status", "headers", "json", "body"}
     if not given - {"message"}:
         findings.error(inject, "nothing is injected; add status, error, delay or drop")
+    _check_tool_faults(inject, on, given, findings)
     if "error" in given and answers:
         findings.error(inject.at(min(answers)), f"error brings its own answer; remove {' and '.join(sorted(answers))}")
     if "message" in given and "error" not in given:
@@ -113,6 +117,21 @@ def _check_injection(inject: Place, on: Place, findings: Findings) -> None:
         sentence = "error is an answer of STACK, and this fault hits an upstream; give a status, or name an operation"
         findings.error(inject.at("error"), sentence)
     _one_body(inject, findings)
+
+
+def _check_tool_faults(inject: Place, on: Place, given: set[str], findings: Findings) -> None:
+    target = on.value if isinstance(on.value, dict) else {}
+    for key in ("malformed", "hide"):
+        if key in given and target.get("tool") is None:
+            findings.error(inject.at(key), f"{key} is for MCP tools; add tool to on")
+    if "malformed" in given and given & {"status", "headers", "json", "body", "error", "drop"}:
+        findings.error(inject.at("malformed"), "a call has one answer; remove malformed or the other one")
+    if "hide" in given and len(given) > 1:
+        findings.error(inject.at("hide"), "a tool that is not there does nothing else; remove hide or the rest")
+    if "hide" in given and any(
+        target.get(key) is not None for key in target.keys() - {"tool", "after", "until", "per"}
+    ):
+        findings.error(inject.at("hide"), "hide stands whatever is called; leave only tool, after and until in on")
 
 
 def _one_body(reply: Place, findings: Findings) -> None:

@@ -305,8 +305,9 @@ def _read_outcome(result: CallToolResult) -> CallOutcome:
     content = tuple({"type": "text", "text": _block_text(block)} for block in result.content)
     text = "\n".join(block["text"] for block in content)
     structured = result.structured_content
-    if structured is None:
-        return CallOutcome(content, result.is_error, read_result(text, result.is_error))
+    read = read_result(text, result.is_error)
+    if structured is None or structured == {"result": read}:  # what is no object is wrapped in one; the text is bare
+        return CallOutcome(content, result.is_error, read)
     content = content or ({"type": "text", "text": json.dumps(structured, ensure_ascii=False)},)
     return CallOutcome(content, result.is_error, as_error(structured, text) if result.is_error else structured)
 

@@ -1,18 +1,14 @@
 """MCP at ``/mcp``: Streamable HTTP of both protocol eras on one URL, a tool per operation.
 
-The protocol is the ``mcp`` package's (low-level server and session manager). Importing it takes longer than everything
-else together, so it is done in a thread: on the first request, or before it where nothing else in the process imports
-``mcp`` (two threads that import its modules in different orders can each see the other's half). Answers are plain JSON
-unless ``mcp_json`` is False: no operation sends anything before its reply, the clients tried all take both, and in the
-handshake era JSON takes half the time of an event stream.
+The protocol is the ``mcp`` package's (low-level server and session manager). Answers are plain JSON unless the scenario's
+``mcp.answers`` says ``streams``: few operations send anything before their reply, the clients tried all take both, and in
+the handshake era JSON takes half the time of an event stream.
 """
 
 from __future__ import annotations
 
-import asyncio
-import importlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -24,24 +20,22 @@ from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.operations import Caller, Command, Registry
 from stack_emu.kernel.world import World
 from stack_emu.surfaces.lane import lane_of
-from stack_emu.surfaces.mcp_bridge import Spawn, answer_asgi
-from stack_emu.surfaces.mcp_calls import MCP_PATH, Exchange, ToolCalls
+from stack_emu.surfaces.mcp_bridge import Spawn
+from stack_emu.surfaces.mcp_calls import EXCHANGE, MCP_PATH, Exchange, ToolCalls
+from stack_emu.surfaces.mcp_serving import McpServing
 from stack_emu.surfaces.mcp_tools import Catalogue
-from stack_emu.surfaces.rest import abort, bearer_of, fault_response
+from stack_emu.surfaces.rest import abort, bearer_of, fault_body, fault_response, json_response
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
-    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-    from mcp_types import CallToolResult
 
     from stack_emu.hosting import HostedWorld
+    from stack_emu.surfaces.mcp_server import Listeners, ServerBuilder
 
-STACK_HOSTS = ("mcp.getstack.run", "api.getstack.run")
-"""Names under which the endpoint is reached through the gateway."""
-
-_EXCHANGE = "stack_emu.exchange"
-_LIST_FRESH_MS = 60_000
-_LISTS_KEPT = 256
+INVALID_REQUEST = -32600
+"""JSON-RPC's code for a request that is refused before it is looked at; the transport's own refusals have it too."""
+MAX_MESSAGE = 4 * 1024 * 1024
+"""The longest message the transport takes, in bytes."""
 
 
 class McpSurface:
@@ -54,9 +48,9 @@ class McpSurface:
         registry: what to serve.
         spawn: starts a background task and keeps a reference to it.
         hosts: host names clients may use, besides STACK's own.
-        mcp_json: answer calls with JSON rather than with an event stream.
         resource_metadata: (world, origin) → URL of the protected-resource metadata named in a 401, when there is one.
         spawn_call: starts the rest of a call that talks to an upstream; ``spawn`` when left out.
+        build: makes the MCP server; that of the registry's tools when left out.
     """
 
     def __init__(
@@ -65,21 +59,17 @@ class McpSurface:
         spawn: Spawn,
         *,
         hosts: Iterable[str] = ("127.0.0.1", "localhost", "::1"),
-        mcp_json: bool = True,
         resource_metadata: Callable[[World, str], str] | None = None,
         spawn_call: Spawn | None = None,
+        build: ServerBuilder | None = None,
     ) -> None:
         self.resource_metadata = resource_metadata
         self._registry = registry
-        self._spawn = spawn
         self._spawn_call = spawn_call or spawn
-        self._hosts = tuple(hosts)
-        self._json = mcp_json
-        self._loading: asyncio.Task[None] | None = None
-        self._holder: asyncio.Task[None] | None = None
-        self._stop = asyncio.Event()
-        self._manager: StreamableHTTPSessionManager | None = None
-        self._calls: ToolCalls | None = None
+        self._server_builder = build
+        self._listeners: Listeners | None = None
+        self._hidden: dict[str, frozenset[str]] = {}
+        self._serving = McpServing(self._build, spawn, hosts=hosts)
 
     async def start_loading(self, settle: Callable[[], None] | None = None) -> None:
         """Begin to import what the endpoint needs, unless that has begun; returns at once.
@@ -87,8 +77,7 @@ class McpSurface:
         Args:
             settle: called in the loading thread once everything is imported.
         """
-        if self._loading is None or _failed(self._loading):
-            self._loading = self._spawn(self._load(settle))
+        await self._serving.start_loading(settle)
 
     async def ready(self) -> None:
         """Wait until calls can be answered.
@@ -96,16 +85,26 @@ class McpSurface:
         Raises:
             Exception: what loading raised.
         """
-        await self.start_loading()
-        assert self._loading is not None
-        await asyncio.shield(self._loading)
+        await self._serving.ready()
 
     async def aclose(self) -> None:
         """End every session and open stream; later requests are answered 503."""
-        self._stop.set()
-        if self._holder is not None:
-            await asyncio.gather(self._holder, return_exceptions=True)
-        _end_stream_watcher()
+        if self._listeners is not None:
+            self._listeners.close()
+        await self._serving.aclose()
+
+    async def watch_tools(self, world: World) -> None:
+        """Tell the clients of a world when fault rules have taken tools away, or given them back, since the last look."""
+        elapsed = world.clock.now_ms() - world.clock.start_ms
+        hidden = world.faults.hidden(elapsed, self._registry.tools, noticed=False)
+        if hidden != self._hidden.get(world.name, frozenset()):
+            self._hidden[world.name] = hidden
+            await self.tools_changed(world.name)
+
+    async def tools_changed(self, world: str) -> None:
+        """Tell the clients of a world that listen that its tools may be others now."""
+        if self._listeners is not None:
+            await self._listeners.tools_changed(world)
 
     async def handle(self, hosted: HostedWorld, request: web.BaseRequest, origin: str) -> web.StreamResponse:
         """Answer one HTTP request to the endpoint.
@@ -121,19 +120,28 @@ class McpSurface:
             caller = self._authenticate(world, request)
         except Fault as fault:
             await self._note_refusal(world, request, fault)
-            return self._refuse(world, request, origin, fault)
+            return await self._refuse(world, request, origin, fault)
         if caller.kind == OAUTH and caller.grant_id is None:
             missing = await self._lacks_scope(world, caller, request)
             if missing is not None:
-                return self._refuse(world, request, origin, missing)
+                return await self._refuse(world, request, origin, missing)
         await self.ready()
-        if self._stop.is_set() or self._manager is None:
-            return web.Response(status=503, text="The emulator is stopping; start it again to go on.")
-        lane = lane_of(request)
+        settings, lane = hosted.scenario.mcp, lane_of(request)
         client = request.headers.get("User-Agent")
-        exchange = Exchange(world, caller, ticket, origin, lane, client, lambda: abort(request))
-        extra = {_EXCHANGE: exchange, "user": _principal(world, caller)}
-        return await answer_asgi(self._manager.asgi_app, request, extra, self._spawn)
+        exchange = Exchange(world, caller, ticket, origin, lane, client, lambda: abort(request), settings.page_size)
+        extra = {EXCHANGE: exchange, "user": _principal(world, caller)}
+        streams = settings.answers == "streams"
+        response = await self._serving.answer(request, extra, streams=streams, begun=exchange.begun)
+        if request.method == "DELETE" and response.status < 300 and self._listeners is not None:
+            self._listeners.forget(request.headers.get("Mcp-Session-Id", ""))
+        return response
+
+    def _build(self) -> Server[Any]:
+        from stack_emu.surfaces.mcp_server import Listeners, build_server
+
+        self._listeners = Listeners()
+        build = self._server_builder or build_server
+        return build(ToolCalls(Catalogue(self._registry), self._spawn_call), self._listeners)
 
     @staticmethod
     def _authenticate(world: World, request: web.BaseRequest) -> Caller:
@@ -149,33 +157,31 @@ class McpSurface:
     async def _note_refusal(self, world: World, request: web.BaseRequest, fault: Fault) -> None:
         """Leave the row of a tool call made with a passport that may not be used any more."""
         holder = refused_holder(world, _bearer_text(request))
-        if holder is None:
-            return
-        try:
-            message = json.loads(await request.read())
-            declared = self._registry.tools[message["params"]["name"]] if message["method"] == "tools/call" else None
-            arguments = dict(message["params"].get("arguments") or {}) if declared is not None else {}
-        except (ValueError, TypeError, KeyError, AttributeError):
-            return
-        if declared is not None:
-            call = Call(declared, holder, arguments, lane_suffix=lane_of(request), tool=message["params"]["name"])
+        call = await self._tool_call(holder, request) if holder is not None else None
+        if call is not None:
             note_refusal(world, call, fault)
+
+    async def _tool_call(self, caller: Caller, request: web.BaseRequest) -> Call | None:
+        """The tool call that a request is, unless it is something else."""
+        try:
+            message = await _message(request)
+            name = message["params"]["name"]
+            declared = self._registry.tools[name] if message["method"] == "tools/call" else None
+            arguments = dict(message["params"].get("arguments") or {})
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None
+        if declared is None:
+            return None
+        return Call(declared, caller, arguments, lane_suffix=lane_of(request), tool=name)
 
     async def _lacks_scope(self, world: World, caller: Caller, request: web.BaseRequest) -> Fault | None:
         """The refusal of a tool call whose token lacks the tool's scope: MCP wants it as a challenge that can be met."""
-        try:
-            message = json.loads(await request.read())
-            called = message["method"] == "tools/call"
-            declared = self._registry.tools[message["params"]["name"]] if called else None
-            arguments = dict(message["params"].get("arguments") or {}) if called else {}
-        except (ValueError, TypeError, KeyError, AttributeError):
+        call = await self._tool_call(caller, request)
+        scopes, needed = caller.scopes, call.operation.auth.scope if call is not None else None
+        if call is None or OAUTH not in call.operation.auth.bearers or scopes is None or needed is None:
             return None
-        scopes, needed = caller.scopes, declared.auth.scope if declared is not None else None
-        if declared is None or OAUTH not in declared.auth.bearers or needed is None:
+        if needed in scopes:
             return None
-        if scopes is None or needed in scopes:
-            return None
-        call = Call(declared, caller, arguments, lane_suffix=lane_of(request), tool=message["params"]["name"])
         try:
             authorise(world, call, Command())
         except Fault as fault:
@@ -183,10 +189,17 @@ class McpSurface:
             return fault
         return None
 
-    def _refuse(self, world: World, request: web.BaseRequest, origin: str, fault: Fault) -> web.StreamResponse:
+    async def _refuse(self, world: World, request: web.BaseRequest, origin: str, fault: Fault) -> web.StreamResponse:
+        """Refuse a request: with a JSON-RPC error when it is a JSON-RPC request, as clients show its message only."""
         entry = world.journal.add(world.now_ms(), "mcp", request.method, MCP_PATH)
         entry.status, entry.code = fault.status, fault.code
-        response = fault_response(world, fault)
+        message = await _message(request) if request.method == "POST" else {}
+        if isinstance(message.get("id"), (str, int)):
+            told = fault_body(world, fault)["error"]
+            error = {"code": INVALID_REQUEST, "message": told.pop("message"), "data": told}
+            response = json_response({"jsonrpc": "2.0", "id": message["id"], "error": error}, fault.status)
+        else:
+            response = fault_response(world, fault)
         if fault.status in (401, 403):
             response.headers["WWW-Authenticate"] = self._challenge(world, request, origin, fault)
         return response
@@ -206,88 +219,16 @@ class McpSurface:
             parts.append(f'resource_metadata="{self.resource_metadata(world, origin)}"')
         return "Bearer " + ", ".join(parts) if parts else "Bearer"
 
-    # --- loading ----------------------------------------------------------------------------------------------------
 
-    async def _load(self, settle: Callable[[], None] | None) -> None:
-        manager = await asyncio.get_running_loop().run_in_executor(None, self._build)
-        if settle is not None:
-            await asyncio.get_running_loop().run_in_executor(None, settle)
-        started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._holder = self._spawn(self._hold(manager, started))
-        await started
-        self._manager = manager
-
-    async def _hold(self, manager: StreamableHTTPSessionManager, started: asyncio.Future[None]) -> None:
-        # The manager's task group has to be entered and left by one task.
-        async with manager.run():
-            started.set_result(None)
-            await self._stop.wait()
-
-    def _build(self) -> StreamableHTTPSessionManager:
-        importlib.import_module("mcp")  # the package first: threads that start with different modules of it see halves
-        from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-        from mcp.server.transport_security import TransportSecuritySettings
-
-        names = [f"[{name}]" if ":" in name else name for name in (*self._hosts, *STACK_HOSTS)]
-        hosts = [form for name in names for form in (name, f"{name}:*")]
-        security = TransportSecuritySettings(
-            enable_dns_rebinding_protection=True,
-            allowed_hosts=hosts,
-            allowed_origins=[f"{scheme}://{host}" for scheme in ("http", "https") for host in hosts],
-        )
-        self._calls = ToolCalls(Catalogue(self._registry), self._spawn_call)
-        server = build_server(self._calls)
-        return StreamableHTTPSessionManager(server, json_response=self._json, security_settings=security)
-
-
-def build_server(calls: ToolCalls) -> Server[Any]:
-    """The low-level MCP server over a set of tools.
-
-    Its list of tools is kept in wire form per protocol version and kind of caller; OpenTelemetry's middleware is left
-    out; looking a schema up spares each call of the 2026 era a listing.
-    """
-    import mcp_types as types
-    from mcp.server.caching import CacheHint
-    from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
-    from mcp.server.lowlevel import Server
-    from mcp.shared.exceptions import MCPError
-
-    lists: dict[Any, HandlerResult] = {}
-
-    async def list_tools(
-        ctx: ServerRequestContext[Any, Any], params: types.PaginatedRequestParams | None
-    ) -> types.ListToolsResult:
-        if params is not None and params.cursor is not None:
-            raise MCPError(code=types.INVALID_PARAMS, message="The tools come in one page; leave cursor out")
-        visible = calls.catalogue.visible(_exchange(ctx).caller)
-        return types.ListToolsResult(tools=[types.Tool.model_validate(entry.definition) for entry in visible])
-
-    async def call_tool(ctx: ServerRequestContext[Any, Any], params: types.CallToolRequestParams) -> CallToolResult:
-        return await calls.call(_exchange(ctx), params.name, params.arguments or {})
-
-    async def keep_lists(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        if ctx.method != "tools/list" or (ctx.params and ctx.params.get("cursor") is not None):
-            return await call_next(ctx)
-        caller = _exchange(ctx).caller
-        shape = (ctx.protocol_version, caller.kind, caller.role, caller.scopes)
-        if shape not in lists:
-            if len(lists) >= _LISTS_KEPT:
-                lists.clear()
-            lists[shape] = await call_next(ctx)
-        return lists[shape]
-
-    server: Server[Any] = Server(
-        "stack-emu",
-        version=_version(),
-        title="STACK (local emulator)",
-        instructions="Agents, passports, missions and the credential proxy of an emulated STACK account.",
-        cache_hints={"tools/list": CacheHint(ttl_ms=_LIST_FRESH_MS, scope="private")},
-        get_tool_input_schema=calls.catalogue.schema,
-        on_list_tools=list_tools,
-        on_call_tool=call_tool,
-    )
-    server.middleware[:] = [keep_lists]
-    return server
+async def _message(request: web.BaseRequest) -> Mapping[str, Any]:
+    """The JSON-RPC message in a body; empty when there is none, or one that MCP would not take."""
+    if (request.content_length or 0) > MAX_MESSAGE:
+        return {}
+    try:
+        message = json.loads(await request.read())
+    except (ValueError, RecursionError, web.HTTPRequestEntityTooLarge, web.RequestPayloadError):
+        return {}
+    return message if isinstance(message, Mapping) else {}
 
 
 def _bearer_text(request: web.BaseRequest) -> str | None:
@@ -295,15 +236,6 @@ def _bearer_text(request: web.BaseRequest) -> str | None:
         return bearer_of(request)
     except Fault:
         return None
-
-
-def _failed(task: asyncio.Task[None]) -> bool:
-    return task.done() and (task.cancelled() or task.exception() is not None)
-
-
-def _exchange(ctx: Any) -> Exchange:
-    exchange: Exchange = ctx.request.scope[_EXCHANGE]
-    return exchange
 
 
 def _principal(world: World, caller: Caller) -> Any:
@@ -320,19 +252,3 @@ def _principal(world: World, caller: Caller) -> Any:
         claims={"iss": world.name},
     )
     return AuthenticatedUser(token)
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("stack-emu")
-    except PackageNotFoundError:
-        return "0"
-
-
-def _end_stream_watcher() -> None:
-    """End the task sse-starlette leaves in the loop after its first stream, which polls for a uvicorn server."""
-    for task in asyncio.all_tasks():
-        if getattr(task.get_coro(), "__qualname__", "") == "_shutdown_watcher":
-            task.cancel()

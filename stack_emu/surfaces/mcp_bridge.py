@@ -20,7 +20,11 @@ _OURS = frozenset({"content-length", "connection", "transfer-encoding", "keep-al
 
 
 async def answer_asgi(
-    app: AsgiApp, request: web.BaseRequest, extra: Mapping[str, Any], spawn: Spawn
+    app: AsgiApp,
+    request: web.BaseRequest,
+    extra: Mapping[str, Any],
+    spawn: Spawn,
+    begun: asyncio.Event | None = None,
 ) -> web.StreamResponse:
     """Let ``app`` answer ``request``.
 
@@ -33,8 +37,9 @@ async def answer_asgi(
         request: what to answer.
         extra: further keys of the ASGI scope.
         spawn: starts a task and keeps a reference to it.
+        begun: is set once the first piece of a streamed answer has been sent.
     """
-    exchange = _Exchange(request, await request.read())
+    exchange = _Exchange(request, await request.read(), begun or asyncio.Event())
     task = spawn(exchange.run(app, {**_scope(request), **extra}))
     try:
         await asyncio.shield(task)
@@ -68,8 +73,9 @@ def _scope(request: web.BaseRequest) -> dict[str, Any]:
 class _Exchange:
     """One request and the answer the application gives to it."""
 
-    def __init__(self, request: web.BaseRequest, body: bytes) -> None:
+    def __init__(self, request: web.BaseRequest, body: bytes, begun: asyncio.Event) -> None:
         self.response: web.StreamResponse | None = None
+        self._begun = begun
         self.gone = asyncio.Event()
         self._request = request
         self._body: bytes | None = body
@@ -118,5 +124,6 @@ class _Exchange:
         response = self.response if self.response is not None else await self._open_stream()
         if body:
             await response.write(bytes(body))
+            self._begun.set()
         if not more:
             await response.write_eof()

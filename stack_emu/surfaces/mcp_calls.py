@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stack_emu.domain import faults
@@ -17,6 +18,7 @@ from stack_emu.kernel.journal import Entry
 from stack_emu.kernel.operations import Caller, Command, Download
 from stack_emu.kernel.world import World
 from stack_emu.surfaces.mcp_bridge import Spawn
+from stack_emu.surfaces.mcp_schemas import WRAPPED
 from stack_emu.surfaces.mcp_tools import Catalogue, ToolEntry, admits
 from stack_emu.surfaces.rest import DROPPED, fault_body
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from mcp_types import CallToolResult
 
 MCP_PATH = "/mcp"
+EXCHANGE = "stack_emu.exchange"
+"""Where the ASGI scope of a request holds its exchange."""
 _log = logging.getLogger("stack_emu")
 
 
@@ -39,6 +43,8 @@ class Exchange:
         lane_suffix: text the client asked to be appended to its lane.
         client: what the client calls itself.
         abort: breaks the connection off.
+        page_size: the most tools on a page of the list.
+        begun: is set once the first event of a streamed answer has been sent.
     """
 
     world: World
@@ -48,6 +54,8 @@ class Exchange:
     lane_suffix: str
     client: str | None = None
     abort: Callable[[], object] = lambda: None
+    page_size: int = 1000
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class ToolCalls:
@@ -60,13 +68,35 @@ class ToolCalls:
 
     def __init__(self, catalogue: Catalogue, spawn: Spawn) -> None:
         self.catalogue = catalogue
-        self._spawn = spawn
+        self.spawn = spawn
 
-    async def call(self, exchange: Exchange, name: str, arguments: Mapping[str, Any]) -> CallToolResult:
+    def visible(self, exchange: Exchange) -> list[ToolEntry]:
+        """The tools that ``tools/list`` shows to a caller."""
+        hidden = self.hidden(exchange)
+        entries = self.catalogue.visible(exchange.caller)
+        return [entry for entry in entries if entry.definition["name"] not in hidden] if hidden else entries
+
+    def hidden(self, exchange: Exchange) -> frozenset[str]:
+        """The tools that a fault rule has taken away for now."""
+        world = exchange.world
+        if not len(world.faults):
+            return frozenset()
+        return world.faults.hidden(world.clock.now_ms() - world.clock.start_ms, self.catalogue.entries)
+
+    async def call(
+        self, exchange: Exchange, name: str, arguments: Mapping[str, Any], *, resumable: bool = False
+    ) -> CallToolResult:
         """Call a tool and word its reply or refusal as a tool result.
+
+        Args:
+            exchange: the request it came in.
+            name: the tool.
+            arguments: what the client sent.
+            resumable: whether an answer that is lost with its connection can be asked for again.
 
         Raises:
             MCPError: invalid params (-32602) when there is no such tool.
+            ConnectionDropped: a fault rule broke the connection off, and the answer is lost.
         """
         world = exchange.world
         caller, client = exchange.caller.kind, exchange.client
@@ -74,14 +104,25 @@ class ToolCalls:
         tool = self.catalogue.entries.get(name)
         if tool is None:
             raise self._unknown(exchange, entry, name)
+        if name in self.hidden(exchange):
+            raise _gone(entry, name)
         entry.route, entry.operation = name, tool.operation.name
         try:
-            result = _success(tool, await self._run(exchange, entry, tool, arguments))
+            result = await self._run(exchange, entry, tool, arguments)
         except Fault as fault:
             return _refusal(world, entry, fault)
-        except ConnectionDropped:
-            entry.status, entry.hint = 0, DROPPED
+        except ConnectionDropped as dropped:
+            if resumable:  # a client can only come back for a stream of which it has seen the beginning
+                await exchange.begun.wait()
             exchange.abort()
+            entry.status, entry.hint = 0, DROPPED
+            if not resumable or dropped.outcome is None:
+                raise
+            if isinstance(dropped.outcome, Fault):
+                return _refusal(world, entry, dropped.outcome)
+            return _success(tool, dropped.outcome)
+        except asyncio.CancelledError:
+            entry.hint = "The client took the call back before it was answered."
             raise
         except Exception:
             _log.error("tool %s failed inside the emulator\n%s", name, world.redactor.traceback())
@@ -89,7 +130,9 @@ class ToolCalls:
         entry.status = tool.operation.rest.status if tool.operation.rest is not None else 200
         return result
 
-    async def _run(self, exchange: Exchange, entry: Entry, tool: ToolEntry, arguments: Mapping[str, Any]) -> Any:
+    async def _run(
+        self, exchange: Exchange, entry: Entry, tool: ToolEntry, arguments: Mapping[str, Any]
+    ) -> CallToolResult:
         call = Call(
             tool.operation,
             exchange.caller,
@@ -104,7 +147,8 @@ class ToolCalls:
                 authorise(exchange.world, call, Command())  # names the credential that would do, whatever the arguments
             entry.unread = tool.unknown(arguments)
             call.raw = tool.check(arguments)
-            return await perform(exchange.world, call, self._spawn)
+            result = _success(tool, await perform(exchange.world, call, self.spawn))
+            return _spoilt(tool, result) if call.spoils_reply else result
         finally:
             entry.lane = call.lane
             # Masked only now: the call itself may have taught the redactor a secret.
@@ -122,8 +166,26 @@ class ToolCalls:
         return MCPError(code=INVALID_PARAMS, message=f"Unknown tool: {shown}; {hint}")
 
 
+def _gone(entry: Entry, name: str) -> Exception:
+    """The error for a tool that a fault rule has taken away: the client is told no more than of any unknown one."""
+    from mcp.shared.exceptions import MCPError
+    from mcp_types import INVALID_PARAMS
+
+    entry.status, entry.code, entry.hint = 404, "UNKNOWN_TOOL", f"A fault rule has taken {name} away."
+    return MCPError(code=INVALID_PARAMS, message=f"Unknown tool: {name}")
+
+
+def _spoilt(tool: ToolEntry, result: CallToolResult) -> CallToolResult:
+    """A result as a broken server would send it: half its text, and content that its schema forbids, or none."""
+    from mcp_types import CallToolResult, TextContent
+
+    texts = [block.text for block in result.content if isinstance(block, TextContent)]
+    content = [TextContent(text=text[: len(text) // 2]) for text in texts]
+    return CallToolResult(content=list(content), structured_content=tool.forbidden_content())
+
+
 def _success(tool: ToolEntry, reply: Any) -> CallToolResult:
-    """The bare JSON of the REST reply as text; objects as structured content too."""
+    """The bare JSON of the REST reply as text, and as structured content."""
     from mcp_types import CallToolResult, TextContent
 
     if isinstance(reply, Download):
@@ -131,7 +193,7 @@ def _success(tool: ToolEntry, reply: Any) -> CallToolResult:
     rest = tool.operation.rest
     value = {} if reply is None and rest is not None and rest.status == 204 else dump(reply)
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    structured = value if isinstance(value, dict) else None
+    structured = {WRAPPED: value} if tool.wrapped else value if isinstance(value, dict) else None
     return CallToolResult(content=[TextContent(text=text)], structured_content=structured)
 
 

@@ -7,10 +7,10 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
 from stack_emu.kernel.dispatch import Pending, Refused
-from stack_emu.kernel.operations import WRITTEN_AS, OpenCommand, Operation, Reply
+from stack_emu.kernel.operations import WRITTEN_AS, Download, OpenCommand, Operation, Reply, Stream
 
 _DEFINITIONS = "#/$defs/"
 _BY_NAME = frozenset({"properties", "patternProperties", "dependentSchemas"})
@@ -51,18 +51,39 @@ def input_schema(declared: Operation) -> dict[str, Any]:
     return cleaned
 
 
-def output_schema(declared: Operation) -> dict[str, Any] | None:
-    """The schema of a tool's structured content, or None when the reply is not one model.
+WRAPPED = "result"
+"""The one field of structured content whose reply is no object on its own."""
 
-    Lists stay bare arrays in the text of the result, as STACK's guide prints them; they have neither a schema nor
-    structured content, which had to be an object until revision 2025-11-25.
+
+def output_schema(declared: Operation) -> dict[str, Any] | None:
+    """The schema of a tool's structured content; None when a reply may be a document, which has none.
+
+    Structured content had to be an object until revision 2025-11-25, so a list, or an object that may be null, stands in
+    it as ``result``; in the text of the result it stays bare, as STACK's guide prints it.
     """
-    model = _reply_model(declared.reply)
-    if model is None:
+    found = _replies(declared)
+    if Download in found or not found:
         return None
-    schema = plain(model.model_json_schema(mode="serialization", by_alias=True))
-    schema.pop("description", None)
-    return schema
+    models = [item for item in found if isinstance(item, type) and issubclass(item, Reply)]
+    if len(found) == len(models) == 1:
+        schema = plain(models[0].model_json_schema(mode="serialization", by_alias=True))
+        schema.pop("description", None)
+        return schema
+    shape: Any = found[0] if len(found) == 1 else typing.Union[tuple(found)]  # noqa: UP007  from a tuple
+    schema = plain(TypeAdapter(shape).json_schema(mode="serialization", by_alias=True))
+    if not is_wrapped(declared):
+        return {"type": "object", **schema}
+    return {"type": "object", "properties": {WRAPPED: schema}, "required": [WRAPPED]}
+
+
+def is_wrapped(declared: Operation) -> bool:
+    """Whether structured content holds the reply as ``result``: when it may be something else than an object."""
+    return any(not _is_object(item) for item in _replies(declared))
+
+
+def _is_object(shape: Any) -> bool:
+    origin = typing.get_origin(shape) or shape
+    return isinstance(origin, type) and issubclass(origin, (Reply, dict))
 
 
 def plain(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,13 +155,14 @@ def _wire_name(declared: Operation, field: str) -> str:
     return alias if isinstance(alias, str) else field
 
 
-def _reply_model(declared: Any) -> type[BaseModel] | None:
-    found = [item for item in _alternatives(declared) if typing.get_origin(item) not in (Pending,)]
-    found = [item for item in found if item not in (Pending, Refused)]
-    if len(found) != 1:
-        return None
-    only = found[0]
-    return only if isinstance(only, type) and issubclass(only, Reply) else None
+def _replies(declared: Operation) -> list[Any]:
+    """What an operation may answer with at last; tools ask for no streams, and have an empty object for no content."""
+    empty = declared.rest is not None and declared.rest.status == 204
+    return [
+        dict[str, Any] if empty and item in (None, type(None)) else item
+        for item in _alternatives(declared.reply)
+        if item not in (Pending, Refused, Stream) and typing.get_origin(item) is not Pending
+    ]
 
 
 def _alternatives(declared: Any) -> Iterable[Any]:

@@ -12,13 +12,18 @@ from typing import TYPE_CHECKING, Any
 from stack_emu.domain import faults
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.operations import ROLE_RANK, Auth, Caller, Operation, Registry
-from stack_emu.surfaces.mcp_schemas import input_schema, output_schema
+from stack_emu.surfaces.mcp_schemas import input_schema, is_wrapped, output_schema
+from stack_emu.surfaces.mcp_when import WHEN
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import ValidationError
 
 _SHOWN = 12
+_TAKING_AWAY = frozenset(
+    {"delete", "disconnect", "erase", "expire", "reset", "revoke", "rotate", "suspend", "withdraw"}
+)
+"""Verbs of tools after which something is gone or out of use."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,11 @@ class ToolEntry:
     def structured(self) -> bool:
         """Whether results must carry structured content."""
         return "outputSchema" in self.definition
+
+    @cached_property
+    def wrapped(self) -> bool:
+        """Whether structured content holds the reply as ``result``."""
+        return is_wrapped(self.operation)
 
     @cached_property
     def _validator(self) -> Draft202012Validator:
@@ -79,6 +89,14 @@ class ToolEntry:
         if self._needs_confirmation and "confirm" not in self.operation.command.model_fields:
             del given["confirm"]
         return given
+
+    def forbidden_content(self) -> dict[str, Any] | None:
+        """Structured content that the tool's schema forbids; None, which is forbidden too, when it takes any object."""
+        from jsonschema import Draft202012Validator
+
+        spoilt: dict[str, Any] = {"malformed": True}
+        allowed = not self.structured or Draft202012Validator(self.definition["outputSchema"]).is_valid(spoilt)
+        return None if allowed else spoilt
 
     def unknown(self, arguments: Mapping[str, Any]) -> tuple[str, ...]:
         """Names in ``arguments`` that are no arguments of this tool."""
@@ -171,7 +189,7 @@ def _definition(declared: Operation) -> dict[str, Any]:
     definition: dict[str, Any] = {
         "name": tool.name,
         "title": tool.title or _title(tool.name),
-        "description": _first_paragraph(declared.description),
+        "description": f"{_first_paragraph(declared.description)} {WHEN.get(tool.name, '')}".rstrip(),
         "inputSchema": input_schema(declared),
     }
     output = output_schema(declared)
@@ -195,7 +213,7 @@ def _annotations(declared: Operation) -> dict[str, Any]:
     assert tool is not None, f"{declared.name} has no tool"
     method = rest.method if rest is not None else ""
     read_only = tool.read_only if tool.read_only is not None else method == "GET" or declared.audit is None
-    takes_away = tool.destructive or method == "DELETE" or "_revoke_" in f"{tool.name}_"
+    takes_away = tool.destructive or method == "DELETE" or tool.name.split("_")[1] in _TAKING_AWAY
     return {
         "readOnlyHint": read_only,
         "destructiveHint": takes_away and not read_only,

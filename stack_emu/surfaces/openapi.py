@@ -213,6 +213,8 @@ def _body(declared: Operation, rest: Rest, template: str) -> dict[str, Any] | No
     }
     if required:
         schema["required"] = required
+    else:  # a null is an empty body
+        schema["type"] = ["object", "null"]
     if issubclass(declared.command, OpenCommand):
         schema["additionalProperties"] = True
     media = "application/json" if rest.errors == "envelope" or rest.path == _REGISTER else _FORM

@@ -181,8 +181,10 @@ async def read_object(request: web.BaseRequest) -> dict[str, Any]:
     except ValueError as error:
         problem = f"the body is not JSON ({type(error).__name__}: {str(error)[:120]})"
         raise Fault(faults.INVALID_REQUEST, problem=problem, details={"fields": {"body": problem}}) from None
+    if value is None:
+        return {}
     if not isinstance(value, dict):
-        problem = f"the body must be a JSON object, not {'null' if value is None else type(value).__name__}"
+        problem = f"the body must be a JSON object, not {type(value).__name__}"
         raise Fault(faults.INVALID_REQUEST, problem=problem, details={"fields": {"body": problem}})
     return value
 

@@ -192,7 +192,7 @@ class Server:
         from stack_emu.surfaces.control import ControlSurface
         from stack_emu.surfaces.mcp import McpSurface
         from stack_emu.surfaces.rest import RestSurface
-        from stack_emu.surfaces.wiring import give_model, messages_surface
+        from stack_emu.surfaces.wiring import announce_reloads, give_model, messages_surface
 
         hosting.sender.serve(self.spawn)
         self._rest = RestSurface(hosting.registry, self.spawn_call)
@@ -207,6 +207,11 @@ class Server:
         )
         self._messages = messages_surface(self)
         give_model(self)
+        announce_reloads(self)
+
+    async def tools_changed(self, world: str) -> None:
+        """Tell the MCP clients of a world that its tools may be others now."""
+        await self._mcp.tools_changed(world)
 
     async def _load_mcp_soon(self) -> None:
         """Import in the background, but not against the first requests: both would wait for the interpreter lock."""
@@ -220,6 +225,7 @@ class Server:
             for hosted in self.hosting:
                 if not hosted.world.clock.virtual:
                     self._fire_due(hosted)
+                await self._mcp.watch_tools(hosted.world)
 
     def _fire_due(self, hosted: HostedWorld) -> None:
         """Fire the timers that are due. One that fails stays armed; it is reported once, and requests go on."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -48,6 +50,28 @@ def give_model(server: Server) -> None:
     for hosted in server.hosting:
         give(hosted)
     server.hosting.on_create.append(give)
+
+
+def announce_reloads(server: Server) -> None:
+    """Tell the MCP clients of a world when another scenario, or its own seed again, takes the place of what was there."""
+
+    def announce(name: str) -> None:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:  # made by a thread that serves nobody
+            return
+        server.spawn(server.tools_changed(name))
+
+    def watch(hosted: HostedWorld) -> None:
+        hosted.on_reset = partial(announce, hosted.world.name)
+
+    def reloaded(hosted: HostedWorld) -> None:
+        watch(hosted)
+        announce(hosted.world.name)
+
+    for hosted in server.hosting:
+        watch(hosted)
+    server.hosting.on_create.append(reloaded)
 
 
 def messages_surface(server: Server) -> MessagesSurface:

@@ -55,7 +55,7 @@ def test_over_mcp(revoked: tuple[Any, str]) -> None:
     }
     headers = {"Authorization": f"Bearer {token}", "Accept": "application/json, text/event-stream"}
     reply = httpx.post(f"{served.base_url}/mcp", json=message, headers=headers)
-    assert (reply.status_code, reply.json()["error"]["code"]) == (401, "PASSPORT_REVOKED")
+    assert (reply.status_code, reply.json()["error"]["data"]["code"]) == (401, "PASSPORT_REVOKED")
     assert rows(served) == EXPECTED
 
 

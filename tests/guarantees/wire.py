@@ -40,10 +40,10 @@ OAUTH_CODES = {"server_error": "INTERNAL_ERROR", "invalid_request": "INVALID_REQ
 
 
 def in_envelope(body: Any) -> dict[str, Any]:
-    """The error in a body; one in the words of RFC 6749 as STACK's envelope would have it."""
+    """The error in a body; one in the words of RFC 6749 or of JSON-RPC as STACK's envelope would have it."""
     error = body.get("error", {}) if isinstance(body, dict) else {}
     if not isinstance(error, str):
-        return dict(error)
+        return {"message": error["message"], **error["data"]} if "data" in error else dict(error)
     details = {name: value for name, value in body.items() if name not in ("error", "error_description", "code")}
     return {"code": OAUTH_CODES.get(error, error), "message": body["error_description"], "details": details}
 

@@ -18,10 +18,11 @@ import pytest
 
 from stack_emu.hosting import Hosting
 from stack_emu.kernel.operations import Registry
-from stack_emu.scenario.models import Scenario
+from stack_emu.scenario.loader import loads
 from stack_emu.surfaces.server import Server
 
 KEY = "sk_live_emu_operator"
+STREAMS = "stack_emu: 1\nmcp: {answers: streams}\n"
 MCP1 = "mcp==1.30.0"
 ROOT = Path(__file__).resolve().parents[2]
 ACCEPT = "application/json, text/event-stream"
@@ -119,13 +120,13 @@ class Bare:
 
 @pytest.fixture
 def serve_registry(_loop: asyncio.AbstractEventLoop) -> Iterator[Callable[..., Bare]]:
-    """Serve operations the test declares: ``serve_registry(registry) -> Bare``."""
+    """Serve operations the test declares: ``serve_registry(registry, scenario text) -> Bare``."""
     running: list[Bare] = []
 
-    def start(registry: Registry, **surface: Any) -> Bare:
+    def start(registry: Registry, text: str = "stack_emu: 1", **surface: Any) -> Bare:
         def load() -> Hosting:
             hosting = Hosting(registry)
-            hosting.create("default", Scenario.default())
+            hosting.create("default", loads(text))
             return hosting
 
         server = Server(load)

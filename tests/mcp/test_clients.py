@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from mcp.shared.exceptions import MCPError
 
-from tests.mcp.conftest import KEY, connected, payload, run
+from tests.mcp.conftest import KEY, STREAMS, connected, payload, run
 
 MODES = [("auto", "2026-07-28"), ("legacy", "2025-11-25"), ("2026-07-28", "2026-07-28")]
 
@@ -43,7 +43,7 @@ def test_the_client_of_mcp_2_lists_calls_and_sees_errors(serve: Callable[..., An
 def test_event_streams_carry_the_same_answers(serve_registry: Callable[..., Any], mode: str) -> None:
     from stack_emu.domain.families import registry
 
-    bare = serve_registry(registry(), mcp_json=False)
+    bare = serve_registry(registry(), STREAMS)
 
     async def work() -> Any:
         async with connected(bare.url, KEY, mode) as client:

@@ -70,7 +70,7 @@ def test_without_a_bearer_every_method_is_a_401_that_asks_for_one(served: Any, r
 def test_a_bearer_that_is_nobodys_is_an_invalid_token(served: Any, raw: Any, bearer: str, code: str) -> None:
     response = raw(served, bearer).initialize()
     assert response.status_code == 401
-    assert response.json()["error"]["code"] == code
+    assert response.json()["error"]["data"]["code"] == code
     assert response.headers["WWW-Authenticate"].startswith('Bearer error="invalid_token", error_description="')
     assert bearer not in response.text
 
@@ -242,7 +242,7 @@ def test_a_revoked_passport_gets_a_401_with_stacks_code(served: Any, raw: Any) -
     assert done.status_code == 200, done.text
     response = client.call("stack_get_agent", {"agent_id": "agt_deploy"})
     assert response.status_code == 401
-    assert response.json()["error"]["code"] == "PASSPORT_REVOKED"
+    assert response.json()["error"]["data"]["code"] == "PASSPORT_REVOKED"
     assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
 
 
@@ -253,7 +253,7 @@ def test_an_expired_passport_gets_a_401_with_stacks_code(serve: Callable[..., An
     served.advance(3_600_000)
     response = client.call("stack_get_agent", {"agent_id": "agt_deploy"})
     assert response.status_code == 401
-    assert response.json()["error"]["code"] == "PASSPORT_EXPIRED"
+    assert response.json()["error"]["data"]["code"] == "PASSPORT_EXPIRED"
 
 
 # --- agent JWTs ------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal
@@ -30,6 +31,7 @@ from stack_emu.kernel.operations import (
     operation,
 )
 from stack_emu.surfaces.mcp_tools import tool_definitions
+from stack_emu.surfaces.mcp_when import WHEN
 from tests.mcp.conftest import KEY, connected, payload, run
 
 EVERY = {definition["name"]: definition for definition in tool_definitions(registry())}
@@ -215,6 +217,78 @@ def test_every_tool_has_valid_closed_schemas_and_says_what_it_does(name: str) ->
     assert definition["title"]
 
 
+def test_every_tool_says_when_to_use_it_and_nothing_else_is_spoken_of() -> None:
+    assert set(WHEN) == set(EVERY)
+    for name, definition in EVERY.items():
+        assert definition["description"].endswith(WHEN[name])
+        assert re.match(r"Use it .+\.$", WHEN[name]), name
+        mentioned = set(re.findall(r"stack_[a-z_]*[a-z]", definition["description"]))
+        assert mentioned <= set(EVERY), name
+    assert len(set(WHEN.values())) == len(WHEN)
+
+
+PUBLISHED = [
+    "stack_register_agent",
+    "stack_list_agents",
+    "stack_connect_service",
+    "stack_list_services",
+    "stack_grant_agent_access",
+    "stack_revoke_agent_access",
+    "stack_get_agent_permissions",
+    "stack_get_credential",
+    "stack_list_credential_templates",
+    "stack_verify_connection",
+    "stack_issue_passport",
+    "stack_verify_passport",
+    "stack_refresh_passport",
+    "stack_list_active_passports",
+    "stack_revoke_passport",
+    "stack_revoke_agent_passports",
+    "stack_revoke_session",
+    "stack_revoke_all_passports",
+    "stack_checkpoint",
+    "stack_checkout",
+    "stack_proxy_request",
+    "stack_list_intents",
+    "stack_create_dropoff",
+    "stack_browse_skills",
+    "stack_check_trust_level",
+    "stack_invoke_skill",
+    "stack_list_pending_invocations",
+    "stack_complete_invocation",
+]
+"""Every tool that one of STACK's pages names: docs/mcp-tools v60 and v77, and its guides."""
+DECLINED: dict[str, str] = {}
+"""Those of them that are not served, with the reason."""
+
+
+def test_every_tool_that_stacks_pages_name_is_there_unless_it_is_declined() -> None:
+    assert len(PUBLISHED) == 28
+    assert set(PUBLISHED) - set(EVERY) == set(DECLINED)
+    assert all(DECLINED.values())
+    assert len(EVERY) >= 80
+
+
+def test_revoking_every_passport_needs_to_be_confirmed() -> None:
+    confirmed = {name for name, each in EVERY.items() if "confirm" in each["inputSchema"].get("required", ())}
+    assert confirmed == {"stack_revoke_all_passports"}
+
+
+def test_hints_of_every_tool_agree_with_each_other_and_with_its_name() -> None:
+    for name, definition in EVERY.items():
+        hints = definition["annotations"]
+        assert set(hints) == {"readOnlyHint", "destructiveHint", "idempotentHint"}, name
+        assert not (hints["readOnlyHint"] and hints["destructiveHint"]), name
+        assert hints["idempotentHint"] or not hints["readOnlyHint"], name
+        verb = name.split("_")[1]
+        if verb in ("delete", "disconnect", "erase", "expire", "reject", "reset", "revoke", "rotate", "withdraw"):
+            assert hints["destructiveHint"], name
+        if verb in ("get", "list", "browse", "download"):
+            assert hints["readOnlyHint"], name
+        if verb in ("create", "issue", "register", "connect", "invite", "open", "start", "publish", "submit"):
+            assert hints["readOnlyHint"] is hints["destructiveHint"] is False, name
+
+
 def test_every_operation_with_a_tool_is_listed_and_can_be_called(serve: Callable[..., Any]) -> None:
     served = serve()
 
@@ -252,11 +326,16 @@ def test_an_input_schema_is_the_command_in_plain_form() -> None:
     assert {"type": "null"} not in properties["either"]["anyOf"]
 
 
-def test_an_output_schema_is_there_when_the_reply_is_one_model() -> None:
+def test_an_output_schema_is_there_unless_the_reply_may_be_a_document() -> None:
     assert TOOLS["stack_make_thing"]["outputSchema"]["required"] == ["label", "size", "seen"]
     assert "outputSchema" in TOOLS["stack_fetch_thing"]
-    for name in ("stack_list_things", "stack_get_raw_thing", "stack_drop_things", "stack_export_things"):
-        assert "outputSchema" not in TOOLS[name]
+    listed = TOOLS["stack_list_things"]["outputSchema"]
+    assert listed["required"] == ["result"]
+    assert listed["properties"]["result"]["items"] == TOOLS["stack_make_thing"]["outputSchema"] | {
+        "description": "A thing."
+    }
+    assert TOOLS["stack_get_raw_thing"]["outputSchema"]["type"] == "object"
+    assert "outputSchema" not in TOOLS["stack_export_things"]
 
 
 def test_annotations_say_what_a_tool_does_to_the_world() -> None:
@@ -280,7 +359,7 @@ def test_a_result_is_the_bare_json_of_the_rest_reply(serve_registry: Callable[..
     assert fetched.structured_content["label"] == "far"
     listed = call(url, "stack_list_things", {}, mode)
     assert payload(listed) == [{"label": "one", "size": None, "seen": {}}]
-    assert listed.structured_content is None
+    assert listed.structured_content == {"result": payload(listed)}
     untyped = call(url, "stack_get_raw_thing", {}, mode)
     assert untyped.content[0].text == '{"label":"rød"}'
     assert untyped.structured_content == {"label": "rød"}

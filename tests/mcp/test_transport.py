@@ -14,7 +14,7 @@ import pytest
 
 from stack_emu.domain.families import registry
 from stack_emu.surfaces.mcp_bridge import answer_asgi
-from tests.mcp.conftest import KEY, Raw, connected, payload, run
+from tests.mcp.conftest import KEY, STREAMS, Raw, connected, payload, run
 
 STREAM = {"Accept": "text/event-stream"}
 
@@ -78,7 +78,7 @@ def test_the_server_ends_within_a_second_while_streams_are_open(serve_registry: 
 
 
 def test_stopping_leaves_no_task_behind(serve_registry: Callable[..., Any]) -> None:
-    bare = serve_registry(registry(), mcp_json=False)
+    bare = serve_registry(registry(), STREAMS)
     client = opened(bare)
     with stream(client):
         pass
@@ -107,7 +107,7 @@ def test_a_client_that_leaves_right_after_initialize_keeps_its_session(serve_reg
     """aiohttp cancels the handler then; the session must not be taken for one that failed to open."""
     import socket
 
-    bare = serve_registry(registry(), mcp_json=False)
+    bare = serve_registry(registry(), STREAMS)
     Raw(bare.url).initialize()
     hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "hasty", "version": "1"}}
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}).encode()
@@ -169,7 +169,7 @@ def test_the_endpoint_loads_again_when_loading_failed_once(
     serve_registry: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bare = serve_registry(registry())
-    surface = bare.server._mcp
+    surface = bare.server._mcp._serving
     build = surface._build
     failures = [ImportError("half a package")]
 

@@ -142,7 +142,7 @@ def test_a_tool_beyond_the_tokens_scopes_is_a_challenge_that_names_the_scope(ser
     assert 'error="insufficient_scope"' in challenge
     assert 'scope="agents:read"' in challenge
     assert "/.well-known/oauth-protected-resource/mcp" in challenge
-    assert refused.json()["error"]["details"]["missing_scope"] == "agents:read"
+    assert refused.json()["error"]["data"]["details"]["missing_scope"] == "agents:read"
 
 
 def test_the_client_steps_up_when_it_is_challenged(serve: Callable[..., Any]) -> None:

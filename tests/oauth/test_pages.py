@@ -233,7 +233,7 @@ def test_a_passport_is_exchanged_for_its_successor(serve: Callable[..., Any]) ->
     assert dancer.get("/v1/agents/agt_one", renewed.json()["access_token"]).status_code == 200
     assert [row.action for row in served.rows()] == ["passport.issue", "oauth.token", "passport.refresh"]
     for changed, error in (
-        ({"subject_token": "a.b.c"}, "invalid_client"),
+        ({"subject_token": "a.b.c"}, "invalid_request"),
         ({"subject_token_type": "x"}, "invalid_request"),
     ):
         refused = dancer.http.post(f"{dancer.base}/oauth/token", data={**form, **changed})
