@@ -103,6 +103,7 @@ def _check_target(on: Place, findings: Findings) -> None:
 
 def _check_injection(inject: Place, on: Place, findings: Findings) -> None:
     given = {key for key, value in inject.value.items() if value is not None}
+    given -= {key for key in ("malformed", "hide") if inject.value.get(key) is False}
     answers = given & {"status", "headers", "json", "body"}
     if not given - {"message"}:
         findings.error(inject, "nothing is injected; add status, error, delay or drop")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 MCP_PATH = "/mcp"
 EXCHANGE = "stack_emu.exchange"
 """Where the ASGI scope of a request holds its exchange."""
+_BEGIN_SECONDS = 5
 _log = logging.getLogger("stack_emu")
 
 
@@ -113,7 +115,8 @@ class ToolCalls:
             return _refusal(world, entry, fault)
         except ConnectionDropped as dropped:
             if resumable:  # a client can only come back for a stream of which it has seen the beginning
-                await exchange.begun.wait()
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(exchange.begun.wait(), _BEGIN_SECONDS)
             exchange.abort()
             entry.status, entry.hint = 0, DROPPED
             if not resumable or dropped.outcome is None:
