@@ -33,7 +33,10 @@ _MEDIA = {"application/x-ndjson": "ndjson", "application/ndjson": "ndjson", "tex
 
 
 def _instant(text: str) -> str:
-    parse_iso(text)
+    try:
+        parse_iso(text)
+    except (ValueError, OverflowError):
+        raise ValueError("must be an ISO-8601 instant or date, such as 2026-01-01T00:00:00Z") from None
     return text
 
 

@@ -22,6 +22,7 @@ from tests.fuzz.rejected import watching_rejections
 from tests.guarantees.conftest import Ground
 from tests.guarantees.tour import OPERATOR, STEPS, Tour, prepare, registry
 
+pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="schemathesis needs Python 3.11")
 CONFIG = Path(__file__).resolve().parent / "schemathesis.toml"
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "6"))
 RUNS = 6
