@@ -1,16 +1,12 @@
-"""Real MCP clients and raw JSON-RPC against a served world, and a Python environment with the 1.x client."""
+"""The MCP client of this process and raw JSON-RPC against a served world."""
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,8 +19,6 @@ from stack_emu.surfaces.server import Server
 
 KEY = "sk_live_emu_operator"
 STREAMS = "stack_emu: 1\nmcp: {answers: streams}\n"
-MCP1 = "mcp==1.30.0"
-ROOT = Path(__file__).resolve().parents[2]
 ACCEPT = "application/json, text/event-stream"
 
 
@@ -147,21 +141,3 @@ def serve_registry(_loop: asyncio.AbstractEventLoop) -> Iterator[Callable[..., B
     yield start
     for bare in running:
         bare.stop()
-
-
-@pytest.fixture(scope="session")
-def python_with_mcp1() -> str:
-    """The Python of an environment that has the 1.x client; made once and kept in ``.cache``."""
-    home = ROOT / ".cache" / f"venv-{MCP1.replace('==', '-')}-py{sys.version_info.major}.{sys.version_info.minor}"
-    python = home / "bin" / "python"
-    home.parent.mkdir(exist_ok=True)
-    with (home.parent / f"{home.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (home / "complete").exists():
-            subprocess.run([sys.executable, "-m", "venv", str(home)], check=True, capture_output=True)
-            made = subprocess.run(
-                [str(python), "-m", "pip", "install", "--quiet", MCP1], capture_output=True, text=True, check=False
-            )
-            assert made.returncode == 0, f"{MCP1} could not be installed; it needs a package index:\n{made.stderr}"
-            (home / "complete").touch()
-    return str(python)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,23 +48,6 @@ def test_event_streams_carry_the_same_answers(serve_registry: Callable[..., Any]
             return await client.call_tool("stack_register_agent", {"name": "streamed"})
 
     assert payload(run(work()))["name"] == "streamed"
-
-
-def test_the_client_of_mcp_1_lists_calls_and_sees_errors(serve: Callable[..., Any], python_with_mcp1: str) -> None:
-    served = serve()
-    script = Path(__file__).parent / "clients" / "with_mcp1.py"
-    done = subprocess.run(
-        [python_with_mcp1, str(script), f"{served.base_url}/mcp", KEY], capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    seen = json.loads(done.stdout)
-    assert seen["protocol"] == "2025-11-25"
-    assert seen["session"] is True
-    assert seen["tools"] == list(served.server.hosting.registry.tools)
-    assert seen["made"]["name"] == "from-mcp-one"
-    assert seen["refused"][0] is True
-    assert seen["refused"][1]["error"]["code"] == "CONFLICT"
-    assert seen["unknown"][0] == -32602
 
 
 def test_many_sessions_at_once_are_all_answered(serve: Callable[..., Any]) -> None:
