@@ -23,7 +23,9 @@ def main(definitions: list[dict[str, Any]]) -> None:
         text = json.dumps(agent)
         return types.CallToolResult(content=[types.TextContent(type="text", text=text)])
 
-    server = Server("peer", on_list_tools=list_tools, on_call_tool=call_tool)
+    schemas = {item["name"]: item["inputSchema"] for item in definitions}
+    # Without a lookup each call of the 2026 era would list every tool first.
+    server = Server("peer", on_list_tools=list_tools, on_call_tool=call_tool, get_tool_input_schema=schemas.get)
     app = server.streamable_http_app(json_response=True)
     # asyncio sets TCP_NODELAY only on sockets that say they are TCP; without it every answer waits 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)

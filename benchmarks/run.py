@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from measuring import HERE, emulator, floor, load, median_ms, post, resident_mb, running
+from measuring import HERE, Load, emulator, floor, load, median_ms, post, resident_mb, running
 
 KEY = "sk_live_emu_operator"
 SCENARIO = HERE / "load.yaml"
@@ -80,32 +80,41 @@ def mcp() -> None:
     from stack_emu.surfaces.mcp_tools import tool_definitions
 
     definitions = json.dumps(tool_definitions(registry()), default=str)
-    headers = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-11-25"}
-    listing = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
-    arguments = {"agent_id": "agent_load"}
-    call = {
-        "jsonrpc": "2.0",
-        "id": 1,
-        "method": "tools/call",
-        "params": {"name": "stack_get_agent", "arguments": arguments},
-    }
     with running([sys.executable, str(HERE / "mcp_peer.py")], definitions) as peer:
-        url = f"{peer['base_url']}/mcp"
         time.sleep(1)
-        theirs = {**headers, **session(url, headers)}
-        peer_list, peer_call = (load(url, body, theirs, 4) for body in (listing, call))
+        theirs = mcp_loads(f"{peer['base_url']}/mcp", {})
     with emulator(SCENARIO) as ready:
         time.sleep(3)
-        ours = {**headers, "Authorization": f"Bearer {KEY}"}
-        url = f"{ready['base_url']}/mcp"
-        ours = {**ours, **session(url, ours)}
-        our_list, our_call = (load(url, body, ours, 4) for body in (listing, call))
-    share = our_call.per_second / peer_call.per_second
-    seen = f"{our_call.per_second:.0f} / {peer_call.per_second:.0f} a second = {share:.2f} ×"
-    report("MCP tools/call against mcp under uvicorn", seen, "≥ 1 ×")
-    share = our_list.per_second / peer_list.per_second
-    seen = f"{our_list.per_second:.0f} / {peer_list.per_second:.0f} a second = {share:.2f} ×"
-    report("MCP tools/list against mcp under uvicorn", seen, "≥ 4 ×")
+        ours = mcp_loads(f"{ready['base_url']}/mcp", {"Authorization": f"Bearer {KEY}"})
+    for (method, version), figure in ours.items():
+        share = figure.per_second / theirs[method, version].per_second
+        seen = f"{figure.per_second:.0f} / {theirs[method, version].per_second:.0f} a second = {share:.2f} ×"
+        target = ("≥ 1 ×" if method == "tools/call" else "≥ 4 ×") if version == ERAS[0] else ""
+        report(f"MCP {method} at {version} against mcp under uvicorn", seen, target)
+
+
+ERAS = ("2025-11-25", "2026-07-28")
+
+
+def mcp_loads(url: str, credential: dict[str, str]) -> dict[tuple[str, str], Load]:
+    """Both methods in both protocol eras: with a session, and with what each message says about its client."""
+    figures = {}
+    meta = {"protocolVersion": ERAS[1], "clientCapabilities": {}, "clientInfo": {"name": "bench", "version": "1"}}
+    modern = {"_meta": {f"io.modelcontextprotocol/{name}": value for name, value in meta.items()}}
+    for method, params in (
+        ("tools/call", {"name": "stack_get_agent", "arguments": {"agent_id": "agent_load"}}),
+        ("tools/list", {}),
+    ):
+        for version in ERAS:
+            headers = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": version, **credential}
+            if version == ERAS[0]:
+                headers |= session(url, headers)
+                body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+            else:
+                headers |= {"Mcp-Method": method, **({"Mcp-Name": params["name"]} if params else {})}
+                body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, **modern}}
+            figures[method, version] = load(url, body, headers, 4)
+    return figures
 
 
 def session(url: str, headers: dict[str, str]) -> dict[str, str]:

@@ -187,3 +187,19 @@ def test_the_coverage_page_names(name: str) -> None:
         assert f"`{declared.rest.method} {declared.rest.path}`" in line
     if declared.tool is not None:
         assert f"`{declared.tool.name}`" in line
+
+
+NEVER_REFUSED = {
+    "jwks.get": "public keys are for everybody",
+    "oauth.server_metadata": "a public document",
+    "services.list_intents": "only a tool: who may not use it is refused before it is performed",
+}
+
+
+def test_every_operation_was_driven_by_a_client_and_refused() -> None:
+    """The columns of the page: no operation without a client whose call showed an effect, none without its refusal."""
+    entries, _ = collect()
+    oauth = {name for name in OPERATIONS if name.startswith("oauth.")}  # driven by clients that sign in: tests/oauth
+    undriven = {entry["name"] for entry in entries if not entry["driven"]}
+    assert undriven <= oauth
+    assert {entry["name"] for entry in entries if not entry["refused"]} == set(NEVER_REFUSED)

@@ -1,4 +1,4 @@
-"""Real MCP clients and raw JSON-RPC against a served world, and a Python environment with the 1.x client."""
+"""The MCP client of this process and raw JSON-RPC against a served world."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,7 +19,6 @@ from stack_emu.surfaces.server import Server
 
 KEY = "sk_live_emu_operator"
 STREAMS = "stack_emu: 1\nmcp: {answers: streams}\n"
-ROOT = Path(__file__).resolve().parents[2]
 ACCEPT = "application/json, text/event-stream"
 
 

@@ -78,6 +78,8 @@ def test_a_client_lists_every_tool_calls_some_and_is_told_why_it_is_refused(
     served = serve(WORLD)
     seen = run_client(client, f"{served.base_url}/mcp", KEY, [MADE, REFUSED, ["stack_no_such_tool", {}]])
     assert seen.get("failed") is None
+    if client == "mcp==1.30.0":
+        assert (seen["protocol"], seen["session"]) == ("2025-11-25", True)
     assert seen["tools"] == offered(served)
     if client == "mcp==1.30.0":  # the client of the handshake era shows how it is spoken to
         assert (seen["protocol"], seen["session"]) == ("2025-11-25", True)

@@ -14,6 +14,8 @@ import pytest
 from tests.mcp.conformance.suite import LATEST, program
 from tests.mcp.node_programs import environment
 
+pytestmark = pytest.mark.timeout(240)  # the first run on a machine installs the suite
+
 WORLD = """
 stack_emu: 1
 oauth:

@@ -18,6 +18,8 @@ import yaml
 from tests.mcp.conformance.server import build
 from tests.mcp.conformance.suite import STABLE, run_suite
 
+pytestmark = pytest.mark.timeout(240)  # the first run on a machine installs the suite
+
 EXPECTED = Path(__file__).with_name("expected")
 JSON = "stack_emu: 1\n"
 STREAMS = "stack_emu: 1\nmcp: {answers: streams}\n"
