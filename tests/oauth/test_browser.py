@@ -1,4 +1,4 @@
-"""The consent page in a real browser: headless Chromium clicks it, and the ``mcp`` client goes on from where it lands."""
+"""The pages in a real browser: headless Chromium clicks them, and the ``mcp`` client or STACK's SDK goes on from there."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,11 +19,26 @@ from playwright.async_api import Page, async_playwright
 from pydantic import AnyUrl
 
 from tests.oauth.test_mcp_client import AGENTS, Memory, call
+from tests.oauth.test_sdk import first_run
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH; .ci/run installs one")
+CLICKING = f"""\
+import sys
+from playwright.sync_api import sync_playwright
+
+with sync_playwright() as playwright:
+    options = ["--no-sandbox", "--no-proxy-server"]
+    browser = playwright.chromium.launch(executable_path={CHROMIUM!r}, headless=True, args=options)
+    page = browser.new_page()
+    page.goto(sys.argv[1])
+    page.get_by_role("button", name="Approve").click()
+    page.wait_for_url("http://127.0.0.1:*/c*")
+    browser.close()
+"""
+"""What the SDK opens as the machine's browser: somebody who approves what they are shown."""
 ASKING = AGENTS + "oauth: {consent: page}\n"
 
 
@@ -124,3 +140,17 @@ def test_deny_sends_the_client_away(serve: Callable[..., Any]) -> None:
     assert isinstance(result, PermissionError)
     assert str(result) == "access_denied"
     assert [row.action for row in served.rows()] == ["oauth.register", "oauth.authorize", "oauth.consent"]
+
+
+@pytest.mark.parametrize("agent_id", ["-", "agt_one"], ids=["the account", "an agent"])
+def test_the_sdk_is_let_in_by_a_person_at_the_page_it_opens(
+    serve: Callable[..., Any], tmp_path: Path, agent_id: str
+) -> None:
+    """SDK 4.0.0's first run at a terminal: signing in at the consent page, or enrolling an agent at ``/sdk-bootstrap``."""
+    served = serve(ASKING)
+    code, said = first_run(tmp_path, served.base_url, agent_id, CLICKING)
+    assert code == 0, said
+    assert "SEEN" in said
+    left = ".stack/credentials.json" if agent_id == "-" else f".stack/agents/{agent_id}.json"
+    assert (tmp_path / left).exists()
+    assert ("agent.enroll" in [row.action for row in served.rows()]) == (agent_id != "-")

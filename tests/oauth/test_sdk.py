@@ -29,10 +29,10 @@ urllib.request.build_opener(urllib.request.ProxyHandler({})).open(sys.argv[1], t
 """
 
 
-def first_run(home: Path, base_url: str, agent_id: str = "-") -> tuple[int, str]:
+def first_run(home: Path, base_url: str, agent_id: str = "-", browsing: str = BROWSER) -> tuple[int, str]:
     """Run the program at a terminal, with a browser that goes where it is sent; returns its code and what it printed."""
     browser = home / "browser"
-    browser.write_text(f"#!{sys.executable}\n{BROWSER}")
+    browser.write_text(f"#!{sys.executable}\n{browsing}")
     browser.chmod(browser.stat().st_mode | stat.S_IXUSR)
     kept = {name: value for name, value in os.environ.items() if name not in ("CI", "STACK_API_KEY")}
     env = {**kept, "HOME": str(home), "BROWSER": f"{browser} %s", "STACK_DASHBOARD_URL": base_url, "TERM": "dumb"}
