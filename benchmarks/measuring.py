@@ -76,8 +76,10 @@ def post(url: str, body: Any, headers: dict[str, str] | None = None) -> Any:
 def load(url: str, body: Any, headers: dict[str, str], connections: int) -> Load:
     """Load one URL with POSTs of one body for a few seconds.
 
+    Fewer than one refused request in a thousand are only reported: a peer under uvicorn refuses a few at times.
+
     Raises:
-        SystemExit: when wrk is missing or requests failed.
+        SystemExit: when wrk is missing or more requests were refused.
     """
     wrk = shutil.which("wrk")
     if wrk is None:
@@ -90,8 +92,12 @@ def load(url: str, body: Any, headers: dict[str, str], connections: int) -> Load
         script.flush()
         command = [wrk, "-t1", f"-c{connections}", f"-d{SECONDS}s", "--latency", "-s", script.name, url]
         text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    if "Non-2xx" in text:
-        raise SystemExit(f"{url} refused requests:\n{text}")
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
+    if refused is not None:
+        made = int(re.search(r"(\d+) requests in", text)[1])  # type: ignore[index]
+        if int(refused[1]) * 1000 > made:
+            raise SystemExit(f"{url} refused requests:\n{text}")
+        print(f"  ({url} refused {refused[1]} of {made} requests)", flush=True)
     return Load(
         float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]),  # type: ignore[index]
         _milliseconds(re.search(r"50%\s+([\d.]+)(us|ms|s)", text)),

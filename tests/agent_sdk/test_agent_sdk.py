@@ -5,6 +5,7 @@ Not part of the default suite, because the CLI is 380 MB: `make test-agent-sdk` 
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,12 +13,13 @@ from pathlib import Path
 
 import claude_agent_sdk
 
+from stack_emu.domain.authentication import OPERATOR, PASSPORT
 from stack_emu.domain.canonical_audit import verify
+from stack_emu.domain.families import registry
 
 HERE = Path(__file__).parent
 CONFIGURED = Path("/etc/claude-code")
 WORKED = """\
-  ['stack: connected']
   text: I will post it.
   call: mcp__stack__stack_proxy_request
   result: ok
@@ -26,12 +28,31 @@ WORKED = """\
 """
 EXPECTED = f"""\
 operator key
+  ['stack: connected']
+  tools: {{all_tools}}
 {WORKED}passport
-{WORKED}revoked passport
+  ['stack: connected']
+  tools: {{passport_tools}}
+{WORKED}refused
+  ['stack: connected']
+  tools: {{passport_tools}}
+  text: I will write it down.
+  call: mcp__stack__stack_proxy_request
+  result: {{refusal}}
+  text: Refused (FORBIDDEN): {{message}}
+  success
+revoked passport
   ['stack: failed']
+  tools: 0
   text: I have no tool for that.
   success
 """
+
+
+def tools_of(bearer: str) -> int:
+    """How many tools a kind of bearer may use, by their declarations."""
+    declared = [tool.auth.bearers for tool in registry().tools.values()]
+    return sum(not bearers or bearer in bearers for bearers in declared)
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -47,7 +68,7 @@ def environment(home: Path) -> dict[str, str]:
     }
 
 
-def test_an_agent_works_with_a_key_and_with_a_passport_until_it_is_revoked(tmp_path: Path) -> None:
+def test_an_agent_lists_tools_calls_them_and_shows_refusals_until_its_passport_is_revoked(tmp_path: Path) -> None:
     assert claude_agent_sdk.__version__
     assert not CONFIGURED.exists(), f"{CONFIGURED} would be read by the CLI: move it away for this test"
     audit = tmp_path / "audit.jsonl"
@@ -63,6 +84,11 @@ def test_an_agent_works_with_a_key_and_with_a_passport_until_it_is_revoked(tmp_p
         timeout=110,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout == EXPECTED
+    refusal = next(line for line in done.stdout.splitlines() if line.startswith("  result: {"))[len("  result: ") :]
+    error = json.loads(refusal)["error"]
+    assert error["details"]["missing_grant"] == {"agent_id": "agent_deploy_bot", "service": "tracker"}
+    assert done.stdout == EXPECTED.format(
+        all_tools=tools_of(OPERATOR), passport_tools=tools_of(PASSPORT), refusal=refusal, message=error["message"]
+    )
     assert "gateway" not in done.stderr, "the CLI reached for no host that is not emulated"
     assert verify(audit.read_bytes()) == []
