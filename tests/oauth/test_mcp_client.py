@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -88,6 +91,23 @@ def test_the_client_signs_itself_in_and_calls_a_tool(serve: Callable[..., Any], 
     world = served.server.hosting.get(name).world
     assert [row.action for row in world.audit.rows("op_emu")] == ["oauth.register", "oauth.authorize", "oauth.token"]
     assert memory.tokens.access_token not in str([vars(one) for one in world.journal.entries()])
+
+
+def test_the_client_signs_itself_in_at_the_real_addresses(tmp_path: Path) -> None:
+    scenario = tmp_path / "scenario.yaml"
+    scenario.write_text(AGENTS, encoding="utf-8")
+    program = Path(__file__).with_name("real_hosts.py")
+    emulator = [sys.executable, "-m", "stack_emu.cli.main", "exec", str(scenario)]
+    done = subprocess.run(
+        [*emulator, "--", sys.executable, str(program)], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines() == [
+        "authorize at https://api.getstack.run/oauth/authorize",
+        "resource https://mcp.getstack.run/mcp",
+        "issuer https://api.getstack.run",
+        "agents agt_one",
+    ]
 
 
 def test_the_documents_of_a_world_name_each_other(serve: Callable[..., Any]) -> None:
