@@ -16,6 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from measuring import HERE, Load, emulator, floor, load, median_ms, post, resident_mb, running
+from model import model
 
 KEY = "sk_live_emu_operator"
 SCENARIO = HERE / "load.yaml"
@@ -188,6 +189,7 @@ PARTS: dict[str, Callable[[], None]] = {
     "startup": startup,
     "rest": rest,
     "mcp": mcp,
+    "model": lambda: model(report, SCENARIO, KEY),
     "worlds": worlds,
     "plugin": plugin,
     "audit": audit,
