@@ -24,6 +24,7 @@ from stack_emu.surfaces.messages_errors import STATUS_OF_TYPE, TYPE_OF_STATUS, A
 from stack_emu.surfaces.messages_exchange import Leaks
 from stack_emu.surfaces.messages_request import read_request
 from stack_emu.surfaces.messages_turns import ReplyWriter, new_id
+from stack_emu.surfaces.stream_faults import stream_fault
 
 if TYPE_CHECKING:
     from stack_emu.scenario.model_rules import ModelRule
@@ -202,10 +203,10 @@ def _render(
 
 def _anthropic_events(body: Mapping[str, Any]) -> Iterator[bytes]:
     used = body["usage"]
-    yield reply.encode(reply.start_events(body["id"], body["model"], used["input_tokens"]))
+    yield reply.encode(reply.start_events(body["id"], body["model"], {**used, "output_tokens": 1}))
     for index, block in enumerate(body["content"]):
         yield reply.encode(reply.block_events(index, block))
-    yield reply.encode(reply.stop_events(body["stop_reason"], body["stop_sequence"], used["output_tokens"]))
+    yield reply.encode(reply.stop_events(body["stop_reason"], body["stop_sequence"], used))
 
 
 def _note_request(world: World, entry: Entry, request: ModelRequest, asked: _Asked) -> None:
@@ -239,12 +240,22 @@ async def _injected(inject: Mapping[str, Any], request: ModelRequest) -> dict[st
     if inject.get("drop") in (True, "request"):
         raise _broken()
     kind = str(inject["error"]).lower() if inject.get("error") else None
+    fault = stream_fault(inject)
+    if fault is not None:  # the gateway asks for replies as a whole, so a stream's failure is the call's
+        await asyncio.sleep(fault.first_token_ms / 1000)
+        if fault.cut is not None:
+            raise _broken()
+        kind = kind or fault.error
     content = inject.get("json") if inject.get("json") is not None else inject.get("body")
     status = inject.get("status") or (STATUS_OF_TYPE.get(kind, 500) if kind else 200)
     if status < 400:
         return dict(content) if isinstance(content, Mapping) and request.body.get("stream") is not True else None
     kind = kind or TYPE_OF_STATUS.get(status, "api_error")
-    message = inject.get("message") or f"a fault rule of the scenario answers this call with HTTP {status}"
+    message = (
+        inject.get("message")
+        or (fault and fault.message)
+        or f"a fault rule of the scenario answers this call with HTTP {status}"
+    )
     headers = {str(name): str(value) for name, value in (inject.get("headers") or {}).items()}
     raise ModelRefused(status, kind, message, headers, content)
 

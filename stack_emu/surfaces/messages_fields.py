@@ -42,25 +42,29 @@ MODELLED = frozenset(
         "stop_sequences",
         "mcp_servers",
         "output_config",
+        "cache_control",
     }
 )
 
 ACCEPTED: Mapping[str, Accepted] = {
     "metadata": Accepted("opaque to the model", "anthropic 0.125"),
-    "thinking": Accepted("a scripted turn shows no thinking", "anthropic 0.125"),
     "context_management": Accepted("a script sees the conversation as sent", "Claude CLI 2.1"),
     "service_tier": Accepted("there is one tier", "anthropic 0.125"),
     "inference_geo": Accepted("there is one place", "anthropic 2.12"),
     "speed": Accepted("there is one speed", "anthropic 2.12"),
-    "cache_control": Accepted("nothing is cached", "anthropic 2.12"),
     "diagnostics": Accepted("nothing is cached, so there is no cache miss to explain", "anthropic 2.12"),
-    "temperature": Accepted("a script leaves nothing to chance", "anthropic 0.125"),
-    "top_p": Accepted("a script leaves nothing to chance", "anthropic 0.125"),
-    "top_k": Accepted("a script leaves nothing to chance", "anthropic 0.125"),
     "output_format": Accepted("older name of output_config.format", "anthropic 0.125"),
 }
 
-CREATE = MODELLED | frozenset(ACCEPTED)
+CHECKED: Mapping[str, Accepted] = {
+    "thinking": Accepted("a script says what is thought", "anthropic 0.125"),
+    "temperature": Accepted("a script leaves nothing to chance", "anthropic 0.125"),
+    "top_p": Accepted("a script leaves nothing to chance", "anthropic 0.125"),
+    "top_k": Accepted("a script leaves nothing to chance", "anthropic 0.125"),
+}
+"""Fields whose values are checked, and which change nothing about the reply."""
+
+CREATE = MODELLED | frozenset(ACCEPTED) | frozenset(CHECKED)
 
 NOT_SERVED: Mapping[str, str] = {
     "compaction": "send the messages in full",

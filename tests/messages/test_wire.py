@@ -55,12 +55,16 @@ def test_both_generations_of_the_wire_get_the_same_reply(emulate, path, headers)
         "usage": {
             "input_tokens": body["usage"]["input_tokens"],
             "output_tokens": 2,
+            "output_tokens_details": {"thinking_tokens": 0},
             "cache_creation_input_tokens": 0,
             "cache_read_input_tokens": 0,
+            "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+            "server_tool_use": None,
             "service_tier": "standard",
         },
     }
     assert reply.headers["request-id"].startswith("req_")
+    assert len(reply.headers["anthropic-organization-id"]) == 36
     assert int(reply.headers["anthropic-ratelimit-requests-remaining"]) > 0
     assert reply.headers["anthropic-ratelimit-tokens-reset"].endswith("Z")
 
@@ -182,11 +186,13 @@ def test_the_api_key_is_written_nowhere(emulate):
     [
         ("GET", "/v1/messages", 405, "/v1/messages answers POST, not GET."),
         ("POST", "/v1/models", 405, "/v1/models answers GET, not POST."),
+        ("PUT", "/v1/messages/batches", 405, "/v1/messages/batches answers POST and GET, not PUT."),
+        ("GET", "/v1/messages/batches/x/y", 404, "/v1/messages/batches/{batch_id}/cancel"),
         (
             "POST",
-            "/v1/messages/batches",
+            "/v1/files",
             404,
-            "POST /v1/messages/batches is not served here; of the Messages API there are",
+            "POST /v1/files is not served here; of the Messages API there are /v1/messages, ",
         ),
         ("HEAD", "/api/hello", 404, ""),
     ],
