@@ -122,7 +122,7 @@ class StreamFault(Model):
     )
     after: Position | None = Field(
         None,
-        description="How many pieces (deltas) are sent before error or cut, 1 when left out; a shorter reply breaks off at its end.",
+        description="Pieces (deltas) sent before error or cut, 1 when left out; a shorter reply breaks off at its end.",
     )
     after_blocks: Position | None = Field(
         None, description="How many whole content blocks are sent before error or cut, instead of after."
@@ -147,7 +147,7 @@ class FaultInjection(Model):
     )
     stream: StreamFault | None = Field(
         None,
-        description="What happens in the middle of a streamed reply of the model; one that is not streamed fails or waits as a whole.",
+        description="What happens to a streamed reply of the model; one that is not streamed fails or waits as a whole.",
     )
     malformed: Flag | None = Field(
         None,
