@@ -23,7 +23,7 @@ from stack_emu.surfaces.connector import Connector
 from stack_emu.surfaces.messages_batches import Batches
 from stack_emu.surfaces.messages_cache import PromptCache
 from stack_emu.surfaces.messages_delivery import Delivery, whole_message
-from stack_emu.surfaces.messages_errors import ApiError
+from stack_emu.surfaces.messages_errors import ApiError, invalid
 from stack_emu.surfaces.messages_exchange import Exchange, Leaks, scope_of_key
 from stack_emu.surfaces.messages_faults import answer_fault, drops_reply, take_fault
 from stack_emu.surfaces.messages_models import list_models, retrieve_model
@@ -88,6 +88,8 @@ class MessagesSurface:
             return await self._answer(exchange)
         except ApiError as error:
             return exchange.refuse(error)
+        except RecursionError:
+            return exchange.refuse(invalid("The body is nested too deeply to be read."))
 
     async def aclose(self) -> None:
         """Stop replies that are under way and close the kept connections."""

@@ -146,9 +146,9 @@ def _ttl(marker: Any, path: str) -> str:
         raise invalid(f'{path}: must be {{"type": "ephemeral"}}, with "ttl": "5m" or "1h" if you like.')
     check_known(marker, _KNOWN, path)
     ttl = marker.get("ttl") or "5m"
-    if ttl not in _TTL_MS:
+    if not isinstance(ttl, str) or ttl not in _TTL_MS:
         raise invalid(f'{path}.ttl: must be "5m" or "1h".')
-    return str(ttl)
+    return ttl
 
 
 def _bare(value: Any) -> Any:

@@ -47,8 +47,9 @@ class Exchange:
         self.entry = world.journal.add(world.now_ms(), "messages", request.method, path, lane="model")
         self.betas = _beta_names(request)
         self.entry.unread = tuple(f"anthropic-beta:{name}" for name in self.betas if name not in KNOWN_BETAS)
-        if (count := request.headers.get("x-stainless-retry-count", "0")).isdigit() and int(count):
-            self.entry.request = {"retry": int(count)}
+        count = request.headers.get("x-stainless-retry-count", "0")
+        if count.isascii() and count.isdigit() and count.strip("0"):
+            self.entry.request = {"retry": int(count[:9])}
         self._leaks = leaks
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
@@ -148,3 +149,36 @@ def test_counting_checks_the_same(emulate):
     assert "thinking.budget_tokens: must be" in reply.json()["error"]["message"]
     body["thinking"]["budget_tokens"] = 5_000
     assert httpx.post(url, json=body, headers=HEADERS, trust_env=False).status_code == 200
+
+
+@pytest.mark.parametrize("levels", [50, 150, 300, 480, 2000])
+def test_deep_nesting_is_answered_or_refused(emulate, levels):
+    emulated = emulate(SCRIPT)
+    deep = '{"a": [' * levels + "1" + "]}" * levels
+    messages = [
+        user(),
+        assistant([{**USE, "input": {"deep": "DEEP"}}]),
+        user([RESULT, {**TEXT, "cache_control": {"type": "ephemeral"}}]),
+    ]
+    text = json.dumps({"model": "m", "max_tokens": 9, "messages": messages}).replace('"DEEP"', deep)
+    reply = httpx.post(emulated.base_url + "/v1/messages", content=text, headers=HEADERS, trust_env=False)
+    assert reply.status_code == (200 if levels == 50 else 400 if levels == 2000 else reply.status_code), reply.text
+    assert reply.status_code in (200, 400), reply.text
+    assert emulated.last.status == reply.status_code
+
+
+@pytest.mark.parametrize("ttl", [["5m"], {}, 5, True])
+def test_a_time_of_another_kind_is_refused(emulate, ttl):
+    reply = send(emulate(SCRIPT), cache_control={"type": "ephemeral", "ttl": ttl})
+    assert reply.status_code == (200 if ttl == {} else 400), "an empty one is none"
+
+
+@pytest.mark.parametrize("count", ["0", "", "x", "²", "1"])
+def test_the_count_of_retries_is_noted(emulate, count):
+    emulated = emulate(SCRIPT)
+    headers = {**HEADERS, "x-stainless-retry-count": count.encode()}
+    body = {"model": "m", "max_tokens": 9, "messages": [user()]}
+    assert (
+        httpx.post(emulated.base_url + "/v1/messages", json=body, headers=headers, trust_env=False).status_code == 200
+    )
+    assert emulated.last.request.get("retry") == (1 if count == "1" else None)

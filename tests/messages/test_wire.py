@@ -163,6 +163,33 @@ def test_models_are_listed_and_retrieved(emulate, client):
         list(sdk.models.list(limit=0))
 
 
+def test_models_come_in_pages_both_ways(emulate, client):
+    sdk = client(emulate(SCRIPT))
+    opus, sonnet, haiku = (model.id for model in sdk.models.list())
+    first = sdk.models.list(limit=2)
+    assert ([model.id for model in first.data], first.has_more, first.last_id) == ([opus, sonnet], True, sonnet)
+    assert [model.id for model in sdk.models.list(after_id=sonnet).data] == [haiku]
+    back = sdk.models.list(before_id=haiku, limit=1)
+    assert ([model.id for model in back.data], back.has_more, back.first_id) == ([sonnet], True, sonnet)
+    assert [model.id for model in back] == [sonnet, opus]
+    assert sdk.models.list(after_id=haiku).data == []
+    for wrong in ({"after_id": "claude-9"}, {"before_id": "claude-9"}, {"after_id": opus, "before_id": haiku}):
+        with pytest.raises(anthropic.BadRequestError):
+            sdk.models.list(**wrong)
+
+
+def test_headers_repeat_and_belong_to_the_world(emulate):
+    emulated = emulate(SCRIPT)
+    first, second = (post(emulated, HELLO).headers for _ in range(2))
+    same = [name for name in first if name.startswith(("request-id", "anthropic-"))]
+    assert len(same) == 14
+    assert {name: first[name] for name in same if "reset" not in name} == {
+        name: second[name] for name in same if "reset" not in name
+    }
+    other = post(emulate(SCRIPT, seed=8), HELLO).headers
+    assert other["anthropic-organization-id"] != first["anthropic-organization-id"]
+
+
 @pytest.mark.parametrize("headers", [{}, {"x-api-key": ""}, {"Authorization": "Bearer"}, {"Authorization": "Basic a"}])
 def test_no_api_key_is_an_authentication_error(emulate, headers):
     emulated = emulate(SCRIPT)
