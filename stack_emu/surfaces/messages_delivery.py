@@ -101,7 +101,8 @@ class Delivery:
         if self._fault is not None and self._fault.breaks:
             return await self._break(response)
         used = self._usage(blocks, reply.output_tokens(blocks))
-        await response.write(reply.encode(reply.stop_events(event.stop_reason, event.stop_sequence, used)))
+        ending = reply.stop_events(event.stop_reason, event.stop_sequence, used, event.stop_details)
+        await response.write(reply.encode(ending))
         return True
 
     async def _send_block(self, response: web.StreamResponse, events: Iterable[reply.Event]) -> bool:
@@ -201,4 +202,6 @@ def whole_message(
     )
     body = reply.message(exchange.message_id, request.model, blocks, used)
     body.update(stop_reason=stop.stop_reason, stop_sequence=stop.stop_sequence)
+    if stop.stop_details is not None:
+        body["stop_details"] = dict(stop.stop_details)
     return body

@@ -63,11 +63,11 @@ def _check_thinking(body: Mapping[str, Any], betas: Collection[str]) -> None:
     kind = thinking.get("type") if isinstance(thinking, Mapping) else None
     if kind not in _THINKING:
         raise invalid(f"thinking.type: must be one of {', '.join(_THINKING)}.")
+    if kind != "enabled" and thinking.get("budget_tokens") is not None:
+        raise invalid('thinking.budget_tokens: goes with "type": "enabled"; leave it out.')
+    check_known(thinking, {"type", "budget_tokens", "display", "block_binding"}, "thinking")
     if kind != "enabled":
-        if thinking.get("budget_tokens") is not None:
-            raise invalid('thinking.budget_tokens: goes with "type": "enabled"; leave it out.')
         return
-    check_known(thinking, {"type", "budget_tokens", "display"}, "thinking")
     budget = thinking.get("budget_tokens")
     if isinstance(budget, bool) or not isinstance(budget, int) or budget < LEAST_BUDGET:
         raise invalid(f"thinking.budget_tokens: must be a whole number of at least {LEAST_BUDGET}.")

@@ -7,7 +7,7 @@ that a test can say what a retry must not do twice.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,10 +20,17 @@ _LONGEST = 255
 
 @dataclass(frozen=True)
 class Stop:
-    """How a reply ends."""
+    """How a reply ends.
+
+    Args:
+        stop_reason: why.
+        stop_sequence: the sequence that ended it, if one did.
+        stop_details: what there is to say about a refusal.
+    """
 
     stop_reason: str
     stop_sequence: str | None = None
+    stop_details: Mapping[str, Any] | None = None
 
 
 Event = dict[str, Any] | Stop | ApiError

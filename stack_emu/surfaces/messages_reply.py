@@ -79,15 +79,23 @@ def block_events(index: int, block: Mapping[str, Any]) -> Iterator[Event]:
     yield {"type": "content_block_stop", "index": index}
 
 
-def stop_events(stop_reason: str, stop_sequence: str | None, used: Mapping[str, Any]) -> Iterator[Event]:
+def stop_events(
+    stop_reason: str,
+    stop_sequence: str | None,
+    used: Mapping[str, Any],
+    stop_details: Mapping[str, Any] | None = None,
+) -> Iterator[Event]:
     """The events a stream ends with.
 
     Args:
         stop_reason: why it ends.
         stop_sequence: the sequence that ended it, if one did.
         used: the usage of the whole reply, see `messages_usage.usage`.
+        stop_details: what there is to say about a refusal.
     """
-    delta = {"stop_reason": stop_reason, "stop_sequence": stop_sequence}
+    delta: dict[str, Any] = {"stop_reason": stop_reason, "stop_sequence": stop_sequence}
+    if stop_details is not None:
+        delta["stop_details"] = dict(stop_details)
     yield {"type": "message_delta", "delta": delta, "usage": delta_usage(used)}
     yield {"type": "message_stop"}
 
