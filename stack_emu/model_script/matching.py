@@ -47,6 +47,7 @@ class Facts:
         output: properties of the JSON Schema the reply must have, or None where none is asked for.
         turn: how many turns the model has taken since the anchor.
         result: what the last call since the anchor returned, or `NO_RESULT`.
+        side: whether only rules that name `output` count, because one of them answers a client's call for itself.
     """
 
     user: str
@@ -58,6 +59,7 @@ class Facts:
     output: tuple[str, ...] | None = None
     turn: int = 0
     result: Any = NO_RESULT
+    side: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def contains(wanted: Any, value: Any) -> bool:
         )
     if isinstance(wanted, (list, tuple)):
         return isinstance(value, (list, tuple)) and list(wanted) == list(value)
-    return type(wanted) is type(value) and wanted == value or _equal_numbers(wanted, value)
+    return (type(wanted) is type(value) and wanted == value) or _equal_numbers(wanted, value)
 
 
 def _equal_numbers(wanted: Any, value: Any) -> bool:
@@ -146,6 +148,12 @@ def describe_when(when: ResultMatch) -> str:
     return ", ".join(f"{name}: {_plain(value)}" for name, value in shown.items()) or "any conversation"
 
 
+def rule_name(rules: Sequence[ModelRule], number: int) -> str:
+    """What a rule is called in messages: its place in the scenario, or what made it."""
+    label = getattr(rules[number], "label", None)
+    return str(label) if label else f"model[{number - sum(hasattr(rule, 'label') for rule in rules[:number])}]"
+
+
 def near_miss(rules: Sequence[ModelRule], facts: Facts) -> Unscripted:
     """The error for a conversation no rule matches, with the nearest ones and what differs."""
     asked = f"No scripted turn answers this conversation, whose last user text is {quote(facts.user)}."
@@ -155,7 +163,7 @@ def near_miss(rules: Sequence[ModelRule], facts: Facts) -> Unscripted:
     nearest = []
     for index in order[:_NEAREST]:
         differs = [{"field": found.field, "clause": found.clause} for found in difference(rules[index].when, facts)]
-        nearest.append({"rule": f"model[{index}]", "when": describe_when(rules[index].when), "differs": differs})
+        nearest.append({"rule": rule_name(rules, index), "when": describe_when(rules[index].when), "differs": differs})
     first, *others = nearest
     text = f"{asked} The nearest is {first['rule']} ({first['when']}), which does not match: {_reasons(first)}."
     if others:
@@ -233,7 +241,7 @@ def _agent(when: ModelMatch, facts: Facts) -> Mismatch | None:
 
 def _output(when: ModelMatch, facts: Facts) -> Mismatch | None:
     if when.output is None:
-        return None
+        return Mismatch("output", "is not named, and another script names it") if facts.side else None
     if facts.output is None:
         return Mismatch("output", f"{', '.join(when.output)} is wanted, and the request asks for no JSON")
     missing = [name for name in when.output if name not in facts.output]
@@ -283,7 +291,11 @@ def _error(when: ResultMatch, result: Any) -> Mismatch | None:
         if when.error is False:
             return None
         return Mismatch("error", f"is {wanted}, and no call has returned anything yet")
-    got = {True: "failed without a code", False: "did not fail"}[code] if isinstance(code, bool) else f"failed with {code}"
+    got = (
+        {True: "failed without a code", False: "did not fail"}[code]
+        if isinstance(code, bool)
+        else f"failed with {code}"
+    )
     return Mismatch("error", f"is {wanted}, the last call {got}")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stack_emu.model_script.conversation import Conversation
-from stack_emu.model_script.matching import Facts, Unscripted, describe_when, quote, shown
+from stack_emu.model_script.matching import Facts, Unscripted, describe_when, quote, rule_name, shown
 from stack_emu.model_script.routing import Offer, Route, route_call
 from stack_emu.model_script.walk import Exhausted, TurnCursor, Walk, last_result
 
@@ -88,15 +88,13 @@ def render_part(templates: Templates, value: Any, variables: dict[str, Any], whe
 
 def _at_once(rule: ModelRule, conversation: Conversation, offer: Offer) -> PlannedTurn:
     """The one turn of a rule that was made for this very point of the conversation."""
-    label = str(getattr(rule, "label", "model[0]"))
+    label = rule_name([rule], 0)
     taken = TurnCursor(rule.turns, label).take(last_result(conversation, conversation.turns_done))
     assert taken is not None
     return _planned(label, taken.turn, offer)
 
 
-def _walk(
-    rules: Sequence[ModelRule], facts: Facts, conversation: Conversation, offer: Offer
-) -> Iterator[PlannedTurn]:
+def _walk(rules: Sequence[ModelRule], facts: Facts, conversation: Conversation, offer: Offer) -> Iterator[PlannedTurn]:
     walk = Walk(rules, facts)
     done = point = conversation.turns_done
     try:
@@ -111,7 +109,7 @@ def _walk(
                 return
             point += 1
     except Exhausted as error:
-        raise Unscripted(_exhausted(rules[error.number], error.number, conversation, asked=point > done)) from None
+        raise Unscripted(_exhausted(rules, error.number, conversation, asked=point > done)) from None
 
 
 def _planned(where: str, turn: Turn, offer: Offer) -> PlannedTurn:
@@ -126,15 +124,15 @@ def _planned(where: str, turn: Turn, offer: Offer) -> PlannedTurn:
     return planned
 
 
-def _exhausted(rule: ModelRule, number: int, conversation: Conversation, *, asked: bool) -> str:
-    count = len(rule.turns)
-    script = f"model[{number}] ({describe_when(rule.when)}) has {count} turn{'s' if count > 1 else ''}"
+def _exhausted(rules: Sequence[ModelRule], number: int, conversation: Conversation, *, asked: bool) -> str:
+    name, count = rule_name(rules, number), len(rules[number].turns)
+    script = f"{name} ({describe_when(rules[number].when)}) has {count} turn{'s' if count > 1 else ''}"
     if asked:
         return (
             f"{script} and the last one makes an MCP call, after which the model speaks again; "
-            f"add a turn after model[{number}].turns[{count - 1}], for example with say:."
+            f"add a turn after {name}.turns[{count - 1}], for example with say:."
         )
     return (
         f"{script} and all of them stand in this conversation after {quote(conversation.anchor)}; "
-        f"add model[{number}].turns[{count}], or end the loop one turn earlier."
+        f"add {name}.turns[{count}], or end the loop one turn earlier."
     )

@@ -20,6 +20,7 @@ from stack_emu.model_script.matching import (
     first_match,
     near_miss,
     result_difference,
+    rule_name,
     shown,
 )
 
@@ -159,7 +160,7 @@ class Walk:
 
     def _begin(self, number: int) -> None:
         self._number = number
-        self._cursor = TurnCursor(self._rules[number].turns, f"model[{number}]")
+        self._cursor = TurnCursor(self._rules[number].turns, rule_name(self._rules, number))
 
 
 def last_result(conversation: Conversation, turns: int) -> Any:
@@ -190,15 +191,15 @@ def others_that_match(rules: Sequence[ModelRule], facts: Facts) -> list[int]:
 
 def _no_branch(turn: Turn, where: str, result: Any) -> Unscripted:
     returned = "no call has returned anything yet" if result is NO_RESULT else f"the last call returned {shown(result)}"
-    nearest = []
+    nearest: list[dict[str, Any]] = []
+    listed: list[str] = []
     for number, way in enumerate(turn.branches):
         differs = [{"field": found.field, "clause": found.clause} for found in result_difference(way.when, result)]
+        reasons = "; ".join(f"{found['field']} {found['clause']}" for found in differs)
         nearest.append({"rule": f"{where}.branches[{number}]", "when": describe_when(way.when), "differs": differs})
-    listed = " · ".join(
-        f"branches[{number}] ({near['when']}): " + "; ".join(f"{d['field']} {d['clause']}" for d in near["differs"])
-        for number, near in enumerate(nearest)
-    )
+        listed.append(f"branches[{number}] ({describe_when(way.when)}): {reasons}")
     return Unscripted(
-        f"{where} has no branch for this conversation: {returned}. {listed}. Add a branch without when: at its end for the rest.",
+        f"{where} has no branch for this conversation: {returned}. {' · '.join(listed)}. "
+        "Add a branch without when: at its end for the rest.",
         nearest,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -19,10 +19,10 @@ from weakref import WeakKeyDictionary
 from aiohttp import web
 
 from stack_emu.kernel.world import World
+from stack_emu.model_script.asking import Asked
 from stack_emu.model_script.conversation import Conversation, read_conversation
 from stack_emu.model_script.matching import Facts, Unscripted, bare_name
 from stack_emu.model_script.routing import Offer
-from stack_emu.model_script.script import PlannedTurn, plan_reply
 from stack_emu.surfaces import messages_reply as reply
 from stack_emu.surfaces.connector import Connections, Connector, Dial, ServerUnusable, shown_url
 from stack_emu.surfaces.lane import LANE_HEADER
@@ -30,18 +30,18 @@ from stack_emu.surfaces.messages_errors import ApiError, invalid, unscripted
 from stack_emu.surfaces.messages_exchange import Exchange, Leaks
 from stack_emu.surfaces.messages_faults import answer_fault, drops_reply, take_fault
 from stack_emu.surfaces.messages_models import list_models, retrieve_model
+from stack_emu.surfaces.messages_output import properties_of
 from stack_emu.surfaces.messages_request import MessagesRequest, read_request
-from stack_emu.surfaces.messages_side import side_reply
+from stack_emu.surfaces.messages_side import is_side_call, side_reply
 from stack_emu.surfaces.messages_threads import Threads, scope_of
-from stack_emu.surfaces.messages_turns import ReplyWriter, new_id
+from stack_emu.surfaces.messages_turns import new_id
+from stack_emu.surfaces.model_reply import Answer, Question, ScriptFor, answered_aside, manner_of, write_reply
 
 if TYPE_CHECKING:
-    from stack_emu.scenario.model_rules import ModelRule
     from stack_emu.scenario.templates import Templates
 
 _LOG = logging.getLogger(__name__)
 
-ScriptFor = Callable[[World, Mapping[str, Any]], "Sequence[ModelRule]"]
 ResolveMcp = Callable[[World, str], "str | None"]
 Principal = Callable[[World, str], "str | tuple[str, ...] | None"]
 
@@ -52,6 +52,7 @@ class _Stop:
 
     stop_reason: str
     stop_sequence: str | None = None
+    stop_details: Mapping[str, Any] | None = None
 
 
 _Emit = Callable[[dict[str, Any]], None]
@@ -196,7 +197,7 @@ class MessagesSurface:
         except ApiError as error:
             end: _Event = error
         except Unscripted as error:
-            end = unscripted(str(error))
+            end = unscripted(str(error), error.nearest)
         except Exception:
             _LOG.exception("the reply could not be made")
             end = ApiError(500, "The emulator failed while making this reply; its log says why.")
@@ -211,17 +212,18 @@ class MessagesSurface:
     async def _make(self, exchange: Exchange, request: MessagesRequest, emit: _Emit) -> _Stop:
         conversation = read_conversation(request.messages, request.system)
         self._note(exchange, request, conversation)
-        side = side_reply(request, conversation)
+        aside = self._answered_aside(exchange, request, conversation)
+        side = None if aside else side_reply(request, conversation)
         if side is not None or request.max_tokens == 0:
             blocks = [{"type": "text", "text": side}] if side is not None and request.max_tokens else []
             for block in blocks:
                 emit(block)
-            stop = _Stop("end_turn" if request.max_tokens else "max_tokens")
-            _note_reply(exchange, request, blocks, stop, ())
-            return stop
+            answer = Answer("end_turn" if request.max_tokens else "max_tokens", None, None, blocks, ())
+            _note_reply(exchange, request, answer)
+            return _Stop(answer.stop_reason)
         connections = await self._dial(exchange, request)
         try:
-            return await self._script(exchange, request, conversation, connections, emit)
+            return await self._script(exchange, request, conversation, connections, emit, aside=aside)
         finally:
             await connections.close()
 
@@ -232,24 +234,31 @@ class MessagesSurface:
         conversation: Conversation,
         connections: Connections,
         emit: _Emit,
+        *,
+        aside: bool,
     ) -> _Stop:
         offer = _offer(request, connections)
-        facts = self._facts(exchange, request, conversation, offer)
-        plan = plan_reply(self._script_for(exchange.world, request.body), facts, conversation, offer)
-        writer = ReplyWriter(
-            seed=exchange.world.seed,
+        facts = replace(self._facts(exchange, request, conversation, offer), side=aside)
+        answer = await write_reply(
+            Question(exchange.world, request.body, request.messages, facts, conversation, offer),
+            self._script_for,
             digest=exchange.digest,
-            facts=facts,
-            results=list(conversation.results),
-            connections=connections,
             templates=self._renderer(),
             emit=emit,
+            connections=connections,
+            manner=manner_of(request),
         )
-        reason = await writer.take(plan)
-        matched = request.stop_sequences[0] if reason == "stop_sequence" and request.stop_sequences else None
-        stop = _Stop(reason, matched)
-        _note_reply(exchange, request, writer.blocks, stop, plan)
-        return stop
+        _note_reply(exchange, request, answer)
+        return _Stop(answer.stop_reason, answer.stop_sequence, answer.stop_details)
+
+    def _answered_aside(self, exchange: Exchange, request: MessagesRequest, conversation: Conversation) -> bool:
+        """Whether a script names the JSON that a client's call for itself asks for; a test's function is not asked."""
+        if not is_side_call(request):
+            return False
+        facts = self._facts(exchange, request, conversation, Offer())
+        facts = replace(facts, output=properties_of(request.output_schema))
+        asked = Asked(request.body, facts, conversation, side=side_reply(request, conversation) is not None)
+        return answered_aside(self._script_for(exchange.world, asked), facts)
 
     async def _dial(self, exchange: Exchange, request: MessagesRequest) -> Connections:
         lane = exchange.lane()
@@ -316,21 +325,17 @@ def _offer(request: MessagesRequest, connections: Connections) -> Offer:
     )
 
 
-def _note_reply(
-    exchange: Exchange,
-    request: MessagesRequest,
-    blocks: Sequence[dict[str, Any]],
-    stop: _Stop,
-    plan: Sequence[PlannedTurn],
-) -> None:
+def _note_reply(exchange: Exchange, request: MessagesRequest, answer: Answer) -> None:
+    also = {"also_matching": list(answer.also)} if answer.also else {}
     exchange.finish(
         200,
-        sent=list(blocks),
+        sent=list(answer.blocks),
         received=[request.body.get("system"), request.messages],
         id=_message_id(exchange),
-        stop_reason=stop.stop_reason,
-        script=[planned.where for planned in plan],
-        content=list(blocks),
+        stop_reason=answer.stop_reason,
+        script=list(answer.where),
+        content=list(answer.blocks),
+        **also,
     )
 
 
@@ -352,6 +357,8 @@ async def _whole(
     used = reply.usage(reply.input_tokens(request.body), reply.output_tokens(blocks))
     body = reply.message(_message_id(exchange), request.model, blocks, used)
     body.update(stop_reason=event.stop_reason, stop_sequence=event.stop_sequence)
+    if event.stop_details is not None:
+        body["stop_details"] = dict(event.stop_details)
     return web.json_response(body, headers=exchange.headers())
 
 
@@ -383,4 +390,5 @@ async def _stream(
 def _closing(exchange: Exchange, event: _Stop | ApiError, blocks: Sequence[dict[str, Any]]) -> Iterator[reply.Event]:
     if isinstance(event, ApiError):
         return iter([event.body(exchange.request_id)])
-    return reply.stop_events(event.stop_reason, event.stop_sequence, reply.output_tokens(blocks))
+    tokens = reply.output_tokens(blocks)
+    return reply.stop_events(event.stop_reason, event.stop_sequence, tokens, event.stop_details)

@@ -34,8 +34,9 @@ def input_tokens(body: Mapping[str, Any]) -> int:
 
 
 def output_tokens(content: Sequence[Mapping[str, Any]]) -> int:
-    """The estimate for what the model wrote: text and calls, not results."""
-    written = [block.get("text", block.get("input")) for block in content if block["type"] != "mcp_tool_result"]
+    """The estimate for what the model wrote: text, calls and thinking, not results."""
+    own = [block for block in content if block["type"] != "mcp_tool_result"]
+    written = [block.get("text", block.get("input", block.get("thinking"))) for block in own]
     return max(1, estimate_tokens(written))
 
 
@@ -81,9 +82,13 @@ def block_events(index: int, block: Mapping[str, Any]) -> Iterator[Event]:
     yield {"type": "content_block_stop", "index": index}
 
 
-def stop_events(stop_reason: str, stop_sequence: str | None, tokens_out: int) -> Iterator[Event]:
-    """The events a stream ends with."""
-    delta = {"stop_reason": stop_reason, "stop_sequence": stop_sequence}
+def stop_events(
+    stop_reason: str, stop_sequence: str | None, tokens_out: int, stop_details: Mapping[str, Any] | None = None
+) -> Iterator[Event]:
+    """The events a stream ends with; `stop_details` is about a refusal."""
+    delta: dict[str, Any] = {"stop_reason": stop_reason, "stop_sequence": stop_sequence}
+    if stop_details is not None:
+        delta["stop_details"] = dict(stop_details)
     yield {"type": "message_delta", "delta": delta, "usage": {"output_tokens": tokens_out}}
     yield {"type": "message_stop"}
 
@@ -97,6 +102,10 @@ def encode(events: Iterator[Event]) -> bytes:
 def _pieces(block: Mapping[str, Any]) -> tuple[Mapping[str, Any], Iterator[dict[str, str]]]:
     if block["type"] == "text":
         return {**block, "text": ""}, ({"type": "text_delta", "text": piece} for piece in _cut(block["text"]))
+    if block["type"] == "thinking":
+        deltas = [{"type": "thinking_delta", "thinking": piece} for piece in _cut(block["thinking"])]
+        deltas.append({"type": "signature_delta", "signature": block["signature"]})
+        return {**block, "thinking": "", "signature": ""}, iter(deltas)
     if "input" in block:
         # The first, empty piece is what the real stream opens every call with.
         pieces = ["", *_cut(json.dumps(block["input"], ensure_ascii=False))]
