@@ -29,9 +29,10 @@ from stack_emu.surfaces.messages_faults import answer_fault, drops_reply, take_f
 from stack_emu.surfaces.messages_models import list_models, retrieve_model
 from stack_emu.surfaces.messages_recording import Event, Recording, Replays, Stop
 from stack_emu.surfaces.messages_request import MessagesRequest, read_batched, read_request
-from stack_emu.surfaces.messages_scripted import Principal, ResolveMcp, ScriptedModel, ScriptFor
+from stack_emu.surfaces.messages_scripted import Principal, ResolveMcp, ScriptedModel
 from stack_emu.surfaces.messages_threads import Threads, scope_of
 from stack_emu.surfaces.messages_usage import CacheUse
+from stack_emu.surfaces.model_reply import ScriptFor
 from stack_emu.surfaces.stream_faults import stream_fault
 
 _Handler = Callable[[Exchange, str], Awaitable[web.StreamResponse]]

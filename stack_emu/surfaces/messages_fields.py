@@ -43,6 +43,8 @@ MODELLED = frozenset(
         "mcp_servers",
         "output_config",
         "cache_control",
+        "output_format",
+        "thinking",
     }
 )
 
@@ -53,11 +55,9 @@ ACCEPTED: Mapping[str, Accepted] = {
     "inference_geo": Accepted("there is one place", "anthropic 2.12"),
     "speed": Accepted("there is one speed", "anthropic 2.12"),
     "diagnostics": Accepted("nothing is cached, so there is no cache miss to explain", "anthropic 2.12"),
-    "output_format": Accepted("older name of output_config.format", "anthropic 0.125"),
 }
 
 CHECKED: Mapping[str, Accepted] = {
-    "thinking": Accepted("a script says what is thought", "anthropic 0.125"),
     "temperature": Accepted("a script leaves nothing to chance", "anthropic 0.125"),
     "top_p": Accepted("a script leaves nothing to chance", "anthropic 0.125"),
     "top_k": Accepted("a script leaves nothing to chance", "anthropic 0.125"),
@@ -150,4 +150,10 @@ TOOLSET = frozenset({"type", "mcp_server_name", "default_config", "configs", "ca
 TOOLSET_CONFIG = frozenset({"enabled", "defer_loading"})
 SERVER = frozenset({"type", "name", "url", "authorization_token", "tool_configuration"})
 TOOL_CONFIGURATION = frozenset({"enabled", "allowed_tools"})
+THINKING: Mapping[str, frozenset[str]] = {
+    "enabled": frozenset({"type", "budget_tokens", "display", "block_binding"}),
+    "adaptive": frozenset({"type", "display", "block_binding"}),
+    "between_tools": frozenset({"type", "block_binding"}),
+    "disabled": frozenset({"type", "block_binding"}),
+}
 OUTPUT_CONFIG = frozenset({"effort", "format", "task_budget"})

@@ -40,6 +40,7 @@ class MessagesRequest:
         stop_sequences: as sent.
         output_schema: the JSON Schema asked for in `output_config.format`, if any.
         body: everything, as sent.
+        thinking: `summarized` or `omitted`, as thinking is to be shown; None where none is asked for.
     """
 
     model: str
@@ -53,6 +54,7 @@ class MessagesRequest:
     stop_sequences: tuple[str, ...]
     output_schema: Mapping[str, Any] | None
     body: Mapping[str, Any]
+    thinking: str | None = None
 
 
 def read_request(body: Any, betas: Collection[str], *, counting: bool = False) -> MessagesRequest:
@@ -96,6 +98,7 @@ def read_request(body: Any, betas: Collection[str], *, counting: bool = False) -
         stop_sequences=_stop_sequences(body.get("stop_sequences", [])),
         output_schema=_output_schema(body),
         body=body,
+        thinking=_thinking(body.get("thinking")),
     )
 
 
@@ -219,6 +222,21 @@ def _boolean(body: Mapping[str, Any], name: str, path: str = "") -> bool:
     if not isinstance(value, bool):
         raise invalid(f"{path}{name}: must be true or false.")
     return value
+
+
+def _thinking(config: Any) -> str | None:
+    if config is None:
+        return None
+    kind = config.get("type") if isinstance(config, dict) else None
+    if not isinstance(kind, str) or kind not in fields.THINKING:
+        raise invalid(f"thinking.type: must be one of {', '.join(fields.THINKING)}.")
+    check_known(config, fields.THINKING[kind], "thinking")
+    if kind == "disabled":
+        return None
+    display = config.get("display") or "summarized"
+    if display not in ("summarized", "omitted", "updates"):
+        raise invalid("thinking.display: must be summarized, omitted or updates.")
+    return "omitted" if display == "omitted" else "summarized"
 
 
 def _stop_sequences(value: Any) -> tuple[str, ...]:

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from stack_emu.kernel.world import World
+from stack_emu.model_script.asking import Asked
 from stack_emu.model_script.conversation import Conversation, read_conversation
 from stack_emu.model_script.matching import Facts, Unscripted, bare_name
 from stack_emu.model_script.routing import Offer
-from stack_emu.model_script.script import PlannedTurn, plan_reply
 from stack_emu.surfaces.connector import Connections, Connector, Dial, ServerUnusable, shown_url
 from stack_emu.surfaces.lane import LANE_HEADER
 from stack_emu.surfaces.messages_errors import ApiError, invalid, unscripted
 from stack_emu.surfaces.messages_exchange import Exchange
+from stack_emu.surfaces.messages_output import properties_of
 from stack_emu.surfaces.messages_recording import Event, Stop
 from stack_emu.surfaces.messages_request import MessagesRequest
-from stack_emu.surfaces.messages_side import side_reply
-from stack_emu.surfaces.messages_turns import ReplyWriter
+from stack_emu.surfaces.messages_side import is_side_call, side_reply
+from stack_emu.surfaces.model_reply import Answer, Question, ScriptFor, answered_aside, manner_of, write_reply
 
 if TYPE_CHECKING:
-    from stack_emu.scenario.model_rules import ModelRule
     from stack_emu.scenario.templates import Templates
 
 _LOG = logging.getLogger(__name__)
 
-ScriptFor = Callable[[World, Mapping[str, Any]], "Sequence[ModelRule]"]
 ResolveMcp = Callable[[World, str], "str | None"]
 Principal = Callable[[World, str], "str | tuple[str, ...] | None"]
 _Emit = Callable[[dict[str, Any]], None]
@@ -64,7 +64,7 @@ class ScriptedModel:
         except ApiError as error:
             end = error
         except Unscripted as error:
-            end = unscripted(str(error))
+            end = unscripted(str(error), error.nearest)
         except Exception:
             _LOG.exception("the reply could not be made")
             end = ApiError(500, "The emulator failed while making this reply; its log says why.")
@@ -75,17 +75,18 @@ class ScriptedModel:
     async def _make(self, exchange: Exchange, request: MessagesRequest, emit: _Emit) -> Stop:
         conversation = read_conversation(request.messages, request.system)
         self._note(exchange, request, conversation)
-        side = side_reply(request, conversation)
+        aside = self._answered_aside(exchange, request, conversation)
+        side = None if aside else side_reply(request, conversation)
         if side is not None or request.max_tokens == 0:
             blocks = [{"type": "text", "text": side}] if side is not None and request.max_tokens else []
             for block in blocks:
                 emit(block)
-            stop = Stop("end_turn" if request.max_tokens else "max_tokens")
-            _note_reply(exchange, request, blocks, stop, ())
-            return stop
+            answer = Answer("end_turn" if request.max_tokens else "max_tokens", None, None, blocks, ())
+            _note_reply(exchange, request, answer)
+            return Stop(answer.stop_reason)
         connections = await self._dial(exchange, request)
         try:
-            return await self._script(exchange, request, conversation, connections, emit)
+            return await self._script(exchange, request, conversation, connections, emit, aside=aside)
         finally:
             await connections.close()
 
@@ -96,24 +97,31 @@ class ScriptedModel:
         conversation: Conversation,
         connections: Connections,
         emit: _Emit,
+        *,
+        aside: bool,
     ) -> Stop:
         offer = _offer(request, connections)
-        facts = self._facts(exchange, request, conversation, offer)
-        plan = plan_reply(self._script_for(exchange.world, request.body), facts, conversation, offer)
-        writer = ReplyWriter(
-            seed=exchange.world.seed,
+        facts = replace(self._facts(exchange, request, conversation, offer), side=aside)
+        answer = await write_reply(
+            Question(exchange.world, request.body, request.messages, facts, conversation, offer),
+            self._script_for,
             digest=exchange.digest,
-            facts=facts,
-            results=list(conversation.results),
-            connections=connections,
             templates=self._renderer(),
             emit=emit,
+            connections=connections,
+            manner=manner_of(request),
         )
-        reason = await writer.take(plan)
-        matched = request.stop_sequences[0] if reason == "stop_sequence" and request.stop_sequences else None
-        stop = Stop(reason, matched)
-        _note_reply(exchange, request, writer.blocks, stop, plan)
-        return stop
+        _note_reply(exchange, request, answer)
+        return Stop(answer.stop_reason, answer.stop_sequence, answer.stop_details)
+
+    def _answered_aside(self, exchange: Exchange, request: MessagesRequest, conversation: Conversation) -> bool:
+        """Whether a script names the JSON that a client's call for itself asks for; a test's function is not asked."""
+        if not is_side_call(request):
+            return False
+        facts = self._facts(exchange, request, conversation, Offer())
+        facts = replace(facts, output=properties_of(request.output_schema))
+        asked = Asked(request.body, facts, conversation, side=side_reply(request, conversation) is not None)
+        return answered_aside(self._script_for(exchange.world, asked), facts)
 
     async def _dial(self, exchange: Exchange, request: MessagesRequest) -> Connections:
         lane = exchange.lane()
@@ -180,19 +188,15 @@ def _offer(request: MessagesRequest, connections: Connections) -> Offer:
     )
 
 
-def _note_reply(
-    exchange: Exchange,
-    request: MessagesRequest,
-    blocks: Sequence[dict[str, Any]],
-    stop: Stop,
-    plan: Sequence[PlannedTurn],
-) -> None:
+def _note_reply(exchange: Exchange, request: MessagesRequest, answer: Answer) -> None:
+    also = {"also_matching": list(answer.also)} if answer.also else {}
     exchange.finish(
         200,
-        sent=list(blocks),
+        sent=list(answer.blocks),
         received=[request.body.get("system"), request.messages],
         id=exchange.message_id,
-        stop_reason=stop.stop_reason,
-        script=[planned.where for planned in plan],
-        content=list(blocks),
+        stop_reason=answer.stop_reason,
+        script=list(answer.where),
+        content=list(answer.blocks),
+        **also,
     )
