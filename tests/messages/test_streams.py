@@ -303,3 +303,20 @@ def test_two_streams_with_one_rule_are_counted_apart(emulate, client):
     for thread in threads:
         thread.join(20)
     assert sorted(found) == ["One", "One", LONG]
+
+
+@pytest.mark.parametrize("display", ["summarized", "omitted"])
+def test_scripted_thinking_is_the_same_streamed_and_whole(emulate, client, display):
+    script = f"model: [{{turns: [{{think: {json.dumps(UNICODE, ensure_ascii=False)}, say: Done.}}]}}]"
+    body = {**HELLO, "max_tokens": 4096, "thinking": {"type": "enabled", "budget_tokens": 1024, "display": display}}
+    sdk = client(emulate(script))
+    with sdk.messages.stream(**body) as stream:
+        streamed = stream.get_final_message()
+    whole = sdk.messages.create(**body)
+    assert [block.type for block in whole.content] == ["thinking", "text"]
+    assert whole.content[0].thinking == (UNICODE if display == "summarized" else "")
+    assert whole.content[0].signature
+    assert [block.type for block in streamed.content] == ["thinking", "text"]
+    assert streamed.content[0].thinking == whole.content[0].thinking
+    assert streamed.content[0].signature
+    assert streamed.usage == whole.usage
