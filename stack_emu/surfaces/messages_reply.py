@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 _PIECE = 24
+_MANY = 1_000
 _WORD = re.compile(rf"\s*\S{{1,{_PIECE}}}|\s+")
 _JOINERS = frozenset("\u200d\ufe0e\ufe0f")
 
@@ -109,12 +110,15 @@ def encode(events: Iterable[Event]) -> bytes:
 def pieces(text: str) -> Iterator[str]:
     """A text in the pieces it is streamed in: words with the space before them, long ones cut.
 
+    A text of more than a thousand words comes in pieces of several words, so that there are never many more than that.
     What belongs to one character as people see it (accents, joined emoji, modifiers) stays in one piece. The same text
     is always cut the same way.
     """
+    words = _WORD.findall(text)
+    stride = -(-len(words) // _MANY)
     held = ""
-    for found in _WORD.finditer(text):
-        piece = found.group()
+    for start in range(0, len(words), stride or 1):
+        piece = "".join(words[start : start + stride])
         if held and not _continues(held, piece):
             yield held
             held = ""

@@ -125,8 +125,12 @@ def test_pieces_are_words_and_keep_characters_whole(text):
         assert after[0] not in "\u200d\ufe0f"
 
 
-def test_a_sentence_comes_word_by_word():
+def test_a_sentence_comes_word_by_word_and_a_book_does_not():
     assert list(reply.pieces(LONG))[:3] == ["One", " two", " three"]
+    assert list(reply.pieces("")) == []
+    book = LONG * 20_000
+    assert "".join(reply.pieces(book)) == book
+    assert 500 < len(list(reply.pieces(book))) <= 1_000
 
 
 @pytest.mark.parametrize("beta", [False, True])
