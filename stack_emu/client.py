@@ -194,6 +194,19 @@ class ModelControl:
             )
         self._world.control("POST", "/model", {"rules": [dict(rule) for rule in rules if not callable(rule)]})
 
+    def export(self, path: str | Path | None = None) -> str:
+        """What the model answered so far, as the ``model:`` section of a scenario that answers the same again.
+
+        Args:
+            path: a file to write it to as well.
+        """
+        from stack_emu.model_script.recording import to_yaml
+
+        text = to_yaml(self._world.control("GET", "/model")["rules"])
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
 
 class ApprovalControl:
     """Human decisions."""

@@ -19,6 +19,8 @@ from stack_emu.kernel.clock import Clock, RealClock, VirtualClock
 from stack_emu.kernel.faults import FaultRule
 from stack_emu.kernel.operations import Registry
 from stack_emu.kernel.world import World, WorldImage
+from stack_emu.model_script.recording import SETTING as RECORDING
+from stack_emu.model_script.recording import Recording
 from stack_emu.scenario import models
 from stack_emu.scenario.models import ModelRule, Scenario
 from stack_emu.timeline import arm_timeline
@@ -59,7 +61,20 @@ class HostedWorld:
         add_fault_rules(self.world, self.scenario)
         self.model_rules[:] = self.scenario.model
         self.model_function = None
+        self.recording.clear()
         self.on_reset()
+
+    @property
+    def recording(self) -> Recording:
+        """What the model answered since the seed."""
+        found: Recording = self.world.settings[RECORDING]
+        return found
+
+
+def recorded_rules(hosted: HostedWorld) -> list[dict[str, Any]]:
+    """What the model of a world answered so far, as rules of a scenario, secrets masked."""
+    rules: list[dict[str, Any]] = hosted.world.redactor.value(hosted.recording.rules())
+    return rules
 
 
 def add_fault_rules(world: World, scenario: Scenario) -> None:
@@ -134,6 +149,7 @@ class Hosting:
         add_fault_rules(world, scenario)
         chosen = strict if strict is not None else bool(scenario.strict)
         hosted = HostedWorld(world, scenario, world.image(), chosen, list(scenario.model))
+        world.settings[RECORDING] = Recording()
         world.settings[ASK_MODEL] = partial(_ask_model, hosted)
         arm_timeline(world, scenario, self.registry)
         self.sender.attach(world)

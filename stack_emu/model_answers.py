@@ -6,18 +6,21 @@ that say something can answer.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 from stack_emu.domain.sealed_skills import ModelDeclined, ModelQuestion
 from stack_emu.model_script.conversation import read_conversation
 from stack_emu.model_script.matching import Facts, Unscripted
 from stack_emu.model_script.routing import Offer
-from stack_emu.model_script.script import plan_reply, render_part, template_variables
+from stack_emu.model_script.script import PlannedTurn, plan_reply, render_part, template_variables
 from stack_emu.surfaces.messages_errors import ApiError
+from stack_emu.surfaces.model_reply import remember
 from stack_emu.surfaces.wiring import credentials_in, scripted_by
 
 if TYPE_CHECKING:
     from stack_emu.hosting import HostedWorld
+    from stack_emu.scenario.templates import Templates
 
 MAX_TOKENS = 4096
 
@@ -67,5 +70,13 @@ def _say(hosted: HostedWorld, body: dict[str, object], question: ModelQuestion) 
     conversation = read_conversation([{"role": "user", "content": question.user}], question.system)
     turns = plan_reply(rules, facts, conversation, Offer())
     variables = template_variables((), facts)
-    said = (render_part(Templates(), turn.turn.say or "", variables, turn.where) for turn in turns)
-    return "\n".join(str(part) for part in said)
+    said = [_rendered(Templates(), turn, variables) for turn in turns]
+    remember(hosted.world, facts, conversation, [({"say": text}, ()) for text in said])
+    return "\n".join(said)
+
+
+def _rendered(templates: Templates, planned: PlannedTurn, variables: dict[str, Any]) -> str:
+    turn = planned.turn
+    if turn.json_ is not None:
+        return json.dumps(render_part(templates, turn.json_, variables, f"{planned.where}.json"), ensure_ascii=False)
+    return str(render_part(templates, turn.say or "", variables, f"{planned.where}.say"))

@@ -155,8 +155,10 @@ class CallableModel(ModelControl):
     def script(self, *rules: Mapping[str, Any] | Callable[..., Any]) -> None:
         """Add rules as in a scenario's ``model``; a function is asked first and answers with a turn or None.
 
-        The function gets the request body (a dict) and returns a turn as in a scenario (``{"say": …, "call": …}``), or
-        None to leave the conversation to the rules.
+        The function gets the request: its body as a dict, with ``user``, ``system``, ``model``, ``tools``,
+        ``messages``, ``turn``, ``results``, ``result`` and ``error`` as attributes (see ``model_script.asking.Asked``).
+        It returns the next turn as in a scenario (``{"say": …, "call": …}``), a text to say, a list of all turns since
+        the last user text, or None to leave the conversation to the rules.
         """
         functions = [rule for rule in rules if callable(rule)]
         if functions and self._session.emulator is None:

@@ -8,6 +8,13 @@ from stack_emu.scenario.findings import Vocabulary
 MODEL_OPERATIONS = (
     "messages.create",
     "messages.count_tokens",
+    "messages.batches.create",
+    "messages.batches.list",
+    "messages.batches.get",
+    "messages.batches.cancel",
+    "messages.batches.delete",
+    "messages.batches.results",
+    "messages.batches.process",
     "models.list",
     "models.get",
     "chat.completions.create",

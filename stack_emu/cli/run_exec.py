@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from stack_emu.cli.main import UsageError
-from stack_emu.cli.serving import Serving, add_scenario_arguments, require_folders, serving, write_audit
+from stack_emu.cli.serving import Serving, add_scenario_arguments, require_folders, serving, write_audit, write_model
 from stack_emu.verdict import Verdict, verdict
 
 FAILED = 70
@@ -31,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_scenario_arguments(parser)
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write the verdict as JUnit XML")
+    parser.add_argument(
+        "--record-model", type=Path, metavar="FILE", help="write what the model answered as a scenario's model: section"
+    )
     parser.add_argument("--docs-client", action="store_true", help="let getstack have the shape STACK's page shows")
     parser.add_argument("--keep-going", action="store_true", help="report violations without failing the run for them")
     parser.usage = "stack-emu exec [SCENARIO] [options] -- COMMAND [ARGUMENT ...]"
@@ -49,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     """
     if not options.cmd:
         raise UsageError("exec needs a command: stack-emu exec [SCENARIO] -- python agent.py")
-    require_folders(options.audit, options.junit)
+    require_folders(options.audit, options.junit, options.record_model)
     if shutil.which(options.cmd[0]) is None:
         return _no_command(options.cmd[0])
     return asyncio.run(_run(options, Child()))
@@ -123,6 +126,7 @@ async def _run(options: argparse.Namespace, child: Child) -> int:
             await now.server.end_calls(_LAST_CALLS_SECONDS)
             judged = verdict(now.hosted)
             write_audit(now, options)
+            write_model(now, options)
             if options.junit is not None:
                 from stack_emu.cli.junit import write_junit
 

@@ -177,13 +177,31 @@ def write_audit(serving_now: Serving, options: argparse.Namespace) -> None:
         return
     from stack_emu.domain.canonical_audit import canonical_log
 
-    data = canonical_log(serving_now.hosted.world, order=options.order)
-    partial = options.audit.with_name(options.audit.name + ".partial")
+    _write_whole(options.audit, canonical_log(serving_now.hosted.world, order=options.order), "audit log")
+
+
+def write_model(serving_now: Serving, options: argparse.Namespace) -> None:
+    """Write what the model answered to ``--record-model``, whole or not at all.
+
+    Raises:
+        UsageError: when the file cannot be written.
+    """
+    if options.record_model is None:
+        return
+    from stack_emu.hosting import recorded_rules
+    from stack_emu.model_script.recording import to_yaml
+
+    text = to_yaml(recorded_rules(serving_now.hosted))
+    _write_whole(options.record_model, text.encode(), "recorded model")
+
+
+def _write_whole(file: Path, data: bytes, what: str) -> None:
+    partial = file.with_name(file.name + ".partial")
     try:
         partial.write_bytes(data)
-        os.replace(partial, options.audit)
+        os.replace(partial, file)
     except OSError as error:
-        raise UsageError(f"the audit log cannot be written to {options.audit}: {error.strerror}") from None
+        raise UsageError(f"the {what} cannot be written to {file}: {error.strerror}") from None
 
 
 def ready_line(serving_now: Serving) -> dict[str, Any]:

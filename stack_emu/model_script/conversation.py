@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+THINKING_BLOCKS = frozenset({"thinking", "redacted_thinking"})
 CALL_BLOCKS = frozenset({"tool_use", "mcp_tool_use"})
 RESULT_BLOCKS = frozenset({"tool_result", "mcp_tool_result"})
 
@@ -23,12 +24,24 @@ class Conversation:
         turns_done: how many scripted turns stand after the anchor.
         results: what the calls after the anchor returned, in the order they were made (see `read_result`).
         system: the system prompt, with system messages in the conversation appended.
+        history: for each scripted turn after the anchor what its calls returned; as long as `turns_done`.
     """
 
     anchor: str
     turns_done: int
     results: tuple[Any, ...]
     system: str
+    history: tuple[tuple[Any, ...], ...] = ()
+
+    def followed_by(self, turns: Sequence[Sequence[Any]]) -> Conversation:
+        """The conversation after further turns.
+
+        Args:
+            turns: for each of them what its calls returned.
+        """
+        history = (*self.history, *map(tuple, turns))
+        results = (*self.results, *(result for turn in turns for result in turn))
+        return replace(self, turns_done=len(history), results=results, history=history)
 
 
 def read_conversation(messages: Sequence[Message], system: str | Sequence[Block] | None = None) -> Conversation:
@@ -42,11 +55,13 @@ def read_conversation(messages: Sequence[Message], system: str | Sequence[Block]
     after = messages[anchor_index + 1 :]
     parts = [block_text(system or "")]
     parts += [block_text(message.get("content") or "") for message in messages if message["role"] == "system"]
+    history = _read_history(after)
     return Conversation(
         anchor=block_text(messages[anchor_index]["content"]) if anchor_index >= 0 else "",
-        turns_done=_count_turns(after),
-        results=_collect_results(after),
+        turns_done=len(history),
+        results=tuple(result for turn in history for result in turn),
         system="\n".join(part for part in parts if part),
+        history=history,
     )
 
 
@@ -95,32 +110,35 @@ def _anchor_index(messages: Sequence[Message]) -> int:
     return -1
 
 
-def _count_turns(messages: Sequence[Message]) -> int:
-    """Each maximal run of call blocks closes a turn; so does text an assistant's part ends with."""
-    done = 0
-    in_run = ends_in_text = False
-    for message in messages:
-        if message["role"] == "user":
-            done += ends_in_text
-            in_run = ends_in_text = False
-        if message["role"] != "assistant":
-            continue
-        for block in blocks(message):
-            is_call = block.get("type") in CALL_BLOCKS
-            done += is_call and not in_run
-            in_run = is_call
-            ends_in_text = block.get("type") == "text"
-    return done + ends_in_text
+def _read_history(messages: Sequence[Message]) -> tuple[tuple[Any, ...], ...]:
+    """What the calls of each turn returned.
 
-
-def _collect_results(messages: Sequence[Message]) -> tuple[Any, ...]:
-    order: list[str] = []
+    Each maximal run of call blocks closes a turn; so does text that an assistant's part ends with, or that is followed
+    by further text, as when a paused reply goes on. Thinking belongs to what comes after it.
+    """
+    turns: list[list[str]] = []
     found: dict[str, Any] = {}
+    in_run = open_text = False
     for message in messages:
+        if message["role"] == "user" and open_text:
+            turns.append([])
+            open_text = False
+        in_run = in_run and message["role"] == "assistant"
         for block in blocks(message):
-            if block.get("type") in CALL_BLOCKS:
-                order.append(block["id"])
-            elif block.get("type") in RESULT_BLOCKS:
+            kind = block.get("type")
+            if kind in RESULT_BLOCKS:
                 text = block_text(block.get("content") or "")
                 found[block["tool_use_id"]] = read_result(text, bool(block.get("is_error")))
-    return tuple(found[call_id] for call_id in order if call_id in found)
+            if message["role"] != "assistant":
+                continue
+            if kind in CALL_BLOCKS:
+                if not in_run:
+                    turns.append([])
+                turns[-1].append(block["id"])
+            elif kind == "text" and open_text:
+                turns.append([])
+            in_run = kind in CALL_BLOCKS
+            open_text = kind == "text" or (open_text and kind in THINKING_BLOCKS)
+    if open_text:
+        turns.append([])
+    return tuple(tuple(found[call_id] for call_id in turn if call_id in found) for turn in turns)

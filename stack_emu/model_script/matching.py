@@ -5,19 +5,32 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from stack_emu.scenario.model_rules import ModelMatch, ModelRule
+    from stack_emu.scenario.model_rules import ModelMatch, ModelRule, ResultMatch
+
+NO_RESULT: Final = object()
+"""Stands for the result of the last call where none was made."""
 
 _SHOWN = 120
 _COMPARED = 2_000
+_NEAREST = 3
 
 
 class Unscripted(Exception):
-    """The scenario has no turn for this conversation; the message says what is nearest and why it does not apply."""
+    """The scenario has no turn for this conversation; the message says what is nearest and why it does not apply.
+
+    Args:
+        message: the sentence.
+        nearest: the nearest rules, each with `rule`, `when` and `differs`, a list of `field` and `clause`.
+    """
+
+    def __init__(self, message: str, nearest: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.nearest = tuple(nearest)
 
 
 @dataclass(frozen=True)
@@ -31,6 +44,10 @@ class Facts:
         tools: names of the tools on offer, the client's and those of MCP servers.
         key: the API key of the request.
         agents: ids and names of the agents behind the bearers of the MCP servers.
+        output: properties of the JSON Schema the reply must have, or None where none is asked for.
+        turn: how many turns the model has taken since the anchor.
+        result: what the last call since the anchor returned, or `NO_RESULT`.
+        side: whether only rules that name `output` count, because one of them answers a client's call for itself.
     """
 
     user: str
@@ -39,6 +56,10 @@ class Facts:
     tools: tuple[str, ...] = ()
     key: str = ""
     agents: tuple[str, ...] = ()
+    output: tuple[str, ...] | None = None
+    turn: int = 0
+    result: Any = NO_RESULT
+    side: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,8 +72,20 @@ class Mismatch:
 
 def difference(when: ModelMatch, facts: Facts) -> list[Mismatch]:
     """The parts of `when` that do not hold; empty when it matches."""
-    checks = (_user, _regex, _system, _model, _tools, _key, _agent)
-    return [mismatch for check in checks if (mismatch := check(when, facts)) is not None]
+    checks = (_user, _regex, _system, _model, _tools, _key, _agent, _output, _turn)
+    found = [mismatch for check in checks if (mismatch := check(when, facts)) is not None]
+    return [*found, *result_difference(when, facts.result)]
+
+
+def result_difference(when: ResultMatch, result: Any) -> list[Mismatch]:
+    """The parts of `when` about the last call's result that do not hold; empty when it matches.
+
+    Args:
+        when: what is wanted.
+        result: what the last call returned, or `NO_RESULT`.
+    """
+    checks = (_result, _result_regex, _error)
+    return [mismatch for check in checks if (mismatch := check(when, result)) is not None]
 
 
 def find_rule(rules: Sequence[ModelRule], facts: Facts) -> int:
@@ -64,7 +97,37 @@ def find_rule(rules: Sequence[ModelRule], facts: Facts) -> int:
     for index, rule in enumerate(rules):
         if not difference(rule.when, facts):
             return index
-    raise Unscripted(_near_miss(rules, facts))
+    raise near_miss(rules, facts)
+
+
+def first_match(rules: Sequence[ModelRule], facts: Facts) -> int | None:
+    """The index of the first rule that matches, or None."""
+    return next((index for index, rule in enumerate(rules) if not difference(rule.when, facts)), None)
+
+
+def error_code(result: Any) -> str | bool:
+    """The code of the error a result holds; True for one without a code, False for none."""
+    error = result.get("error") if isinstance(result, Mapping) else None
+    if not error:
+        return False
+    code = error.get("code") if isinstance(error, Mapping) else error
+    return code if isinstance(code, str) and code else True
+
+
+def contains(wanted: Any, value: Any) -> bool:
+    """Whether `value` has at least what `wanted` has: the fields of an object, otherwise the whole value."""
+    if isinstance(wanted, Mapping):
+        return isinstance(value, Mapping) and all(
+            name in value and contains(part, value[name]) for name, part in wanted.items()
+        )
+    if isinstance(wanted, (list, tuple)):
+        return isinstance(value, (list, tuple)) and list(wanted) == list(value)
+    return (type(wanted) is type(value) and wanted == value) or _equal_numbers(wanted, value)
+
+
+def _equal_numbers(wanted: Any, value: Any) -> bool:
+    numbers = all(isinstance(part, (int, float)) and not isinstance(part, bool) for part in (wanted, value))
+    return bool(numbers and wanted == value)
 
 
 def quote(text: str) -> str:
@@ -77,7 +140,7 @@ def shown(value: Any) -> str:
     return _shorten(json.dumps(value, ensure_ascii=False))
 
 
-def describe_when(when: ModelMatch) -> str:
+def describe_when(when: ResultMatch) -> str:
     """A `when` in one line, the key left out because it is a credential."""
     shown = when.model_dump(exclude_none=True)
     if "key" in shown:
@@ -85,14 +148,31 @@ def describe_when(when: ModelMatch) -> str:
     return ", ".join(f"{name}: {_plain(value)}" for name, value in shown.items()) or "any conversation"
 
 
-def _near_miss(rules: Sequence[ModelRule], facts: Facts) -> str:
+def rule_name(rules: Sequence[ModelRule], number: int) -> str:
+    """What a rule is called in messages: its place in the scenario, or what made it."""
+    label = getattr(rules[number], "label", None)
+    return str(label) if label else f"model[{number - sum(hasattr(rule, 'label') for rule in rules[:number])}]"
+
+
+def near_miss(rules: Sequence[ModelRule], facts: Facts) -> Unscripted:
+    """The error for a conversation no rule matches, with the nearest ones and what differs."""
     asked = f"No scripted turn answers this conversation, whose last user text is {quote(facts.user)}."
     if not rules:
-        return f"{asked} The scenario has no model: section; add one with a when: and turns:."
-    index = min(range(len(rules)), key=lambda number: _distance(rules[number].when, facts, number))
-    when = rules[index].when
-    reasons = "; ".join(f"{found.field} {found.clause}" for found in difference(when, facts))
-    return f"{asked} The nearest is model[{index}] ({describe_when(when)}), which does not match: {reasons}."
+        return Unscripted(f"{asked} The scenario has no model: section; add one with a when: and turns:.")
+    order = sorted(range(len(rules)), key=lambda number: _distance(rules[number].when, facts, number))
+    nearest = []
+    for index in order[:_NEAREST]:
+        differs = [{"field": found.field, "clause": found.clause} for found in difference(rules[index].when, facts)]
+        nearest.append({"rule": rule_name(rules, index), "when": describe_when(rules[index].when), "differs": differs})
+    first, *others = nearest
+    text = f"{asked} The nearest is {first['rule']} ({first['when']}), which does not match: {_reasons(first)}."
+    if others:
+        text += " Then " + " · ".join(f"{other['rule']} ({other['when']}): {_reasons(other)}" for other in others) + "."
+    return Unscripted(text, nearest)
+
+
+def _reasons(near: Mapping[str, Any]) -> str:
+    return "; ".join(f"{found['field']} {found['clause']}" for found in near["differs"])
 
 
 def _distance(when: ModelMatch, facts: Facts, number: int) -> tuple[int, float, int]:
@@ -157,6 +237,66 @@ def _agent(when: ModelMatch, facts: Facts) -> Mismatch | None:
         return None
     shown = ", ".join(facts.agents) or "no agent"
     return Mismatch("agent", f"is {when.agent}, behind the MCP bearer stands {shown}")
+
+
+def _output(when: ModelMatch, facts: Facts) -> Mismatch | None:
+    if when.output is None:
+        return Mismatch("output", "is not named, and another script names it") if facts.side else None
+    if facts.output is None:
+        return Mismatch("output", f"{', '.join(when.output)} is wanted, and the request asks for no JSON")
+    missing = [name for name in when.output if name not in facts.output]
+    if not missing:
+        return None
+    shown = ", ".join(facts.output) or "none"
+    return Mismatch("output", f"{', '.join(missing)} not in the schema the request asks for (properties: {shown})")
+
+
+def _turn(when: ModelMatch, facts: Facts) -> Mismatch | None:
+    if when.turn is None or when.turn == facts.turn:
+        return None
+    return Mismatch("turn", f"is {when.turn}, the model has taken {facts.turn} since the last user text")
+
+
+def _result(when: ResultMatch, result: Any) -> Mismatch | None:
+    if when.result is None:
+        return None
+    if result is NO_RESULT:
+        return Mismatch("result", f"{shown(when.result)} is wanted, and no call has returned anything yet")
+    if contains(when.result, result):
+        return None
+    return Mismatch("result", f"{shown(when.result)} is not in what the last call returned, {shown(result)}")
+
+
+def _result_regex(when: ResultMatch, result: Any) -> Mismatch | None:
+    if when.result_regex is None:
+        return None
+    if result is NO_RESULT:
+        return Mismatch("result_regex", f"{quote(when.result_regex)} is wanted, and no call has returned anything yet")
+    text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
+    try:
+        found = re.search(when.result_regex, text)
+    except re.error as error:
+        return Mismatch("result_regex", f"{quote(when.result_regex)} is not a regular expression ({error})")
+    return None if found else Mismatch("result_regex", f"{quote(when.result_regex)} finds nothing in {quote(text)}")
+
+
+def _error(when: ResultMatch, result: Any) -> Mismatch | None:
+    if when.error is None:
+        return None
+    code = error_code(result)
+    if when.error == code or (when.error is True and code is not False):
+        return None
+    wanted = {True: "any", False: "none"}.get(when.error, when.error) if isinstance(when.error, bool) else when.error
+    if result is NO_RESULT:
+        if when.error is False:
+            return None
+        return Mismatch("error", f"is {wanted}, and no call has returned anything yet")
+    got = (
+        {True: "failed without a code", False: "did not fail"}[code]
+        if isinstance(code, bool)
+        else f"failed with {code}"
+    )
+    return Mismatch("error", f"is {wanted}, the last call {got}")
 
 
 def bare_name(name: str) -> str:

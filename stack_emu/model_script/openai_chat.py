@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
-_FINISH = {"tool_use": "tool_calls", "max_tokens": "length", "refusal": "content_filter"}
+_FINISH = {
+    "tool_use": "tool_calls",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "content_filter",
+}
 _PIECE = 32
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stack_emu.model_script.conversation import Conversation
-from stack_emu.model_script.matching import Facts, Unscripted, describe_when, find_rule, quote, shown
+from stack_emu.model_script.matching import Facts, Unscripted, describe_when, quote, rule_name, shown
 from stack_emu.model_script.routing import Offer, Route, route_call
+from stack_emu.model_script.walk import Exhausted, TurnCursor, Walk, last_result
 
 if TYPE_CHECKING:
     from stack_emu.scenario.model_rules import Call, ModelRule, Turn
@@ -26,13 +27,15 @@ class PlannedTurn:
     @property
     def ends_reply(self) -> bool:
         """Whether the reply ends here: the client has to act, the script says so, or nothing was called."""
-        if self.turn.stop is not None or not self.calls:
+        if self.turn.stop is not None or self.turn.refusal is not None or not self.calls:
             return True
         return any(route.server is None for _, route in self.calls)
 
     @property
     def stop_reason(self) -> str:
         """Why the model stops after this turn."""
+        if self.turn.refusal is not None:
+            return "refusal"
         if self.turn.stop is not None:
             return self.turn.stop
         return "tool_use" if self.calls else "end_turn"
@@ -43,6 +46,9 @@ def plan_reply(
 ) -> tuple[PlannedTurn, ...]:
     """The turns one reply runs, up to the first that ends without a connector call.
 
+    Where what comes after a connector call depends on its result, the plan ends with that call; the reply goes on with
+    a further plan, of the conversation with the results (`Conversation.followed_by`).
+
     Args:
         rules: the scenario's `model`.
         facts: what `when` is compared with.
@@ -52,8 +58,9 @@ def plan_reply(
     Raises:
         Unscripted: when no rule matches, the rule has no turn left, or a call goes nowhere.
     """
-    number = find_rule(rules, facts)
-    return tuple(_walk(rules[number], number, conversation, offer))
+    if rules and getattr(rules[0], "answers_now", False):
+        return (_at_once(rules[0], conversation, offer),)
+    return tuple(_walk(rules, facts, conversation, offer))
 
 
 def template_variables(results: Sequence[Any], facts: Facts) -> dict[str, Any]:
@@ -79,26 +86,53 @@ def render_part(templates: Templates, value: Any, variables: dict[str, Any], whe
         raise Unscripted(f"{where}: {error} ({seen}).") from None
 
 
-def _walk(rule: ModelRule, number: int, conversation: Conversation, offer: Offer) -> Iterator[PlannedTurn]:
-    for index in range(conversation.turns_done, len(rule.turns)):
-        where = f"model[{number}].turns[{index}]"
-        turn = rule.turns[index]
-        planned = PlannedTurn(where, turn, tuple((call, route_call(call, offer, where)) for call in turn.calls))
-        yield planned
-        if planned.ends_reply:
-            return
-    raise Unscripted(_exhausted(rule, number, conversation))
+def _at_once(rule: ModelRule, conversation: Conversation, offer: Offer) -> PlannedTurn:
+    """The one turn of a rule that was made for this very point of the conversation."""
+    label = rule_name([rule], 0)
+    taken = TurnCursor(rule.turns, label).take(last_result(conversation, conversation.turns_done))
+    assert taken is not None
+    return _planned(label, taken.turn, offer)
 
 
-def _exhausted(rule: ModelRule, number: int, conversation: Conversation) -> str:
-    count = len(rule.turns)
-    script = f"model[{number}] ({describe_when(rule.when)}) has {count} turn{'s' if count > 1 else ''}"
-    if conversation.turns_done < count:
+def _walk(rules: Sequence[ModelRule], facts: Facts, conversation: Conversation, offer: Offer) -> Iterator[PlannedTurn]:
+    walk = Walk(rules, facts)
+    done = point = conversation.turns_done
+    try:
+        for earlier in range(done):
+            walk.step(earlier, last_result(conversation, earlier))
+        while True:
+            # What calls of this plan return is not known; the plan has ended before anything depends on it.
+            taken = walk.step(point, last_result(conversation, done))
+            planned = _planned(taken.where, taken.turn, offer)
+            yield planned
+            if planned.ends_reply or walk.depends_on_result:
+                return
+            point += 1
+    except Exhausted as error:
+        raise Unscripted(_exhausted(rules, error.number, conversation, asked=point > done)) from None
+
+
+def _planned(where: str, turn: Turn, offer: Offer) -> PlannedTurn:
+    planned = PlannedTurn(where, turn, tuple((call, route_call(call, offer, where)) for call in turn.calls))
+    if planned.stop_reason == "pause_turn":
+        handed = [route.name for _, route in planned.calls if route.server is None]
+        if handed:
+            raise Unscripted(
+                f"{where} pauses while the client has to run {', '.join(handed)}, whose results no client sends with a "
+                "paused reply; leave stop: pause_turn out."
+            )
+    return planned
+
+
+def _exhausted(rules: Sequence[ModelRule], number: int, conversation: Conversation, *, asked: bool) -> str:
+    name, count = rule_name(rules, number), len(rules[number].turns)
+    script = f"{name} ({describe_when(rules[number].when)}) has {count} turn{'s' if count > 1 else ''}"
+    if asked:
         return (
             f"{script} and the last one makes an MCP call, after which the model speaks again; "
-            f"add a turn after model[{number}].turns[{count - 1}], for example with say:."
+            f"add a turn after {name}.turns[{count - 1}], for example with say:."
         )
     return (
         f"{script} and all of them stand in this conversation after {quote(conversation.anchor)}; "
-        f"add model[{number}].turns[{conversation.turns_done}], or end the loop one turn earlier."
+        f"add {name}.turns[{count}], or end the loop one turn earlier."
     )

@@ -37,6 +37,7 @@ from stack_emu.scenario.upstream_models import (
     Reply,
     RequestMatch,
     Route,
+    StreamFault,
     Upstream,
 )
 from stack_emu.scenario.values import (
@@ -113,6 +114,7 @@ __all__ = [
     "Service",
     "Skill",
     "StopReason",
+    "StreamFault",
     "TimelineStep",
     "Turn",
     "Upstream",

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from stack_emu.scenario.findings import Findings, Place, Vocabulary, check_word
+from stack_emu.scenario.model_checks import check_model
 from stack_emu.scenario.problems import suggestion
 from stack_emu.scenario.templates import Templates
 from stack_emu.scenario.values import format_duration, parse_duration
@@ -27,7 +28,7 @@ def check_rules(root: Place, vocabulary: Vocabulary, findings: Findings) -> None
     for service in root.each("services"):
         _check_service(service, findings)
     _check_passports(root, findings)
-    _check_model(root, findings)
+    check_model(root, findings)
     _check_templates(root, findings)
     _check_operations(root, vocabulary, findings)
 
@@ -146,17 +147,6 @@ def _check_span(place: Place, findings: Findings) -> None:
         return
     if length is not None and not 60_000 <= length <= 3_600_000:
         findings.error(place, f"{format_duration(length)} is outside what STACK accepts; write 60s to 3600s")
-
-
-def _check_model(root: Place, findings: Findings) -> None:
-    for rule in root.each("model"):
-        pattern = rule.at("when", "regex")
-        if isinstance(pattern.value, str):
-            try:
-                re.compile(pattern.value)
-            except re.error as error:
-                findings.error(pattern, f"this is not a regular expression: {error}")
-    _check_reach(root.each("model"), "script", findings)
 
 
 def _check_reach(entries: list[Place], kind: str, findings: Findings) -> None:

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, Strict
 
 from stack_emu.scenario.values import Count, Duration, Flag, Headers, Host, Identifier, Json, Model, Status
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+StreamError = Literal[
+    "overloaded_error",
+    "api_error",
+    "rate_limit_error",
+    "timeout_error",
+    "invalid_request_error",
+    "authentication_error",
+    "permission_error",
+    "not_found_error",
+    "billing_error",
+]
+Position = Annotated[int, Strict(), Field(ge=0)]
 PATH_PATTERN = r"^/"
 CODE_PATTERN = r"^([A-Z][A-Z0-9_]*|[a-z_]+_error|request_too_large)$"
 BASE64_PATTERN = r"^[A-Za-z0-9+/]*={0,2}$"
@@ -96,6 +108,27 @@ class FaultTarget(Model):
     )
 
 
+class StreamFault(Model):
+    """What happens in the middle of a streamed reply of the model."""
+
+    first_token: Duration | None = Field(
+        None, description="How long the stream says nothing but ping, once it has begun."
+    )
+    pace: Duration | None = Field(None, description="How long to wait before every further piece.")
+    error: StreamError | None = Field(None, description="The error the stream ends with.")
+    message: str | None = Field(None, description="The message that goes with error.")
+    cut: Literal["end", "connection"] | None = Field(
+        None, description="end: the stream ends as if all had been said; connection: it breaks off."
+    )
+    after: Position | None = Field(
+        None,
+        description="Pieces (deltas) sent before error or cut, 1 when left out; a shorter reply breaks off at its end.",
+    )
+    after_blocks: Position | None = Field(
+        None, description="How many whole content blocks are sent before error or cut, instead of after."
+    )
+
+
 class FaultInjection(Model):
     """What happens to a call a fault hits."""
 
@@ -111,6 +144,10 @@ class FaultInjection(Model):
     delay: Duration | None = Field(None, description="How long to wait first; alone, the call then goes on as usual.")
     drop: Literal["request", "reply"] | None = Field(
         None, description="Close the connection: request before the call takes effect, reply after it has."
+    )
+    stream: StreamFault | None = Field(
+        None,
+        description="What happens to a streamed reply of the model; one that is not streamed fails or waits as a whole.",
     )
     malformed: Flag | None = Field(
         None,

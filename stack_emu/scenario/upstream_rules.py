@@ -12,6 +12,8 @@ EMULATED_HOSTS = ("api.getstack.run", "mcp.getstack.run", "getstack.run", "www.g
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
+_STREAMED = ("messages.create", "chat.completions.create", "responses.create")
+
 _BODIES = ("json", "text", "base64", "body")
 
 
@@ -108,6 +110,8 @@ def _check_injection(inject: Place, on: Place, findings: Findings) -> None:
     if not given - {"message"}:
         findings.error(inject, "nothing is injected; add status, error, delay or drop")
     _check_tool_faults(inject, on, given, findings)
+    if "stream" in given:
+        _check_stream(inject, on, given, findings)
     if "error" in given and answers:
         findings.error(inject.at(min(answers)), f"error brings its own answer; remove {' and '.join(sorted(answers))}")
     if "message" in given and "error" not in given:
@@ -118,6 +122,30 @@ def _check_injection(inject: Place, on: Place, findings: Findings) -> None:
         sentence = "error is an answer of STACK, and this fault hits an upstream; give a status, or name an operation"
         findings.error(inject.at("error"), sentence)
     _one_body(inject, findings)
+
+
+def _check_stream(inject: Place, on: Place, given: set[str], findings: Findings) -> None:
+    target = on.value if isinstance(on.value, dict) else {}
+    stream = inject.at("stream")
+    if target.get("operation") not in _STREAMED:
+        findings.error(stream, "stream is for replies of the model; let on name the operation, such as messages.create")
+    others = given & {"status", "headers", "json", "body", "error", "drop"}
+    if others:
+        findings.error(stream, f"a stream does not begin with {min(others)}; remove it, or remove stream")
+    if not isinstance(stream.value, dict):
+        return
+    inside = {key for key, value in stream.value.items() if value is not None}
+    if not inside & {"first_token", "pace", "error", "cut"}:
+        findings.error(stream, "nothing happens to the stream; add first_token, pace, error or cut")
+    if {"error", "cut"} <= inside:
+        findings.error(stream.at("cut"), "a stream ends in one way; remove error or cut")
+    if "message" in inside and "error" not in inside:
+        findings.error(stream.at("message"), "message goes with error; add error")
+    for key in ("after", "after_blocks"):
+        if key in inside and not inside & {"error", "cut"}:
+            findings.error(stream.at(key), f"{key} says when the stream breaks off; add error or cut")
+    if {"after", "after_blocks"} <= inside:
+        findings.error(stream.at("after_blocks"), "a stream breaks off once; remove after or after_blocks")
 
 
 def _check_tool_faults(inject: Place, on: Place, given: set[str], findings: Findings) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from stack_emu.domain.state import Agent, Connection, Grant
-from stack_emu.hosting import DEFAULT_WORLD, HostedWorld, fault_rule
+from stack_emu.hosting import DEFAULT_WORLD, HostedWorld, fault_rule, recorded_rules
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Call, dump, perform
 from stack_emu.kernel.errors import Fault, WorldError
@@ -70,6 +70,7 @@ class ControlSurface:
             ("GET", "/_emu/faults", _faults),
             ("POST", "/_emu/faults", self._add_fault),
             ("DELETE", "/_emu/faults", _clear_faults),
+            ("GET", "/_emu/model", _recorded_model),
             ("POST", "/_emu/model", self._add_model_rules),
             ("GET", "/_emu/upstreams/{name}/requests", _upstream_requests),
             ("PUT", "/_emu/upstreams/{name}/forward", _forward_upstream),
@@ -260,6 +261,11 @@ def _granted(hosted: HostedWorld, agent_id: str) -> list[str]:
         for grant in hosted.world.store.find(Grant, agent_id=agent_id)
     )
     return list(dict.fromkeys(connection.provider for connection in connections if connection is not None))
+
+
+def _recorded_model(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    """What the model answered so far, as rules of a scenario."""
+    return {"rules": recorded_rules(hosted)}
 
 
 def _reset(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:

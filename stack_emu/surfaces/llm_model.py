@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stack_emu.domain.llm_model import ANTHROPIC, OPENROUTER, ModelRefused, ModelReply, ModelRequest
@@ -17,19 +17,16 @@ from stack_emu.model_script.conversation import Conversation, read_conversation
 from stack_emu.model_script.matching import Facts, Unscripted, bare_name
 from stack_emu.model_script.openai_chat import ChatInvalid, chunks, completion, encode, read_chat
 from stack_emu.model_script.routing import Offer
-from stack_emu.model_script.script import plan_reply
 from stack_emu.surfaces import messages_reply as reply
-from stack_emu.surfaces.connector import Connections
 from stack_emu.surfaces.messages_errors import STATUS_OF_TYPE, TYPE_OF_STATUS, ApiError
 from stack_emu.surfaces.messages_exchange import Leaks
 from stack_emu.surfaces.messages_request import read_request
-from stack_emu.surfaces.messages_turns import ReplyWriter, new_id
+from stack_emu.surfaces.messages_turns import new_id
+from stack_emu.surfaces.model_reply import Answer, Manner, Question, ScriptFor, manner_of, write_reply
+from stack_emu.surfaces.stream_faults import stream_fault
 
 if TYPE_CHECKING:
-    from stack_emu.scenario.model_rules import ModelRule
     from stack_emu.scenario.templates import Templates
-
-ScriptFor = Callable[[World, Mapping[str, Any]], "Sequence[ModelRule]"]
 
 _PATHS = {ANTHROPIC: ("messages.create", "/v1/messages")}
 _CHAT = ("chat.completions.create", "/v1/chat/completions")
@@ -45,6 +42,8 @@ class _Asked:
     tokens: int
     count: int
     silent: bool = False
+    messages: Sequence[Mapping[str, Any]] = ()
+    manner: Manner = field(default_factory=Manner)
 
 
 class GatewayModel:
@@ -124,22 +123,20 @@ class GatewayModel:
             tools=asked.offer.names(),
             agents=request.agent,
         )
-        stop, where = "max_tokens", []
+        answer = Answer("max_tokens", None, None, (), ())
         if not asked.silent:
-            plan = plan_reply(self._script_for(world, request.body), facts, asked.conversation, asked.offer)
-            writer = ReplyWriter(
-                seed=world.seed,
+            answer = await write_reply(
+                Question(world, request.body, asked.messages, facts, asked.conversation, asked.offer),
+                self._script_for,
                 digest=digest,
-                facts=facts,
-                results=list(asked.conversation.results),
-                connections=Connections(()),
                 templates=self._renderer(),
                 emit=blocks.append,
+                manner=asked.manner,
             )
-            stop, where = await writer.take(plan), [planned.where for planned in plan]
         tokens = (asked.tokens, reply.output_tokens(blocks))
-        body = _render(world, request, digest, blocks, stop, tokens)
-        self._note_reply(world, entry, request, {"id": body["id"], "stop_reason": stop, "script": where}, blocks)
+        body = _render(world, request, digest, blocks, answer, tokens)
+        about = {"id": body["id"], "stop_reason": answer.stop_reason, "script": list(answer.where)}
+        self._note_reply(world, entry, request, about, blocks)
         return ModelReply(body, *tokens)
 
     def _note_reply(
@@ -170,6 +167,8 @@ def _read(request: ModelRequest) -> _Asked:
             reply.input_tokens(read.body),
             len(read.messages),
             silent=read.max_tokens == 0,
+            messages=read.messages,
+            manner=manner_of(read),
         )
     chat = read_chat(request.body)
     return _Asked(
@@ -178,6 +177,7 @@ def _read(request: ModelRequest) -> _Asked:
         Offer(client=chat.tools),
         reply.input_tokens(request.body),
         len(chat.messages),
+        messages=chat.messages,
     )
 
 
@@ -186,26 +186,28 @@ def _render(
     request: ModelRequest,
     digest: str,
     blocks: list[dict[str, Any]],
-    stop: str,
+    answer: Answer,
     tokens: tuple[int, int],
 ) -> dict[str, Any]:
     model = str(request.body["model"])
     if request.provider == ANTHROPIC:
         body = reply.message(new_id(world.seed, "msg_", digest), model, blocks, reply.usage(*tokens))
-        wanted = request.body.get("stop_sequences") or [None]
-        body.update(stop_reason=stop, stop_sequence=wanted[0] if stop == "stop_sequence" else None)
+        body.update(stop_reason=answer.stop_reason, stop_sequence=answer.stop_sequence)
+        if answer.stop_details is not None:
+            body["stop_details"] = answer.stop_details
         return body
     prefix = "gen-" if request.provider == OPENROUTER else "chatcmpl-"
     created = world.now_ms() // 1000
-    return completion(new_id(world.seed, prefix, digest), created, model, blocks, stop, tokens)
+    return completion(new_id(world.seed, prefix, digest), created, model, blocks, answer.stop_reason, tokens)
 
 
 def _anthropic_events(body: Mapping[str, Any]) -> Iterator[bytes]:
     used = body["usage"]
-    yield reply.encode(reply.start_events(body["id"], body["model"], used["input_tokens"]))
+    yield reply.encode(reply.start_events(body["id"], body["model"], {**used, "output_tokens": 1}))
     for index, block in enumerate(body["content"]):
         yield reply.encode(reply.block_events(index, block))
-    yield reply.encode(reply.stop_events(body["stop_reason"], body["stop_sequence"], used["output_tokens"]))
+    stop = (body["stop_reason"], body["stop_sequence"], used, body.get("stop_details"))
+    yield reply.encode(reply.stop_events(*stop))
 
 
 def _note_request(world: World, entry: Entry, request: ModelRequest, asked: _Asked) -> None:
@@ -239,12 +241,22 @@ async def _injected(inject: Mapping[str, Any], request: ModelRequest) -> dict[st
     if inject.get("drop") in (True, "request"):
         raise _broken()
     kind = str(inject["error"]).lower() if inject.get("error") else None
+    fault = stream_fault(inject)
+    if fault is not None:  # the gateway asks for replies as a whole, so a stream's failure is the call's
+        await asyncio.sleep(fault.first_token_ms / 1000)
+        if fault.cut is not None:
+            raise _broken()
+        kind = kind or fault.error
     content = inject.get("json") if inject.get("json") is not None else inject.get("body")
     status = inject.get("status") or (STATUS_OF_TYPE.get(kind, 500) if kind else 200)
     if status < 400:
         return dict(content) if isinstance(content, Mapping) and request.body.get("stream") is not True else None
     kind = kind or TYPE_OF_STATUS.get(status, "api_error")
-    message = inject.get("message") or f"a fault rule of the scenario answers this call with HTTP {status}"
+    message = (
+        inject.get("message")
+        or (fault and fault.message)
+        or f"a fault rule of the scenario answers this call with HTTP {status}"
+    )
     headers = {str(name): str(value) for name, value in (inject.get("headers") or {}).items()}
     raise ModelRefused(status, kind, message, headers, content)
 

@@ -1,62 +1,51 @@
 """The Messages API: what a scripted model answers, streamed or not, with the MCP connector doing what it says.
 
-Serves `POST /v1/messages`, `POST /v1/messages/count_tokens`, `GET /v1/models` and `GET /v1/models/{id}` in both
-generations of the SDK wire (anthropic 0.125.0 and 2.12.0: key header, version date, `?beta=true`). Point a client at it
-with `ANTHROPIC_BASE_URL`.
+Serves messages, token counts, message batches and the catalogue of models in both generations of the SDK wire
+(anthropic 0.125.0 and 2.14.0: key header, version date, `?beta=true`). Point a client at it with
+`ANTHROPIC_BASE_URL`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from aiohttp import web
 
 from stack_emu.kernel.world import World
-from stack_emu.model_script.conversation import Conversation, read_conversation
-from stack_emu.model_script.matching import Facts, Unscripted, bare_name
-from stack_emu.model_script.routing import Offer
-from stack_emu.model_script.script import PlannedTurn, plan_reply
 from stack_emu.surfaces import messages_reply as reply
-from stack_emu.surfaces.connector import Connections, Connector, Dial, ServerUnusable, shown_url
-from stack_emu.surfaces.lane import LANE_HEADER
-from stack_emu.surfaces.messages_errors import ApiError, invalid, unscripted
-from stack_emu.surfaces.messages_exchange import Exchange, Leaks
+from stack_emu.surfaces.connector import Connector
+from stack_emu.surfaces.messages_batches import Batches
+from stack_emu.surfaces.messages_cache import PromptCache
+from stack_emu.surfaces.messages_delivery import Delivery, whole_message
+from stack_emu.surfaces.messages_errors import ApiError, invalid
+from stack_emu.surfaces.messages_exchange import Exchange, Leaks, scope_of_key
 from stack_emu.surfaces.messages_faults import answer_fault, drops_reply, take_fault
 from stack_emu.surfaces.messages_models import list_models, retrieve_model
-from stack_emu.surfaces.messages_request import MessagesRequest, read_request
-from stack_emu.surfaces.messages_side import side_reply
+from stack_emu.surfaces.messages_recording import Event, Recording, Replays, Stop
+from stack_emu.surfaces.messages_request import MessagesRequest, read_batched, read_request
+from stack_emu.surfaces.messages_scripted import Principal, ResolveMcp, ScriptedModel
 from stack_emu.surfaces.messages_threads import Threads, scope_of
-from stack_emu.surfaces.messages_turns import ReplyWriter, new_id
+from stack_emu.surfaces.messages_usage import CacheUse
+from stack_emu.surfaces.model_reply import ScriptFor
+from stack_emu.surfaces.stream_faults import stream_fault
 
-if TYPE_CHECKING:
-    from stack_emu.scenario.model_rules import ModelRule
-    from stack_emu.scenario.templates import Templates
-
-_LOG = logging.getLogger(__name__)
-
-ScriptFor = Callable[[World, Mapping[str, Any]], "Sequence[ModelRule]"]
-ResolveMcp = Callable[[World, str], "str | None"]
-Principal = Callable[[World, str], "str | tuple[str, ...] | None"]
+_Handler = Callable[[Exchange, str], Awaitable[web.StreamResponse]]
 
 
-@dataclass(frozen=True)
-class _Stop:
-    """How a reply ends."""
+@dataclass
+class _Held:
+    """What the Messages API holds of one world; a reset and a restored snapshot begin it anew."""
 
-    stop_reason: str
-    stop_sequence: str | None = None
-
-
-_Emit = Callable[[dict[str, Any]], None]
-_Hold = Callable[[Sequence[dict[str, Any]]], None]
-_Event = dict[str, Any] | _Stop | ApiError
+    threads: Threads = field(default_factory=Threads)
+    cache: PromptCache = field(default_factory=PromptCache)
+    replays: Replays = field(default_factory=Replays)
+    batches: Batches = field(default_factory=Batches)
 
 
 class MessagesSurface:
@@ -79,28 +68,29 @@ class MessagesSurface:
         connector: Connector | None = None,
         leaks: Leaks | None = None,
     ) -> None:
-        self._script_for = script_for
-        self._resolve_mcp = resolve_mcp
-        self._principal = principal
         self._connector = connector or Connector()
+        self._model = ScriptedModel(script_for, resolve_mcp, principal, self._connector)
         self._leaks = leaks
-        self._templates: Templates | None = None
-        self._threads: WeakKeyDictionary[World, Threads] = WeakKeyDictionary()
+        self._held: WeakKeyDictionary[World, _Held] = WeakKeyDictionary()
+        self._watched: WeakSet[World] = WeakSet()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def handle(self, world: World, request: web.BaseRequest, path: str) -> web.StreamResponse:
+    async def handle(self, world: World, request: web.BaseRequest, path: str, origin: str = "") -> web.StreamResponse:
         """Answer a request.
 
         Args:
             world: where it arrived.
             request: as it arrived.
             path: what follows `/anthropic`, such as `/v1/messages`.
+            origin: scheme and authority the client used, where the request does not say so itself.
         """
-        exchange = Exchange(world, request, path.partition("?")[0], self._leaks)
+        exchange = Exchange(world, request, path.partition("?")[0], self._leaks, origin)
         try:
             return await self._answer(exchange)
         except ApiError as error:
             return exchange.refuse(error)
+        except RecursionError:
+            return exchange.refuse(invalid("The body is nested too deeply to be read."))
 
     async def aclose(self) -> None:
         """Stop replies that are under way and close the kept connections."""
@@ -109,36 +99,64 @@ class MessagesSurface:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._connector.aclose()
 
+    def _of(self, world: World) -> _Held:
+        held = self._held.get(world)
+        if held is None:
+            held = self._held[world] = _Held()
+        if world not in self._watched:
+            self._watched.add(world)
+            world.on_restore.append(partial(self._forget, world))
+        return held
+
+    def _forget(self, world: World) -> None:
+        self._held.pop(world, None)
+
     async def _answer(self, exchange: Exchange) -> web.StreamResponse:
         method, path = exchange.request.method, exchange.path
-        routes: dict[str, tuple[str, Callable[[Exchange], Awaitable[web.StreamResponse]]]] = {
-            "/v1/messages": ("POST", self._create),
-            "/v1/messages/count_tokens": ("POST", self._count),
-            "/v1/models": ("GET", self._list_models),
-        }
-        found = routes.get(path)
-        if found is None and path.startswith("/v1/models/"):
-            found = ("GET", self._retrieve_model)
-        if found is None:
-            served = ", ".join((*routes, "/v1/models/{model_id}"))
+        route, handlers, name = self._route(path)
+        if not handlers:
+            served = ", ".join(dict.fromkeys(route for route, _ in self._routes()))
             raise ApiError(404, f"{method} {path} is not served here; of the Messages API there are {served}.")
-        if method != found[0]:
-            raise ApiError(405, f"{path} answers {found[0]}, not {method}.")
-        exchange.entry.route = path if path in routes else "/v1/models/{model_id}"
+        if method not in handlers:
+            raise ApiError(405, f"{path} answers {' and '.join(handlers)}, not {method}.")
+        exchange.entry.route = route
         exchange.api_key()
         exchange.check_version()
-        return await found[1](exchange)
+        return await handlers[method](exchange, name)
+
+    def _routes(self) -> list[tuple[str, dict[str, _Handler]]]:
+        return [
+            ("/v1/messages", {"POST": self._create}),
+            ("/v1/messages/count_tokens", {"POST": self._count}),
+            ("/v1/models", {"GET": self._list_models}),
+            ("/v1/models/{model_id}", {"GET": self._retrieve_model}),
+            ("/v1/messages/batches", {"POST": self._create_batch, "GET": self._list_batches}),
+            ("/v1/messages/batches/{batch_id}", {"GET": self._retrieve_batch, "DELETE": self._delete_batch}),
+            ("/v1/messages/batches/{batch_id}/cancel", {"POST": self._cancel_batch}),
+            ("/v1/messages/batches/{batch_id}/results", {"GET": self._batch_results}),
+        ]
+
+    def _route(self, path: str) -> tuple[str, dict[str, _Handler], str]:
+        """The route a path takes, its handlers by method, and the name in the path."""
+        for route, handlers in self._routes():
+            before, _, after = route.partition("{")
+            after = after.partition("}")[2]
+            name = path[len(before) : len(path) - len(after)]
+            if path == route:
+                return route, handlers, ""
+            if "{" in route and path.startswith(before) and path.endswith(after) and name and "/" not in name:
+                return route, handlers, unquote(name)
+        return "", {}, ""
 
     # --- small ones -------------------------------------------------------------------------------------------------
 
-    async def _list_models(self, exchange: Exchange) -> web.StreamResponse:
+    async def _list_models(self, exchange: Exchange, _: str) -> web.StreamResponse:
         return await self._plain(exchange, "models.list", lambda: list_models(exchange.request.query))
 
-    async def _retrieve_model(self, exchange: Exchange) -> web.StreamResponse:
-        name = unquote(exchange.path.removeprefix("/v1/models/"))
+    async def _retrieve_model(self, exchange: Exchange, name: str) -> web.StreamResponse:
         return await self._plain(exchange, "models.get", lambda: retrieve_model(name))
 
-    async def _count(self, exchange: Exchange) -> web.StreamResponse:
+    async def _count(self, exchange: Exchange, _: str) -> web.StreamResponse:
         body = await exchange.read_json()
         betas = exchange.betas
 
@@ -148,19 +166,25 @@ class MessagesSurface:
         return await self._plain(exchange, "messages.count_tokens", count)
 
     @staticmethod
-    async def _plain(exchange: Exchange, operation: str, make: Callable[[], dict[str, Any]]) -> web.StreamResponse:
+    async def _plain(exchange: Exchange, operation: str, make: Callable[[], Any]) -> web.StreamResponse:
+        """Answer with what `make` returns: a JSON object, or lines of JSON as text."""
         exchange.entry.operation = operation
         inject = take_fault(exchange, operation)
         answer = await answer_fault(exchange, inject) if inject else None
         if answer is not None:
             return answer
         made = make()
-        exchange.finish(200, **made)
-        return exchange.drop() if drops_reply(inject) else web.json_response(made, headers=exchange.headers())
+        exchange.finish(200, **(made if isinstance(made, Mapping) else {"lines": made.count("\n")}))
+        if drops_reply(inject):
+            return exchange.drop()
+        if isinstance(made, str):
+            headers = {**exchange.headers(), "Content-Type": "application/x-jsonl; charset=utf-8"}
+            return web.Response(body=made.encode("utf-8", "surrogatepass"), headers=headers)
+        return web.json_response(made, headers=exchange.headers())
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
-    async def _create(self, exchange: Exchange) -> web.StreamResponse:
+    async def _create(self, exchange: Exchange, _: str) -> web.StreamResponse:
         exchange.entry.operation = "messages.create"
         body = await exchange.read_json()
         model = str(body.get("model")) if isinstance(body, dict) else ""
@@ -168,219 +192,119 @@ class MessagesSurface:
         answer = await answer_fault(exchange, inject) if inject else None
         if answer is not None:
             return answer
-        threads = self._threads.setdefault(exchange.world, Threads())
+        held = self._of(exchange.world)
         scope = scope_of(exchange.api_key(), body)
-        request = read_request(threads.expand(body, exchange.betas, scope), exchange.betas)
-        held = partial(threads.hold, request.body, scope, _message_id(exchange)) if body.get("thread") else None
-        events: asyncio.Queue[_Event] = asyncio.Queue()
-        task = asyncio.get_running_loop().create_task(self._reply(exchange, request, events, held))
-        # A task of its own, so that a client that hangs up leaves no MCP call half done.
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        if request.stream:
-            return await _stream(exchange, request, events, drop=drops_reply(inject))
-        return await _whole(exchange, request, events, drop=drops_reply(inject))
+        request = read_request(held.threads.expand(body, exchange.betas, scope), exchange.betas)
+        recording = self._replayed(exchange, held, request)
+        if recording is None:
+            recording = self._begin(exchange, held, request, scope if body.get("thread") else None)
+        delivery = Delivery(
+            exchange,
+            request,
+            recording,
+            lambda: _cache_use(held, exchange, request),
+            drop=drops_reply(inject),
+            fault=stream_fault(inject),
+        )
+        return await (delivery.stream() if request.stream else delivery.whole())
 
-    async def _reply(
-        self, exchange: Exchange, request: MessagesRequest, events: asyncio.Queue[_Event], hold: _Hold | None
-    ) -> None:
-        """Make a reply: its blocks, then how it ends."""
+    def _replayed(self, exchange: Exchange, held: _Held, request: MessagesRequest) -> Recording | None:
+        """The reply an earlier request with the same idempotency key got, or is getting."""
+        key = exchange.idempotency_key()
+        if key is None:
+            return None
+        found: Recording | None = held.replays.find(
+            f"create {scope_of_key(exchange)}", key, exchange.digest, exchange.world.now_ms()
+        )
+        if found is not None:
+            found.replayed = True
+            exchange.note_request(model=request.model, stream=request.stream)
+            exchange.finish(200, id=exchange.message_id, replayed=True)
+        return found
+
+    def _begin(self, exchange: Exchange, held: _Held, request: MessagesRequest, thread_scope: str | None) -> Recording:
+        """Start making a reply, in a task of its own, so that a client that hangs up leaves no MCP call half done."""
+        recording = Recording()
         blocks: list[dict[str, Any]] = []
 
-        def emit(block: dict[str, Any]) -> None:
-            blocks.append(block)
-            events.put_nowait(block)
+        def add(event: Event) -> None:
+            if isinstance(event, dict):
+                blocks.append(event)
+            elif isinstance(event, Stop) and thread_scope is not None and event.stop_reason != "refusal":
+                held.threads.hold(request.body, thread_scope, exchange.message_id, blocks)
+            recording.add(event)
 
-        try:
-            stop = await self._make(exchange, request, emit)
-        except ApiError as error:
-            end: _Event = error
-        except Unscripted as error:
-            end = unscripted(str(error))
-        except Exception:
-            _LOG.exception("the reply could not be made")
-            end = ApiError(500, "The emulator failed while making this reply; its log says why.")
-        else:
-            end = stop
-            if hold is not None and stop.stop_reason != "refusal":
-                hold(blocks)
+        task = asyncio.get_running_loop().create_task(self._model.answer(exchange, request, add))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        key = exchange.idempotency_key()
+        if key is not None:
+            scope = f"create {scope_of_key(exchange)}"
+            held.replays.keep(scope, key, exchange.digest, exchange.world.now_ms(), recording)
+        return recording
+
+    # --- batches ----------------------------------------------------------------------------------------------------
+
+    async def _create_batch(self, exchange: Exchange, _: str) -> web.StreamResponse:
+        body = await exchange.read_json()
+        held = self._of(exchange.world)
+        return await self._plain(exchange, "messages.batches.create", lambda: self._new_batch(exchange, held, body))
+
+    def _new_batch(self, exchange: Exchange, held: _Held, body: Any) -> dict[str, Any]:
+        key, now, scope = exchange.idempotency_key(), exchange.world.now_ms(), f"batch {scope_of_key(exchange)}"
+        batch_id = held.replays.find(scope, key, exchange.digest, now) if key else None
+        if batch_id is None:
+            batch_id = held.batches.create(exchange, body)
+            if key:
+                held.replays.keep(scope, key, exchange.digest, now, batch_id)
+        return held.batches.shown(exchange, batch_id)
+
+    async def _list_batches(self, exchange: Exchange, _: str) -> web.StreamResponse:
+        held = await self._settled(exchange)
+        return await self._plain(exchange, "messages.batches.list", lambda: held.batches.listed(exchange))
+
+    async def _retrieve_batch(self, exchange: Exchange, name: str) -> web.StreamResponse:
+        held = await self._settled(exchange)
+        return await self._plain(exchange, "messages.batches.get", lambda: held.batches.shown(exchange, name))
+
+    async def _cancel_batch(self, exchange: Exchange, name: str) -> web.StreamResponse:
+        held = await self._settled(exchange)
+        return await self._plain(exchange, "messages.batches.cancel", lambda: held.batches.cancel(exchange, name))
+
+    async def _delete_batch(self, exchange: Exchange, name: str) -> web.StreamResponse:
+        held = await self._settled(exchange)
+        return await self._plain(exchange, "messages.batches.delete", lambda: held.batches.delete(exchange, name))
+
+    async def _batch_results(self, exchange: Exchange, name: str) -> web.StreamResponse:
+        held = await self._settled(exchange)
+        return await self._plain(exchange, "messages.batches.results", lambda: held.batches.results(exchange, name))
+
+    async def _settled(self, exchange: Exchange) -> _Held:
+        """What is held of a world, once the batches that are due by its clock have run."""
+        held = self._of(exchange.world)
+        task = asyncio.get_running_loop().create_task(held.batches.settle(exchange.world, partial(self._part, held)))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await asyncio.shield(task)
+        return held
+
+    async def _part(self, held: _Held, exchange: Exchange, params: Any) -> dict[str, Any]:
+        """Answer one request of a batch with a message.
+
+        Raises:
+            ApiError: when there is none.
+        """
+        request = read_batched(params, exchange.betas)
+        events: list[Event] = []
+        await self._model.answer(exchange, request, events.append)
+        end = events.pop()
         if isinstance(end, ApiError):
-            exchange.note_refusal(end)
-        events.put_nowait(end)
-
-    async def _make(self, exchange: Exchange, request: MessagesRequest, emit: _Emit) -> _Stop:
-        conversation = read_conversation(request.messages, request.system)
-        self._note(exchange, request, conversation)
-        side = side_reply(request, conversation)
-        if side is not None or request.max_tokens == 0:
-            blocks = [{"type": "text", "text": side}] if side is not None and request.max_tokens else []
-            for block in blocks:
-                emit(block)
-            stop = _Stop("end_turn" if request.max_tokens else "max_tokens")
-            _note_reply(exchange, request, blocks, stop, ())
-            return stop
-        connections = await self._dial(exchange, request)
-        try:
-            return await self._script(exchange, request, conversation, connections, emit)
-        finally:
-            await connections.close()
-
-    async def _script(
-        self,
-        exchange: Exchange,
-        request: MessagesRequest,
-        conversation: Conversation,
-        connections: Connections,
-        emit: _Emit,
-    ) -> _Stop:
-        offer = _offer(request, connections)
-        facts = self._facts(exchange, request, conversation, offer)
-        plan = plan_reply(self._script_for(exchange.world, request.body), facts, conversation, offer)
-        writer = ReplyWriter(
-            seed=exchange.world.seed,
-            digest=exchange.digest,
-            facts=facts,
-            results=list(conversation.results),
-            connections=connections,
-            templates=self._renderer(),
-            emit=emit,
-        )
-        reason = await writer.take(plan)
-        matched = request.stop_sequences[0] if reason == "stop_sequence" and request.stop_sequences else None
-        stop = _Stop(reason, matched)
-        _note_reply(exchange, request, writer.blocks, stop, plan)
-        return stop
-
-    async def _dial(self, exchange: Exchange, request: MessagesRequest) -> Connections:
-        lane = exchange.lane()
-        headers = {LANE_HEADER: lane} if lane else {}
-        dials = []
-        for index, server in enumerate(request.servers):
-            url = self._resolve_mcp(exchange.world, server.url)
-            if url is None:
-                raise invalid(
-                    f"mcp_servers.{index}.url: {shown_url(server.url)} cannot be reached from this emulator; "
-                    "use https://mcp.getstack.run/mcp or a server on 127.0.0.1."
-                )
-            dials.append(Dial(server.name, url, server.token, headers, server.url))
-        try:
-            return await self._connector.open(dials)
-        except ServerUnusable as error:
-            raise invalid(f"mcp_servers: the server {error.name} cannot be used: {error.reason}.") from None
-
-    def _facts(self, exchange: Exchange, request: MessagesRequest, conversation: Conversation, offer: Offer) -> Facts:
-        agents: list[str] = []
-        for server in request.servers:
-            found = self._principal(exchange.world, server.token) if server.token else None
-            agents += [found] if isinstance(found, str) else found or ()
-        exchange.entry.caller = agents[0] if agents else None
-        return Facts(
-            user=conversation.anchor,
-            system=conversation.system,
-            model=request.model,
-            tools=offer.names(),
-            key=exchange.api_key(),
-            agents=tuple(dict.fromkeys(agents)),
-        )
-
-    def _note(self, exchange: Exchange, request: MessagesRequest, conversation: Conversation) -> None:
-        exchange.note_request(
-            model=request.model,
-            stream=request.stream,
-            betas=list(exchange.betas),
-            messages=len(request.messages),
-            user=conversation.anchor,
-            turn=conversation.turns_done,
-            tools=[bare_name(name) for name in request.client_tools],
-            mcp_servers=[{"name": server.name, "url": shown_url(server.url)} for server in request.servers],
-        )
-
-    def _renderer(self) -> Templates:
-        if self._templates is None:
-            from stack_emu.scenario.templates import Templates
-
-            self._templates = Templates()
-        return self._templates
+            raise end
+        assert isinstance(end, Stop)
+        blocks = [event for event in events if isinstance(event, dict)]
+        return whole_message(exchange, request, blocks, end, _cache_use(held, exchange, request), tier="batch")
 
 
-def _offer(request: MessagesRequest, connections: Connections) -> Offer:
-    listed = connections.tools()
-    return Offer(
-        servers={server.name: tuple(filter(server.allows, listed[server.name])) for server in request.servers},
-        disabled={
-            server.name: tuple(name for name in listed[server.name] if not server.allows(name))
-            for server in request.servers
-        },
-        client=request.client_tools,
-        deferred=request.deferred_tools,
-    )
-
-
-def _note_reply(
-    exchange: Exchange,
-    request: MessagesRequest,
-    blocks: Sequence[dict[str, Any]],
-    stop: _Stop,
-    plan: Sequence[PlannedTurn],
-) -> None:
-    exchange.finish(
-        200,
-        sent=list(blocks),
-        received=[request.body.get("system"), request.messages],
-        id=_message_id(exchange),
-        stop_reason=stop.stop_reason,
-        script=[planned.where for planned in plan],
-        content=list(blocks),
-    )
-
-
-def _message_id(exchange: Exchange) -> str:
-    return new_id(exchange.world.seed, "msg_", exchange.digest)
-
-
-async def _whole(
-    exchange: Exchange, request: MessagesRequest, events: asyncio.Queue[_Event], *, drop: bool
-) -> web.StreamResponse:
-    """The reply as one JSON object."""
-    blocks: list[dict[str, Any]] = []
-    while isinstance(event := await events.get(), dict):
-        blocks.append(event)
-    if isinstance(event, ApiError):
-        return exchange.refuse(event)
-    if drop:
-        return exchange.drop()
-    used = reply.usage(reply.input_tokens(request.body), reply.output_tokens(blocks))
-    body = reply.message(_message_id(exchange), request.model, blocks, used)
-    body.update(stop_reason=event.stop_reason, stop_sequence=event.stop_sequence)
-    return web.json_response(body, headers=exchange.headers())
-
-
-async def _stream(
-    exchange: Exchange, request: MessagesRequest, events: asyncio.Queue[_Event], *, drop: bool
-) -> web.StreamResponse:
-    """The reply as server-sent events. What goes wrong before the first block is still an HTTP error."""
-    event = await events.get()
-    if isinstance(event, ApiError):
-        return exchange.refuse(event)
-    headers = {**exchange.headers(), "Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
-    response = web.StreamResponse(headers=headers)
-    await response.prepare(exchange.request)
-    tokens_in = reply.input_tokens(request.body)
-    await response.write(reply.encode(reply.start_events(_message_id(exchange), request.model, tokens_in)))
-    blocks: list[dict[str, Any]] = []
-    while isinstance(event, dict):
-        await response.write(reply.encode(reply.block_events(len(blocks), event)))
-        if drop:
-            exchange.drop()
-            return response
-        blocks.append(event)
-        event = await events.get()
-    await response.write(reply.encode(_closing(exchange, event, blocks)))
-    await response.write_eof()
-    return response
-
-
-def _closing(exchange: Exchange, event: _Stop | ApiError, blocks: Sequence[dict[str, Any]]) -> Iterator[reply.Event]:
-    if isinstance(event, ApiError):
-        return iter([event.body(exchange.request_id)])
-    return reply.stop_events(event.stop_reason, event.stop_sequence, reply.output_tokens(blocks))
+def _cache_use(held: _Held, exchange: Exchange, request: MessagesRequest) -> CacheUse:
+    scope = f"{request.model} {exchange.lane() or ''} {scope_of_key(exchange)}"
+    return held.cache.use(scope, request.body, exchange.world.now_ms())

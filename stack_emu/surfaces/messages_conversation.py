@@ -16,6 +16,8 @@ _TEXT: dict[str, tuple[str, ...]] = {
     "mcp_tool_use": ("id", "name", "server_name"),
     "tool_result": ("tool_use_id",),
     "mcp_tool_result": ("tool_use_id",),
+    "thinking": ("signature",),
+    "redacted_thinking": ("data",),
 }
 
 
@@ -48,6 +50,8 @@ def _check_message(message: Any, path: str, *, is_last: bool) -> None:
     if not content and not (is_last and role == "assistant"):
         raise invalid(f"{path}.content: must not be empty.")
     if isinstance(content, str):
+        if content and not content.strip() and not (is_last and role == "assistant"):
+            raise invalid(f"{path}.content: must be more than white space.")
         return
     for index, block in enumerate(content):
         _check_block(block, role, f"{path}.content.{index}")
@@ -68,6 +72,8 @@ def _check_block(block: Any, role: str, path: str) -> None:
     for name in _TEXT.get(kind, ()):
         if not isinstance(block.get(name), str) or not block[name]:
             raise invalid(f"{path}.{name}: must be text that is not empty.")
+    if kind == "text" and not block["text"].strip():
+        raise invalid(f"{path}.text: must be more than white space.")
     if kind in ("tool_use", "mcp_tool_use") and not isinstance(block.get("input"), dict):
         raise invalid(f"{path}.input: must be an object.")
     if kind in ("tool_result", "mcp_tool_result"):
@@ -120,6 +126,7 @@ def _check_pairs(turns: Sequence[tuple[str, list[Block]]]) -> None:
                 lambda call: f"messages: mcp_tool_result for {call} has no mcp_tool_use in the same message.",
             )
             continue
+        _check_order(blocks)
         _match(
             open_calls,
             _ids(blocks, "tool_result", "tool_use_id"),
@@ -129,6 +136,14 @@ def _check_pairs(turns: Sequence[tuple[str, list[Block]]]) -> None:
         open_calls = []
     if open_calls:
         raise invalid(f"messages: tool_use {open_calls[0]} has no tool_result; send one in a user message after it.")
+
+
+def _check_order(blocks: Sequence[Block]) -> None:
+    """The results of calls come first in the user's turn."""
+    other = next((block["type"] for block in blocks if block["type"] != "tool_result"), None)
+    kinds = [block["type"] for block in blocks]
+    if other is not None and "tool_result" in kinds[kinds.index(other) :]:
+        raise invalid(f"messages: a {other} block stands before a tool_result; put the results of calls first.")
 
 
 def _ids(blocks: Sequence[Block], kind: str, name: str) -> list[str]:

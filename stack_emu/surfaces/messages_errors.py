@@ -7,7 +7,7 @@ Source: anthropic 2.12.0 `_client._make_status_error` (the class comes from the 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 TYPE_OF_STATUS: Mapping[int, str] = {
@@ -72,9 +72,17 @@ def invalid(message: str) -> ApiError:
     return ApiError(400, message)
 
 
-def unscripted(message: str) -> ApiError:
-    """A 400 for a conversation the scenario has no turn for."""
-    return ApiError(400, message, problem="unscripted")
+def unscripted(message: str, nearest: Sequence[Mapping[str, Any]] = ()) -> ApiError:
+    """A 400 for a conversation the scenario has no turn for.
+
+    Args:
+        message: why there is none.
+        nearest: the nearest rules and what differs, for the error's `details`.
+    """
+    details: dict[str, Any] = {"error_code": "unscripted"}
+    if nearest:
+        details["nearest"] = [dict(near) for near in nearest]
+    return ApiError(400, message, problem="unscripted", details=details)
 
 
 def unknown_field(path: str, known: str | None) -> ApiError:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from aiohttp import web
 
@@ -32,16 +33,23 @@ class Exchange:
         request: as it arrived.
         path: what follows `/anthropic`.
         leaks: names the credentials a text holds, or None where nobody looks.
+        origin: scheme and authority the client used, and what follows them, where the request does not say so itself.
     """
 
-    def __init__(self, world: World, request: web.BaseRequest, path: str, leaks: Leaks | None) -> None:
+    def __init__(
+        self, world: World, request: web.BaseRequest, path: str, leaks: Leaks | None, origin: str = ""
+    ) -> None:
         self.world = world
         self.request = request
         self.path = path
+        self.origin = origin
         self.digest = _hash(f"{request.method} {path}".encode())
         self.entry = world.journal.add(world.now_ms(), "messages", request.method, path, lane="model")
         self.betas = _beta_names(request)
         self.entry.unread = tuple(f"anthropic-beta:{name}" for name in self.betas if name not in KNOWN_BETAS)
+        count = request.headers.get("x-stainless-retry-count", "0")
+        if count.isascii() and count.isdigit() and count.strip("0"):
+            self.entry.request = {"retry": int(count[:9])}
         self._leaks = leaks
 
     @property
@@ -49,15 +57,24 @@ class Exchange:
         """The value of the `request-id` header; equal requests have equal ones."""
         return new_id(self.world.seed, "req_", self.digest)
 
+    @property
+    def message_id(self) -> str:
+        """The id of the message that answers; equal requests have equal ones."""
+        return new_id(self.world.seed, "msg_", self.digest)
+
     def headers(self) -> dict[str, str]:
-        """Headers of every answer."""
-        headers = {"request-id": self.request_id}
+        """Headers of every answer. The rate limits always read as if this were the first request of its minute."""
+        headers = {"request-id": self.request_id, "anthropic-organization-id": self._organization_id()}
         reset = iso(self.world.now_ms() + 60_000)
         for name, limit in _LIMITS.items():
             headers[f"anthropic-ratelimit-{name}-limit"] = str(limit)
             headers[f"anthropic-ratelimit-{name}-remaining"] = str(limit - 1)
             headers[f"anthropic-ratelimit-{name}-reset"] = reset
         return headers
+
+    def _organization_id(self) -> str:
+        """An id in the form of a UUID that depends on the world's seed alone."""
+        return str(UUID(bytes=self.world.key_bytes("anthropic.organization")[:16], version=4))
 
     def lane(self) -> str | None:
         """The lane the client named in a header or in the URL; MCP calls made for it carry the name on."""
@@ -76,6 +93,16 @@ class Exchange:
         if not key:
             raise ApiError(401, "Send an API key in x-api-key or as Authorization: Bearer; any text is accepted here.")
         return key
+
+    def idempotency_key(self) -> str | None:
+        """The idempotency key the client sent, if any."""
+        return self.request.headers.get("Idempotency-Key", "").strip() or None
+
+    def url_of(self, path: str) -> str:
+        """The URL a client that reached this exchange reaches a path of the Messages API at."""
+        base = self.request.rel_url.raw_path.removesuffix(self.path)
+        scheme, _, rest = (self.origin or f"{self.request.scheme}://{self.request.host}").partition("://")
+        return f"{scheme}://{rest.partition('/')[0]}{base}{path}"
 
     def check_version(self) -> None:
         """Check `anthropic-version`; an unknown one is noted, not refused, because newer clients send newer ones.
@@ -133,11 +160,30 @@ class Exchange:
         self.entry.hint = self.world.redactor.text(error.message)
         self.entry.unread = (*self.entry.unread, *error.unread)
 
+    def note_break(self, how: str) -> None:
+        """Write down that the stream was broken off on purpose."""
+        self.entry.response = {**self.entry.response, "broken_off": how}
+
+    def part(self, digest: str) -> Exchange:
+        """An exchange for a request that came as part of this one, with a journal entry of its own.
+
+        Args:
+            digest: what its ids depend on.
+        """
+        made = Exchange(self.world, self.request, self.path, self._leaks, self.origin)
+        made.digest = _hash(f"{self.digest} {digest}".encode())
+        return made
+
     def drop(self) -> web.Response:
         """Break the connection off. The response returned is never sent."""
         if self.request.transport is not None:
             self.request.transport.abort()
         return web.Response(status=500)
+
+
+def scope_of_key(exchange: Exchange) -> str:
+    """Whose request it is: a digest of the API key."""
+    return _hash(exchange.api_key().encode("utf-8", "surrogatepass"))
 
 
 def _beta_names(request: web.BaseRequest) -> tuple[str, ...]:

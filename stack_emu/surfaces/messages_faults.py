@@ -19,7 +19,7 @@ def take_fault(exchange: Exchange, operation: str, **call: str) -> Mapping[str, 
 
     Args:
         exchange: the exchange.
-        operation: `messages.create`, `messages.count_tokens`, `models.list` or `models.get`.
+        operation: `messages.create`, `models.list` and so on, see `vocabulary.MODEL_OPERATIONS`.
         **call: further fields a rule may ask for, such as the model.
     """
     world = exchange.world
@@ -39,7 +39,7 @@ async def answer_fault(exchange: Exchange, inject: Mapping[str, Any]) -> web.Str
     if inject.get("drop") in (True, "request"):
         exchange.finish(0, dropped="request")
         return exchange.drop()
-    error = _as_error(inject)
+    error = error_of(inject)
     if error is None:
         return None
     if inject.get("json") is None and inject.get("body") is None:
@@ -56,7 +56,8 @@ def drops_reply(inject: Mapping[str, Any] | None) -> bool:
     return inject is not None and inject.get("drop") == "reply"
 
 
-def _as_error(inject: Mapping[str, Any]) -> ApiError | None:
+def error_of(inject: Mapping[str, Any]) -> ApiError | None:
+    """The refusal a rule answers with, or None when it has no answer."""
     kind = str(inject["error"]).lower() if inject.get("error") else None
     status = inject.get("status") or (STATUS_OF_TYPE.get(kind, 500) if kind else None)
     if status is None:

@@ -42,25 +42,29 @@ MODELLED = frozenset(
         "stop_sequences",
         "mcp_servers",
         "output_config",
+        "cache_control",
+        "output_format",
+        "thinking",
     }
 )
 
 ACCEPTED: Mapping[str, Accepted] = {
     "metadata": Accepted("opaque to the model", "anthropic 0.125"),
-    "thinking": Accepted("a scripted turn shows no thinking", "anthropic 0.125"),
     "context_management": Accepted("a script sees the conversation as sent", "Claude CLI 2.1"),
     "service_tier": Accepted("there is one tier", "anthropic 0.125"),
     "inference_geo": Accepted("there is one place", "anthropic 2.12"),
     "speed": Accepted("there is one speed", "anthropic 2.12"),
-    "cache_control": Accepted("nothing is cached", "anthropic 2.12"),
     "diagnostics": Accepted("nothing is cached, so there is no cache miss to explain", "anthropic 2.12"),
+}
+
+CHECKED: Mapping[str, Accepted] = {
     "temperature": Accepted("a script leaves nothing to chance", "anthropic 0.125"),
     "top_p": Accepted("a script leaves nothing to chance", "anthropic 0.125"),
     "top_k": Accepted("a script leaves nothing to chance", "anthropic 0.125"),
-    "output_format": Accepted("older name of output_config.format", "anthropic 0.125"),
 }
+"""Fields whose values are checked, and which change nothing about the reply."""
 
-CREATE = MODELLED | frozenset(ACCEPTED)
+CREATE = MODELLED | frozenset(ACCEPTED) | frozenset(CHECKED)
 
 NOT_SERVED: Mapping[str, str] = {
     "compaction": "send the messages in full",
@@ -146,4 +150,10 @@ TOOLSET = frozenset({"type", "mcp_server_name", "default_config", "configs", "ca
 TOOLSET_CONFIG = frozenset({"enabled", "defer_loading"})
 SERVER = frozenset({"type", "name", "url", "authorization_token", "tool_configuration"})
 TOOL_CONFIGURATION = frozenset({"enabled", "allowed_tools"})
+THINKING: Mapping[str, frozenset[str]] = {
+    "enabled": frozenset({"type", "budget_tokens", "display", "block_binding"}),
+    "adaptive": frozenset({"type", "display", "block_binding"}),
+    "between_tools": frozenset({"type", "block_binding"}),
+    "disabled": frozenset({"type", "block_binding"}),
+}
 OUTPUT_CONFIG = frozenset({"effort", "format", "task_budget"})

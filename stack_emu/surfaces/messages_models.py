@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stack_emu.surfaces.messages_errors import ApiError, invalid
+from stack_emu.surfaces.messages_errors import ApiError
+from stack_emu.surfaces.messages_pages import page
 
 _MODELS = {
     "claude-opus-5-5": "Claude Opus 5.5",
@@ -17,28 +18,22 @@ _MODELS = {
     "claude-haiku-5-5": "Claude Haiku 5.5",
 }
 
+MOST_TOKENS = 128_000
+"""How many tokens a listed model writes at most: what the Claude command line 2.1 asks of its default model."""
+
+
+def most_tokens(name: str) -> int | None:
+    """How many tokens a model writes at most, or None for one that is not listed."""
+    return MOST_TOKENS if name in _MODELS else None
+
 
 def list_models(query: Mapping[str, str]) -> dict[str, Any]:
     """`GET /v1/models` with `limit`, `after_id` and `before_id`.
 
     Raises:
-        ApiError: 400 when the limit is not between 1 and 1000.
+        ApiError: 400 when the limit is not between 1 and 1000, or a cursor names no model.
     """
-    limit = query.get("limit", "20")
-    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit) <= 1000:
-        raise invalid("limit: must be a whole number from 1 to 1000.")
-    names = list(_MODELS)
-    if query.get("after_id") in names:
-        names = names[names.index(query["after_id"]) + 1 :]
-    if query.get("before_id") in names:
-        names = names[: names.index(query["before_id"])]
-    page = names[: int(limit)]
-    return {
-        "data": [_info(name) for name in page],
-        "has_more": len(names) > len(page),
-        "first_id": page[0] if page else None,
-        "last_id": page[-1] if page else None,
-    }
+    return page(query, list(_MODELS), _info, "model")
 
 
 def retrieve_model(name: str) -> dict[str, Any]:
@@ -61,4 +56,5 @@ def _info(name: str) -> dict[str, Any]:
         "lifecycle": "active",
         "deprecated_at": None,
         "retires_at": None,
+        "max_tokens": MOST_TOKENS,
     }

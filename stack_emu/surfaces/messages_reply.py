@@ -1,53 +1,46 @@
-"""Replies of the Messages API: the message object, its token estimate, and its form as server-sent events.
+"""Replies of the Messages API: the message object and its form as server-sent events.
 
-Source: anthropic 2.12.0 `types/beta/beta_message.py` and `beta_raw_message_stream_event.py`, `lib/streaming`. Every
+Source: anthropic 2.14.0 `types/beta/beta_message.py` and `beta_raw_message_stream_event.py`, `lib/streaming`. Every
 event carries an `event:` line, because the SDK skips frames without one.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-CHARACTERS_PER_TOKEN = 4
-_PIECE = 32
-_COUNTED = ("system", "messages", "tools", "mcp_servers")
+from stack_emu.surfaces.messages_usage import (
+    delta_usage,
+    estimate_tokens,
+    input_tokens,
+    output_tokens,
+    thinking_tokens,
+    usage,
+)
+
+__all__ = [
+    "block_events",
+    "encode",
+    "estimate_tokens",
+    "input_tokens",
+    "message",
+    "output_tokens",
+    "pieces",
+    "start_events",
+    "stop_events",
+    "thinking_tokens",
+    "usage",
+]
+
+_PIECE = 24
+_MANY = 1_000
+_WORD = re.compile(rf"\s*\S{{1,{_PIECE}}}|\s+")
+_JOINERS = frozenset("\u200d\ufe0e\ufe0f")
 
 Event = Mapping[str, Any]
-
-
-def estimate_tokens(value: Any) -> int:
-    """A rough token count: a quarter of the characters of every text in `value`, rounded up.
-
-    Names of JSON keys count too. It is an estimate that repeats, no tokenizer.
-    """
-    return -(-_characters(value) // CHARACTERS_PER_TOKEN)
-
-
-def input_tokens(body: Mapping[str, Any]) -> int:
-    """The estimate for a request: its system prompt, messages, tools and MCP servers (without their tokens)."""
-    counted = {name: body[name] for name in _COUNTED if name in body}
-    if isinstance(counted.get("mcp_servers"), list):
-        counted["mcp_servers"] = [server["name"] for server in counted["mcp_servers"]]
-    return max(1, estimate_tokens(list(counted.values())))
-
-
-def output_tokens(content: Sequence[Mapping[str, Any]]) -> int:
-    """The estimate for what the model wrote: text and calls, not results."""
-    written = [block.get("text", block.get("input")) for block in content if block["type"] != "mcp_tool_result"]
-    return max(1, estimate_tokens(written))
-
-
-def usage(tokens_in: int, tokens_out: int) -> dict[str, Any]:
-    """The `usage` object."""
-    return {
-        "input_tokens": tokens_in,
-        "output_tokens": tokens_out,
-        "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": 0,
-        "service_tier": "standard",
-    }
 
 
 def message(
@@ -66,54 +59,98 @@ def message(
     }
 
 
-def start_events(message_id: str, model: str, tokens_in: int) -> Iterator[Event]:
-    """The events a stream opens with."""
-    yield {"type": "message_start", "message": message(message_id, model, (), usage(tokens_in, 1))}
+def start_events(message_id: str, model: str, used: Mapping[str, Any]) -> Iterator[Event]:
+    """The events a stream opens with.
+
+    Args:
+        message_id: the message's id.
+        model: as asked for.
+        used: the usage so far, see `messages_usage.usage`.
+    """
+    yield {"type": "message_start", "message": message(message_id, model, (), used)}
     yield {"type": "ping"}
 
 
 def block_events(index: int, block: Mapping[str, Any]) -> Iterator[Event]:
-    """The events of one content block: results arrive whole, text and calls in pieces."""
-    started, deltas = _pieces(block)
+    """The events of one content block: text, thinking and calls in pieces, everything else whole in its start."""
+    started, deltas = _opened(block)
     yield {"type": "content_block_start", "index": index, "content_block": started}
     for delta in deltas:
         yield {"type": "content_block_delta", "index": index, "delta": delta}
     yield {"type": "content_block_stop", "index": index}
 
 
-def stop_events(stop_reason: str, stop_sequence: str | None, tokens_out: int) -> Iterator[Event]:
-    """The events a stream ends with."""
-    delta = {"stop_reason": stop_reason, "stop_sequence": stop_sequence}
-    yield {"type": "message_delta", "delta": delta, "usage": {"output_tokens": tokens_out}}
+def stop_events(
+    stop_reason: str,
+    stop_sequence: str | None,
+    used: Mapping[str, Any],
+    stop_details: Mapping[str, Any] | None = None,
+) -> Iterator[Event]:
+    """The events a stream ends with.
+
+    Args:
+        stop_reason: why it ends.
+        stop_sequence: the sequence that ended it, if one did.
+        used: the usage of the whole reply, see `messages_usage.usage`.
+        stop_details: what there is to say about a refusal.
+    """
+    delta: dict[str, Any] = {"stop_reason": stop_reason, "stop_sequence": stop_sequence}
+    if stop_details is not None:
+        delta["stop_details"] = dict(stop_details)
+    yield {"type": "message_delta", "delta": delta, "usage": delta_usage(used)}
     yield {"type": "message_stop"}
 
 
-def encode(events: Iterator[Event]) -> bytes:
+def encode(events: Iterable[Event]) -> bytes:
     """Events in the form they travel in."""
     frames = (f"event: {event['type']}\ndata: {json.dumps(event, ensure_ascii=False)}\n\n" for event in events)
     return "".join(frames).encode("utf-8", "surrogatepass")
 
 
-def _pieces(block: Mapping[str, Any]) -> tuple[Mapping[str, Any], Iterator[dict[str, str]]]:
+def pieces(text: str) -> Iterator[str]:
+    """A text in the pieces it is streamed in: words with the space before them, long ones cut.
+
+    A text of more than a thousand words comes in pieces of several words, so that there are never many more than that.
+    What belongs to one character as people see it (accents, joined emoji, modifiers) stays in one piece. The same text
+    is always cut the same way.
+    """
+    words = _WORD.findall(text)
+    stride = -(-len(words) // _MANY)
+    held = ""
+    for start in range(0, len(words), stride or 1):
+        piece = "".join(words[start : start + stride])
+        if held and not _continues(held, piece):
+            yield held
+            held = ""
+        held += piece
+    if held:
+        yield held
+
+
+def _continues(before: str, piece: str) -> bool:
+    first = piece[0]
+    return (
+        before[-1] == "\u200d"
+        or first in _JOINERS
+        or unicodedata.combining(first) != 0
+        or "\U0001f3fb" <= first <= "\U0001f3ff"
+        or ("\U0001f1e6" <= first <= "\U0001f1ff" and "\U0001f1e6" <= before[-1] <= "\U0001f1ff")
+    )
+
+
+def _opened(block: Mapping[str, Any]) -> tuple[Mapping[str, Any], Iterator[dict[str, Any]]]:
     if block["type"] == "text":
-        return {**block, "text": ""}, ({"type": "text_delta", "text": piece} for piece in _cut(block["text"]))
+        return {**block, "text": ""}, ({"type": "text_delta", "text": piece} for piece in pieces(block["text"]))
+    if block["type"] == "thinking":
+        return {**block, "thinking": "", "signature": ""}, _thinking(block)
     if "input" in block:
         # The first, empty piece is what the real stream opens every call with.
-        pieces = ["", *_cut(json.dumps(block["input"], ensure_ascii=False))]
-        return {**block, "input": {}}, ({"type": "input_json_delta", "partial_json": piece} for piece in pieces)
+        written = ["", *pieces(json.dumps(block["input"], ensure_ascii=False))]
+        return {**block, "input": {}}, ({"type": "input_json_delta", "partial_json": piece} for piece in written)
     return block, iter(())
 
 
-def _cut(text: str) -> Iterator[str]:
-    for start in range(0, len(text), _PIECE):
-        yield text[start : start + _PIECE]
-
-
-def _characters(value: Any) -> int:
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, Mapping):
-        return sum(len(str(key)) + _characters(item) for key, item in value.items())
-    if isinstance(value, (list, tuple)):
-        return sum(map(_characters, value))
-    return 0 if value is None else len(str(value))
+def _thinking(block: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for piece in pieces(block["thinking"]):
+        yield {"type": "thinking_delta", "thinking": piece}
+    yield {"type": "signature_delta", "signature": block.get("signature", "")}

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from stack_emu.surfaces import messages_fields as fields
+from stack_emu.surfaces.messages_cache import check_markers
 from stack_emu.surfaces.messages_conversation import check_messages
 from stack_emu.surfaces.messages_errors import ApiError, check_known, invalid
+from stack_emu.surfaces.messages_parameters import check_parameters
 from stack_emu.surfaces.messages_servers import McpServer, read_servers
 
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _TYPED_TOOL = re.compile(r"[a-z][a-z0-9_]*_\d{8}")
+_PROPERTY = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _CHOICES = ("auto", "any", "tool", "none")
 
 
@@ -37,6 +40,7 @@ class MessagesRequest:
         stop_sequences: as sent.
         output_schema: the JSON Schema asked for in `output_config.format`, if any.
         body: everything, as sent.
+        thinking: `summarized` or `omitted`, as thinking is to be shown; None where none is asked for.
     """
 
     model: str
@@ -50,6 +54,7 @@ class MessagesRequest:
     stop_sequences: tuple[str, ...]
     output_schema: Mapping[str, Any] | None
     body: Mapping[str, Any]
+    thinking: str | None = None
 
 
 def read_request(body: Any, betas: Collection[str], *, counting: bool = False) -> MessagesRequest:
@@ -76,21 +81,45 @@ def read_request(body: Any, betas: Collection[str], *, counting: bool = False) -
     _check_system(body.get("system"))
     tools = _read_tools(body.get("tools", []))
     client_tools = tuple(tool["name"] for tool in tools if tool.get("type") != "mcp_toolset" and "name" in tool)
-    _check_choice(body.get("tool_choice"), client_tools)
+    _check_choice(body.get("tool_choice"), client_tools, offered=bool(tools or body.get("mcp_servers")))
+    check_parameters(body, betas)
     toolsets = [tool for tool in tools if tool.get("type") == "mcp_toolset"]
+    servers = read_servers(body.get("mcp_servers", []), toolsets, betas)
+    check_markers(body)
     return MessagesRequest(
         model=body["model"],
         messages=body["messages"],
         system=body.get("system"),
         stream=_boolean(body, "stream"),
-        max_tokens=_max_tokens(body.get("max_tokens", 1)),
+        max_tokens=body.get("max_tokens", 1),
         client_tools=client_tools,
         deferred_tools=any(map(_defers, tools)),
-        servers=read_servers(body.get("mcp_servers", []), toolsets, betas),
+        servers=servers,
         stop_sequences=_stop_sequences(body.get("stop_sequences", [])),
         output_schema=_output_schema(body),
         body=body,
+        thinking=_thinking(body.get("thinking")),
     )
+
+
+def read_batched(body: Any, betas: Collection[str]) -> MessagesRequest:
+    """Validate a request that came in a batch.
+
+    Args:
+        body: its `params`.
+        betas: names in the `anthropic-beta` header of the batch.
+
+    Raises:
+        ApiError: 400, for the first thing that is wrong; streams, threads and a `max_tokens` of 0 are none for batches.
+    """
+    if isinstance(body, Mapping) and body.get("stream"):
+        raise invalid("stream: a request of a batch is not streamed; leave it out.")
+    if isinstance(body, Mapping) and body.get("thread") is not None:
+        raise invalid("thread: a request of a batch belongs to no thread; send the whole conversation.")
+    request = read_request(body, betas)
+    if request.max_tokens == 0:
+        raise invalid("max_tokens: must be at least 1 in a batch.")
+    return request
 
 
 def _check_fields(body: Mapping[str, Any], counting: bool) -> None:
@@ -146,6 +175,26 @@ def _check_tool(tool: Mapping[str, Any], path: str) -> None:
     schema = tool.get("input_schema")
     if not isinstance(schema, dict) or schema.get("type") != "object":
         raise invalid(f'{path}.input_schema: must be a JSON Schema with "type": "object".')
+    _check_schema(schema, f"{path}.input_schema")
+    if not isinstance(tool.get("description") or "", str):
+        raise invalid(f"{path}.description: must be text.")
+
+
+def _check_schema(schema: Mapping[str, Any], path: str) -> None:
+    """What Anthropic asks of the outermost level of a tool's schema."""
+    for name in ("oneOf", "anyOf", "allOf"):
+        if name in schema:
+            raise invalid(f"{path}.{name}: cannot stand at the top of a tool's schema; move it into a property.")
+    properties, required = schema.get("properties"), schema.get("required")
+    if properties is not None and not isinstance(properties, dict):
+        raise invalid(f"{path}.properties: must be an object with one schema for each property.")
+    for name, value in (properties or {}).items():
+        if not _PROPERTY.fullmatch(name):
+            raise invalid(f"{path}.properties: {name!r} must be 1 to 64 letters, digits, underscores, dots or hyphens.")
+        if not isinstance(value, (dict, bool)):
+            raise invalid(f"{path}.properties.{name}: must be a JSON Schema.")
+    if required is not None and not (isinstance(required, list) and all(isinstance(name, str) for name in required)):
+        raise invalid(f"{path}.required: must be a list of property names.")
 
 
 def _defers(tool: Mapping[str, Any]) -> bool:
@@ -154,28 +203,40 @@ def _defers(tool: Mapping[str, Any]) -> bool:
     return tool.get("name") == "ToolSearch" or kind.startswith("tool_search_tool") or tool.get("defer_loading") is True
 
 
-def _check_choice(choice: Any, tools: Collection[str]) -> None:
+def _check_choice(choice: Any, tools: Collection[str], *, offered: bool) -> None:
     if choice is None:
         return
     kind = choice.get("type") if isinstance(choice, dict) else None
     if kind not in _CHOICES:
         raise invalid(f"tool_choice.type: must be one of {', '.join(_CHOICES)}.")
     check_known(choice, {"type", "name", "disable_parallel_tool_use"}, "tool_choice")
+    if kind == "any" and not offered:
+        raise invalid("tool_choice: there are no tools to choose from; add tools, or leave it out.")
+    _boolean(choice, "disable_parallel_tool_use", "tool_choice.")
     if kind == "tool" and choice.get("name") not in tools:
         raise invalid(f"tool_choice.name: {choice.get('name')!r} is not among the request's tools.")
 
 
-def _max_tokens(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise invalid("max_tokens: must be a whole number of at least 1, or 0 for no reply.")
-    return value
-
-
-def _boolean(body: Mapping[str, Any], name: str) -> bool:
+def _boolean(body: Mapping[str, Any], name: str, path: str = "") -> bool:
     value = body.get(name, False)
     if not isinstance(value, bool):
-        raise invalid(f"{name}: must be true or false.")
+        raise invalid(f"{path}{name}: must be true or false.")
     return value
+
+
+def _thinking(config: Any) -> str | None:
+    if config is None:
+        return None
+    kind = config.get("type") if isinstance(config, dict) else None
+    if not isinstance(kind, str) or kind not in fields.THINKING:
+        raise invalid(f"thinking.type: must be one of {', '.join(fields.THINKING)}.")
+    check_known(config, fields.THINKING[kind], "thinking")
+    if kind == "disabled":
+        return None
+    display = config.get("display") or "summarized"
+    if display not in ("summarized", "omitted", "updates"):
+        raise invalid("thinking.display: must be summarized, omitted or updates.")
+    return "omitted" if display == "omitted" else "summarized"
 
 
 def _stop_sequences(value: Any) -> tuple[str, ...]:

@@ -326,7 +326,7 @@ class Server:
         if path == "/mcp":
             return await self._mcp.handle(hosted, request, origin)
         if path == "/anthropic" or path.startswith("/anthropic/"):
-            return await self._messages.handle(hosted.world, request, path.removeprefix("/anthropic"))
+            return await self._messages.handle(hosted.world, request, path.removeprefix("/anthropic"), origin)
         if path == "/_emu" or path.startswith("/_emu/"):
             return await self._control.handle(hosted, request, path)
         if path in ("", "/"):

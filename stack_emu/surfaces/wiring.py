@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -15,6 +15,7 @@ from stack_emu.domain.llm_model import SETTING
 from stack_emu.domain.state import Agent, ApiKey, Connection
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.world import World
+from stack_emu.model_script.asking import asked_of
 from stack_emu.scenario.models import ModelRule
 from stack_emu.surfaces.llm_model import GatewayModel
 from stack_emu.surfaces.messages import MessagesSurface
@@ -87,23 +88,45 @@ def messages_surface(server: Server) -> MessagesSurface:
 
 
 def scripted_by(function: Callable[..., Any] | None, body: Mapping[str, Any]) -> list[ModelRule]:
-    """The rule a test's function makes of a request: it returns a turn, a list of turns, or None to decline.
+    """The rule a test's function makes of a request.
+
+    The function gets the request (`Asked`) and returns the model's next turn, a text to say, the list of all its turns
+    since the last user text, or None to decline.
 
     Raises:
         ApiError: when the function fails or returns something else, with what it should return.
     """
-    if function is None:
+    asked = asked_of(body)
+    if function is None or asked.side:
         return []
     try:
-        turns = function(dict(body))
+        turns = function(asked)
         if turns is None:
             return []
-        return [ModelRule.model_validate({"turns": turns if isinstance(turns, (list, tuple)) else [turns]})]
+        if isinstance(turns, (list, tuple)):
+            return [ScriptOfFunction.model_validate({"turns": [_turn(turn) for turn in turns]})]
+        return [TurnOfFunction.model_validate({"turns": [_turn(turns)]})]
     except Exception as error:
         raise invalid(
-            f"The function given to model.script failed with {type(error).__name__}: {error}. It gets the request body and "
-            'returns a turn such as {"say": "Hello"}, a list of turns, or None.'
+            f"The function given to model.script failed with {type(error).__name__}: {error}. It gets the request and "
+            'returns a turn such as {"say": "Hello"}, a text, a list of turns, or None.'
         ) from error
+
+
+class ScriptOfFunction(ModelRule):
+    """All the turns since the last user text, as a function gave them."""
+
+    label: ClassVar[str] = "model.script"
+
+
+class TurnOfFunction(ScriptOfFunction):
+    """The turn a function gave for the point where the conversation stands."""
+
+    answers_now: ClassVar[bool] = True
+
+
+def _turn(value: Any) -> Any:
+    return {"say": value} if isinstance(value, str) else value
 
 
 def credentials_in(world: World, text: str) -> list[str]:

@@ -35,6 +35,7 @@ ROUTES = [
     "GET /_emu/faults",
     "GET /_emu/health",
     "GET /_emu/journal",
+    "GET /_emu/model",
     "GET /_emu/outbox",
     "GET /_emu/received",
     "GET /_emu/upstreams/{name}/requests",

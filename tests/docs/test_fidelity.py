@@ -15,7 +15,7 @@ from stack_emu.domain.faults import CATALOGUE
 from stack_emu.domain.service_catalogue import PROVIDERS
 from stack_emu.kernel.dispatch import Pending, Refused
 from stack_emu.kernel.operations import GRADES, Download, Operation, Stream
-from stack_emu.surfaces.messages_fields import ACCEPTED, CONNECTOR_BETAS, NOT_SERVED, REFUSED_BETAS
+from stack_emu.surfaces.messages_fields import ACCEPTED, CHECKED, CONNECTOR_BETAS, NOT_SERVED, REFUSED_BETAS
 from stack_emu.upstreams.packs import pack_names
 from stack_emu.upstreams.slack.methods import METHODS
 from tests.docs.blocks import ROOT
@@ -151,6 +151,8 @@ def test_the_messages_fields_are_those_of_the_code() -> None:
     lines = [" ".join(line.split()) for line in re.split(r"^- ", section("## The Messages API"), flags=re.MULTILINE)]
     accepted = next(line for line in lines if line.startswith("**Accepted without effect**"))
     assert set(NAME.findall(accepted)) == set(ACCEPTED)
+    checked = next(line for line in lines if line.startswith("**Checked"))
+    assert set(NAME.findall(checked.partition(".")[0])) == set(CHECKED)
     refused = next(line for line in lines if line.startswith("**Refused"))
     assert set(NAME.findall(refused)) == set(NOT_SERVED)
     connector = next(line for line in lines if line.startswith("**Connector**"))

@@ -222,7 +222,11 @@ def test_an_unchanged_retry_gets_the_recorded_reply(serve: Serve, sdk: Any) -> N
 
 @pytest.mark.parametrize(
     ("inject", "status", "kind"),
-    [("status: 529", 529, "overloaded_error"), ("error: rate_limit_error", 429, "rate_limit_error")],
+    [
+        ("status: 529", 529, "overloaded_error"),
+        ("error: rate_limit_error", 429, "rate_limit_error"),
+        ("stream: {error: overloaded_error}", 529, "overloaded_error"),
+    ],
 )
 def test_failures_of_the_provider_come_through(serve: Serve, sdk: Any, inject: str, status: int, kind: str) -> None:
     rule = f"faults: [{{on: {{operation: messages.create, nth: 1}}, inject: {{{inject}}}}}]\n"

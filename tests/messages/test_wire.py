@@ -55,12 +55,16 @@ def test_both_generations_of_the_wire_get_the_same_reply(emulate, path, headers)
         "usage": {
             "input_tokens": body["usage"]["input_tokens"],
             "output_tokens": 2,
+            "output_tokens_details": {"thinking_tokens": 0},
             "cache_creation_input_tokens": 0,
             "cache_read_input_tokens": 0,
+            "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+            "server_tool_use": None,
             "service_tier": "standard",
         },
     }
     assert reply.headers["request-id"].startswith("req_")
+    assert len(reply.headers["anthropic-organization-id"]) == 36
     assert int(reply.headers["anthropic-ratelimit-requests-remaining"]) > 0
     assert reply.headers["anthropic-ratelimit-tokens-reset"].endswith("Z")
 
@@ -159,6 +163,33 @@ def test_models_are_listed_and_retrieved(emulate, client):
         list(sdk.models.list(limit=0))
 
 
+def test_models_come_in_pages_both_ways(emulate, client):
+    sdk = client(emulate(SCRIPT))
+    opus, sonnet, haiku = (model.id for model in sdk.models.list())
+    first = sdk.models.list(limit=2)
+    assert ([model.id for model in first.data], first.has_more, first.last_id) == ([opus, sonnet], True, sonnet)
+    assert [model.id for model in sdk.models.list(after_id=sonnet).data] == [haiku]
+    back = sdk.models.list(before_id=haiku, limit=1)
+    assert ([model.id for model in back.data], back.has_more, back.first_id) == ([sonnet], True, sonnet)
+    assert [model.id for model in back] == [sonnet, opus]
+    assert sdk.models.list(after_id=haiku).data == []
+    for wrong in ({"after_id": "claude-9"}, {"before_id": "claude-9"}, {"after_id": opus, "before_id": haiku}):
+        with pytest.raises(anthropic.BadRequestError):
+            sdk.models.list(**wrong)
+
+
+def test_headers_repeat_and_belong_to_the_world(emulate):
+    emulated = emulate(SCRIPT)
+    first, second = (post(emulated, HELLO).headers for _ in range(2))
+    same = [name for name in first if name.startswith(("request-id", "anthropic-"))]
+    assert len(same) == 14
+    assert {name: first[name] for name in same if "reset" not in name} == {
+        name: second[name] for name in same if "reset" not in name
+    }
+    other = post(emulate(SCRIPT, seed=8), HELLO).headers
+    assert other["anthropic-organization-id"] != first["anthropic-organization-id"]
+
+
 @pytest.mark.parametrize("headers", [{}, {"x-api-key": ""}, {"Authorization": "Bearer"}, {"Authorization": "Basic a"}])
 def test_no_api_key_is_an_authentication_error(emulate, headers):
     emulated = emulate(SCRIPT)
@@ -182,11 +213,13 @@ def test_the_api_key_is_written_nowhere(emulate):
     [
         ("GET", "/v1/messages", 405, "/v1/messages answers POST, not GET."),
         ("POST", "/v1/models", 405, "/v1/models answers GET, not POST."),
+        ("PUT", "/v1/messages/batches", 405, "/v1/messages/batches answers POST and GET, not PUT."),
+        ("GET", "/v1/messages/batches/x/y", 404, "/v1/messages/batches/{batch_id}/cancel"),
         (
             "POST",
-            "/v1/messages/batches",
+            "/v1/files",
             404,
-            "POST /v1/messages/batches is not served here; of the Messages API there are",
+            "POST /v1/files is not served here; of the Messages API there are /v1/messages, ",
         ),
         ("HEAD", "/api/hello", 404, ""),
     ],

@@ -337,3 +337,15 @@ def test_the_fixture_makes_its_world_transparent(stack_emu: Any) -> None:
         made = client.post(API.replace("/agents", "/agents/register"), json={"name": "deploy-bot"})
         assert made.status_code == 201, made.text
     assert [entry["action"] for entry in stack_emu.audit.entries()] == ["agent.register"]
+
+
+def test_the_results_of_a_batch_are_at_the_real_host(emulator: Emulator, blue: WorldClient) -> None:
+    import anthropic
+
+    params: Any = {"model": "claude-opus-5-5", "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}]}
+    with transparent(emulator, "blue"), anthropic.Anthropic(api_key="sk-ant-emu", max_retries=0) as sdk:
+        made = sdk.messages.batches.create(requests=[{"custom_id": "a", "params": params}])
+        blue.clock.advance("1s")
+        ended = sdk.messages.batches.retrieve(made.id)
+        assert ended.results_url == f"https://api.anthropic.com/v1/messages/batches/{made.id}/results"
+        assert [result.custom_id for result in sdk.messages.batches.results(made.id)] == ["a"]
