@@ -9,6 +9,7 @@ from typing import Any
 
 CALL_BLOCKS = frozenset({"tool_use", "mcp_tool_use"})
 RESULT_BLOCKS = frozenset({"tool_result", "mcp_tool_result"})
+LISTING_BLOCK = "mcp_tool_listing"
 
 Message = Mapping[str, Any]
 Block = Mapping[str, Any]
@@ -106,6 +107,8 @@ def _count_turns(messages: Sequence[Message]) -> int:
         if message["role"] != "assistant":
             continue
         for block in blocks(message):
+            if block.get("type") == LISTING_BLOCK:
+                continue
             is_call = block.get("type") in CALL_BLOCKS
             done += is_call and not in_run
             in_run = is_call

@@ -29,6 +29,8 @@ from stack_emu.surfaces.lane import LANE_HEADER
 from stack_emu.surfaces.messages_errors import ApiError, invalid, unscripted
 from stack_emu.surfaces.messages_exchange import Exchange, Leaks
 from stack_emu.surfaces.messages_faults import answer_fault, drops_reply, take_fault
+from stack_emu.surfaces.messages_fields import BETA_2026_09
+from stack_emu.surfaces.messages_listings import listing_block
 from stack_emu.surfaces.messages_models import list_models, retrieve_model
 from stack_emu.surfaces.messages_request import MessagesRequest, read_request
 from stack_emu.surfaces.messages_side import side_reply
@@ -245,6 +247,8 @@ class MessagesSurface:
             templates=self._renderer(),
             emit=emit,
         )
+        if BETA_2026_09 in exchange.betas:
+            writer.show(listing_block(server, tools) for server, tools in connections.fetched().items())
         reason = await writer.take(plan)
         matched = request.stop_sequences[0] if reason == "stop_sequence" and request.stop_sequences else None
         stop = _Stop(reason, matched)
@@ -262,7 +266,7 @@ class MessagesSurface:
                     f"mcp_servers.{index}.url: {shown_url(server.url)} cannot be reached from this emulator; "
                     "use https://mcp.getstack.run/mcp or a server on 127.0.0.1."
                 )
-            dials.append(Dial(server.name, url, server.token, headers, server.url))
+            dials.append(Dial(server.name, url, server.token, headers, server.url, server.listing))
         try:
             return await self._connector.open(dials)
         except ServerUnusable as error:

@@ -16,6 +16,7 @@ _TEXT: dict[str, tuple[str, ...]] = {
     "mcp_tool_use": ("id", "name", "server_name"),
     "tool_result": ("tool_use_id",),
     "mcp_tool_result": ("tool_use_id",),
+    "mcp_tool_listing": ("mcp_server_name",),
 }
 
 
@@ -55,8 +56,6 @@ def _check_message(message: Any, path: str, *, is_last: bool) -> None:
 
 def _check_block(block: Any, role: str, path: str) -> None:
     kind = block.get("type") if isinstance(block, dict) else None
-    if kind == "mcp_tool_listing":
-        raise invalid(f"{path}.type: mcp_tool_listing belongs to beta mcp-client-2026-09-15, which is not served here.")
     if not isinstance(kind, str) or kind not in fields.BLOCK:
         near = difflib.get_close_matches(str(kind), fields.BLOCK, n=1)
         raise invalid(
@@ -77,6 +76,8 @@ def _check_block(block: Any, role: str, path: str) -> None:
 def _fits(kind: str, role: str) -> bool:
     if role == "system":
         return kind in fields.SYSTEM_BLOCKS
+    if kind in fields.TOOL_CHANGES:
+        return False
     return kind not in (fields.USER_ONLY if role == "assistant" else fields.ASSISTANT_ONLY)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,11 @@ class ReplyWriter:
     templates: Templates
     emit: Callable[[Block], None]
     blocks: list[Block] = field(default_factory=list)
+
+    def show(self, blocks: Iterable[Block]) -> None:
+        """Put blocks in front of what the model says."""
+        for block in blocks:
+            self._add(block)
 
     async def take(self, plan: Sequence[PlannedTurn]) -> str:
         """Take the planned turns and return the stop reason of the last.
