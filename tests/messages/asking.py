@@ -14,7 +14,9 @@ MODEL = "claude-opus-5-5"
 ECHO = "model: [{turns: [{say: Posting., call: {tool: echo, input: {n: 1}}}, {say: 'got {{ result.n }}'}]}]"
 
 
-def ask(sdk: Any, servers: Any, *, betas: Any = (LATEST,), messages: Any = None, stream: bool = False, **more: Any) -> Any:
+def ask(
+    sdk: Any, servers: Any, *, betas: Any = (LATEST,), messages: Any = None, stream: bool = False, **more: Any
+) -> Any:
     """One reply; a streamed one as the SDK accumulates it."""
     arguments = {
         "model": MODEL,

@@ -233,7 +233,11 @@ def toolset(name):
         ([], [], f"(or {LATEST} or {OLD})"),
         ([], [toolset("stack")], f"mcp_servers: needs the header anthropic-beta: {NEW}"),
         ([NEW, "mcp-tunnels-2026-06-22"], [toolset("stack")], "mcp-tunnels-2026-06-22 is not served here; name the"),
-        ([NEW], [{**toolset("stack"), "tools": [{"name": "echo", "input_schema": {}}]}], f"a pinned listing needs the header anthropic-beta: {LATEST}"),
+        (
+            [NEW],
+            [{**toolset("stack"), "tools": [{"name": "echo", "input_schema": {}}]}],
+            f"a pinned listing needs the header anthropic-beta: {LATEST}",
+        ),
         ([NEW], [{**toolset("stack"), "default_config": {"defer_loading": 1}}], "must be true or false"),
         ([NEW], [{**toolset("stack"), "colour": 1}], "colour: the Messages API has no such field"),
     ],
