@@ -17,7 +17,7 @@ def named() -> set[tuple[str, str]]:
     return set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE.read_text()))
 
 
-def tests_in(path: str) -> set[str]:
+def declared_in(path: str) -> set[str]:
     tree = ast.parse((ROOT / path).read_text())
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
 
@@ -25,13 +25,13 @@ def tests_in(path: str) -> set[str]:
 def test_every_test_it_names_exists() -> None:
     tests = named()
     assert len(tests) > 30
-    assert {(path, name) for path, name in tests if name not in tests_in(path)} == set()
+    assert {(path, name) for path, name in tests if name not in declared_in(path)} == set()
 
 
 def test_every_test_of_the_newer_files_is_in_its_table() -> None:
     for name in COMPLETE:
         path = f"tests/messages/{name}"
-        assert tests_in(path) - {test for file, test in named() if file == path} == set()
+        assert declared_in(path) - {test for file, test in named() if file == path} == set()
 
 
 def test_every_beta_of_the_code_is_in_its_table_and_no_other() -> None:
