@@ -10,6 +10,7 @@ from typing import Any
 THINKING_BLOCKS = frozenset({"thinking", "redacted_thinking"})
 CALL_BLOCKS = frozenset({"tool_use", "mcp_tool_use"})
 RESULT_BLOCKS = frozenset({"tool_result", "mcp_tool_result"})
+LISTING_BLOCK = "mcp_tool_listing"
 
 Message = Mapping[str, Any]
 Block = Mapping[str, Any]
@@ -126,6 +127,8 @@ def _read_history(messages: Sequence[Message]) -> tuple[tuple[Any, ...], ...]:
         in_run = in_run and message["role"] == "assistant"
         for block in blocks(message):
             kind = block.get("type")
+            if kind == LISTING_BLOCK:
+                continue
             if kind in RESULT_BLOCKS:
                 text = block_text(block.get("content") or "")
                 found[block["tool_use_id"]] = read_result(text, bool(block.get("is_error")))

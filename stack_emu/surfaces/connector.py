@@ -1,6 +1,6 @@
 """The MCP connector: dials the servers a Messages request names, as a real MCP client, and runs tool calls there.
 
-Source: Anthropic's connector page and anthropic 2.12.0 `types/beta/beta_mcp_tool_*`. Which MCP revision Anthropic's own
+Source: Anthropic's connector page and anthropic 2.14.0 `types/beta/beta_mcp_tool*.py`. Which MCP revision Anthropic's own
 connector speaks, and how it words a server that cannot be used, is not public: the mode is configurable and the wording
 is ours.
 """
@@ -10,18 +10,19 @@ from __future__ import annotations
 import asyncio
 import importlib
 import ipaddress
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
-from stack_emu.model_script.conversation import as_error, read_result
-
-if TYPE_CHECKING:
-    from mcp_types import CallToolResult
-
-_PAGE_LIMIT = 100
+from stack_emu.surfaces.connector_answers import (
+    CallOutcome,
+    Tool,
+    failed_call,
+    list_tools,
+    read_outcome,
+    remember_tools,
+)
 
 
 class ServerUnusable(Exception):
@@ -48,6 +49,7 @@ class Dial:
         token: sent as `Authorization: Bearer`, when given.
         headers: further headers of every request.
         asked: the URL as the request has it, for messages, where another one is dialled in its place.
+        tools: what the server lists, when that is known: it is then dialled for the first call only, and never asked.
     """
 
     name: str
@@ -55,21 +57,7 @@ class Dial:
     token: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
     asked: str | None = None
-
-
-@dataclass(frozen=True)
-class CallOutcome:
-    """What a tool call returned.
-
-    Args:
-        content: text blocks, as `mcp_tool_result` carries them.
-        is_error: whether the tool reported an error, or could not be reached.
-        value: what templates see: structured content, else parsed JSON text, else the text.
-    """
-
-    content: tuple[dict[str, str], ...]
-    is_error: bool
-    value: Any
+    tools: tuple[Tool, ...] | None = None
 
 
 def is_loopback(url: str) -> bool:
@@ -108,7 +96,7 @@ class Connector:
         self._loading: asyncio.Task[Any] | None = None
 
     async def open(self, dials: Sequence[Dial]) -> Connections:
-        """Dial every server at once and list its tools.
+        """Dial every server at once and list its tools, except servers whose tools are known.
 
         Raises:
             ServerUnusable: for the first server, in the order given, that cannot be used; the others are closed.
@@ -154,7 +142,11 @@ class Connections:
 
     def tools(self) -> dict[str, tuple[str, ...]]:
         """The names of the tools each server offers, in the server's order."""
-        return {name: member.tools for name, member in self._members.items()}
+        return {name: tuple(tool["name"] for tool in member.tools) for name, member in self._members.items()}
+
+    def fetched(self) -> dict[str, tuple[Tool, ...]]:
+        """The listings that were asked for, by server."""
+        return {name: member.tools for name, member in self._members.items() if member.dial.tools is None}
 
     async def call(self, server: str, tool: str, arguments: dict[str, Any]) -> CallOutcome:
         """Call a tool. A server that fails is an error result, because the conversation goes on without it."""
@@ -183,7 +175,7 @@ class _Connection:
     def __init__(self, connector: Connector, dial: Dial, transport: Any) -> None:
         loop = asyncio.get_running_loop()
         self.dial = dial
-        self.tools: tuple[str, ...] = ()
+        self.tools: tuple[Tool, ...] = dial.tools or ()
         self._connector = connector
         self._transport = transport
         self._status: int | None = None
@@ -191,19 +183,30 @@ class _Connection:
         self._unanswered: set[asyncio.Future[CallOutcome]] = set()
         self._listed: asyncio.Future[None] = loop.create_future()
         self._reason: str | None = None
-        self._task = loop.create_task(self._live())
+        self._task = loop.create_task(self._live()) if dial.tools is None else None
 
     async def ready(self) -> None:
-        """Wait until the server has listed its tools."""
+        """Wait until the server has listed its tools; one whose tools are known is not waited for."""
+        if self._task is not None:
+            await self._opened(self._task)
+
+    async def _opened(self, task: asyncio.Task[None]) -> None:
         seconds = self._connector.answer_seconds
-        await asyncio.wait([self._listed, self._task], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([self._listed, task], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if self._listed.done():
             return
-        late = f"{shown_url(self.dial.url)} did not list its tools within {seconds:g} s"
+        late = "did not list its tools" if self.dial.tools is None else "did not answer"
+        late = f"{shown_url(self.dial.asked or self.dial.url)} {late} within {seconds:g} s"
         raise ServerUnusable(self.dial.name, self._reason or late)
 
     async def call(self, tool: str, arguments: dict[str, Any]) -> CallOutcome:
         """Call a tool; a session that broke is an error result."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._live())
+        try:
+            await self._opened(self._task)
+        except ServerUnusable as error:
+            return failed_call(self.dial.name, error.reason)
         outcome: asyncio.Future[CallOutcome] = asyncio.get_running_loop().create_future()
         if not self._task.done():
             self._unanswered.add(outcome)
@@ -213,10 +216,12 @@ class _Connection:
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         if outcome.done():
             return outcome.result()
-        return _failed_call(self.dial.name, self._reason or "the connection was closed")
+        return failed_call(self.dial.name, self._reason or "the connection was closed")
 
     async def close(self) -> None:
         """End the session; one that is still being opened, waits for an answer, or does not end, is broken off."""
+        if self._task is None:
+            return
         await self._requests.put(None)
         if self._listed.done() and not self._unanswered:
             await asyncio.wait([self._task], timeout=self._connector.connect_seconds)
@@ -244,7 +249,10 @@ class _Connection:
             client_info=Implementation(name="stack-emu-connector", version="1"),
             read_timeout_seconds=self._connector.answer_seconds,
         ) as client:
-            self.tools = await _list_tools(client)
+            if self.dial.tools is None:
+                self.tools = await list_tools(client)
+            else:
+                remember_tools(client, self.tools)
             self._listed.set_result(None)
             while (request := await self._requests.get()) is not None:
                 request.outcome.set_result(await self._run(client, request))
@@ -254,9 +262,9 @@ class _Connection:
 
         self._status = None
         try:
-            return _read_outcome(await client.call_tool(request.tool, request.arguments))
+            return read_outcome(await client.call_tool(request.tool, request.arguments))
         except MCPError as error:
-            return _failed_call(self.dial.name, self._explain(error))
+            return failed_call(self.dial.name, self._explain(error))
 
     def _http_client(self) -> Any:
         """A client of its own for the headers, over the shared transport, deaf to proxy settings of the environment.
@@ -284,48 +292,6 @@ class _Connection:
         """Why the server cannot be used, as a clause without secrets."""
         reason = _reason(_innermost(error), self._status, self.dial, self._connector)
         return reason.replace(self.dial.token, "<masked>") if self.dial.token else reason
-
-
-async def _list_tools(client: Any) -> tuple[str, ...]:
-    """The names of all tools, page by page."""
-    if client.server_capabilities.tools is None:
-        return ()
-    names: list[str] = []
-    cursor: str | None = None
-    for _ in range(_PAGE_LIMIT):
-        page = await client.list_tools(cursor=cursor)
-        names += [tool.name for tool in page.tools]
-        cursor = page.next_cursor
-        if cursor is None:
-            break
-    return tuple(names)
-
-
-def _read_outcome(result: CallToolResult) -> CallOutcome:
-    content = tuple({"type": "text", "text": _block_text(block)} for block in result.content)
-    text = "\n".join(block["text"] for block in content)
-    structured = result.structured_content
-    read = read_result(text, result.is_error)
-    if structured is None or structured == {"result": read}:  # what is no object is wrapped in one; the text is bare
-        return CallOutcome(content, result.is_error, read)
-    content = content or ({"type": "text", "text": json.dumps(structured, ensure_ascii=False)},)
-    return CallOutcome(content, result.is_error, as_error(structured, text) if result.is_error else structured)
-
-
-def _block_text(block: Any) -> str:
-    """A content block as text, the only kind `mcp_tool_result` carries; other kinds are named."""
-    if block.type == "text":
-        return str(block.text)
-    if block.type == "resource" and isinstance(getattr(block.resource, "text", None), str):
-        return str(block.resource.text)
-    if block.type == "resource_link":
-        return f"{block.name}: {block.uri}"
-    return f"[{block.type} content left out: tool results carry text only]"
-
-
-def _failed_call(server: str, reason: str) -> CallOutcome:
-    text = f"The MCP server {server} could not run the call: {reason}."
-    return CallOutcome(({"type": "text", "text": text},), True, read_result(text, True))
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -18,6 +18,7 @@ _TEXT: dict[str, tuple[str, ...]] = {
     "mcp_tool_result": ("tool_use_id",),
     "thinking": ("signature",),
     "redacted_thinking": ("data",),
+    "mcp_tool_listing": ("mcp_server_name",),
 }
 
 
@@ -59,8 +60,6 @@ def _check_message(message: Any, path: str, *, is_last: bool) -> None:
 
 def _check_block(block: Any, role: str, path: str) -> None:
     kind = block.get("type") if isinstance(block, dict) else None
-    if kind == "mcp_tool_listing":
-        raise invalid(f"{path}.type: mcp_tool_listing belongs to beta mcp-client-2026-09-15, which is not served here.")
     if not isinstance(kind, str) or kind not in fields.BLOCK:
         near = difflib.get_close_matches(str(kind), fields.BLOCK, n=1)
         raise invalid(
@@ -83,6 +82,8 @@ def _check_block(block: Any, role: str, path: str) -> None:
 def _fits(kind: str, role: str) -> bool:
     if role == "system":
         return kind in fields.SYSTEM_BLOCKS
+    if kind in fields.TOOL_CHANGES:
+        return False
     return kind not in (fields.USER_ONLY if role == "assistant" else fields.ASSISTANT_ONLY)
 
 

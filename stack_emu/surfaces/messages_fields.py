@@ -1,7 +1,8 @@
 """The fields of Messages requests: modelled, accepted without effect, or known to Anthropic and not served here.
 
-Source: anthropic 2.12.0 `types/beta/message_create_params.py`, `message_count_tokens_params.py` and the block
-parameters; older fields from anthropic 0.125.0. What stands in none of these tables is refused by name.
+Source: anthropic 2.14.0 `types/beta/message_create_params.py`, `message_count_tokens_params.py`, the block
+parameters and `types/anthropic_beta_param.py` (names of betas); older fields from anthropic 0.125.0. What stands in
+none of these tables is refused by name.
 """
 
 from __future__ import annotations
@@ -11,10 +12,19 @@ from dataclasses import dataclass
 
 BETA_2025_04 = "mcp-client-2025-04-04"
 BETA_2025_11 = "mcp-client-2025-11-20"
-CONNECTOR_BETAS = (BETA_2025_04, BETA_2025_11)
+BETA_2026_09 = "mcp-client-2026-09-15"
+CONNECTOR_BETAS = (BETA_2025_04, BETA_2025_11, BETA_2026_09)
+TOOLSET_BETAS = (BETA_2025_11, BETA_2026_09)
+BETA_TOOL_CHANGES = "mid-conversation-tool-changes-2026-07-01"
+BETA_INLINE_TOOLS = "inline-tools-2026-09-15"
 BETA_THREADS = "message-threads-2026-08-12"
-KNOWN_BETAS = frozenset({*CONNECTOR_BETAS, BETA_THREADS, "token-counting-2024-11-01"})
-REFUSED_BETAS = frozenset({"mcp-client-2026-09-15"})
+KNOWN_BETAS = frozenset(
+    {*CONNECTOR_BETAS, BETA_TOOL_CHANGES, BETA_INLINE_TOOLS, BETA_THREADS, "token-counting-2024-11-01"}
+)
+REFUSED_BETAS: Mapping[str, str] = {
+    "mcp-tunnels-2026-06-22": "name the server's address on this machine in mcp_servers, no tunnel is needed",
+}
+"""Betas that are refused by name, and what to do instead."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +129,7 @@ BLOCK: Mapping[str, frozenset[str]] = {
     "tool_search_tool_result": _RESULT,
     "mcp_tool_use": frozenset({*_CACHED, "id", "name", "server_name", "input"}),
     "mcp_tool_result": frozenset({*_CACHED, "tool_use_id", "content", "is_error"}),
+    "mcp_tool_listing": frozenset({"type", "mcp_server_name", "tools"}),
     "container_upload": frozenset({*_CACHED, "file_id"}),
     "compaction": frozenset({*_CACHED, "content", "encrypted_content", "signature", "tool_changes"}),
     "tool_addition": frozenset({*_CACHED, "tool"}),
@@ -127,10 +138,19 @@ BLOCK: Mapping[str, frozenset[str]] = {
 }
 
 ASSISTANT_ONLY = frozenset(
-    {"tool_use", "server_tool_use", "mcp_tool_use", "mcp_tool_result", "thinking", "redacted_thinking"}
+    {
+        "tool_use",
+        "server_tool_use",
+        "mcp_tool_use",
+        "mcp_tool_result",
+        "mcp_tool_listing",
+        "thinking",
+        "redacted_thinking",
+    }
 )
 USER_ONLY = frozenset({"tool_result", "image", "document", "search_result", "container_upload"})
-SYSTEM_BLOCKS = frozenset({"text", "tool_addition", "tool_removal"})
+TOOL_CHANGES = frozenset({"tool_addition", "tool_removal"})
+SYSTEM_BLOCKS = frozenset({"text", *TOOL_CHANGES})
 
 TOOL = frozenset(
     {
@@ -146,7 +166,8 @@ TOOL = frozenset(
         "eager_input_streaming",
     }
 )
-TOOLSET = frozenset({"type", "mcp_server_name", "default_config", "configs", "cache_control"})
+TOOLSET = frozenset({"type", "mcp_server_name", "default_config", "configs", "cache_control", "tools"})
+LISTED_TOOL = frozenset({"name", "description", "input_schema"})
 TOOLSET_CONFIG = frozenset({"enabled", "defer_loading"})
 SERVER = frozenset({"type", "name", "url", "authorization_token", "tool_configuration"})
 TOOL_CONFIGURATION = frozenset({"enabled", "allowed_tools"})

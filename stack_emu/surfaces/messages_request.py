@@ -15,11 +15,13 @@ from stack_emu.surfaces import messages_fields as fields
 from stack_emu.surfaces.messages_cache import check_markers
 from stack_emu.surfaces.messages_conversation import check_messages
 from stack_emu.surfaces.messages_errors import ApiError, check_known, invalid
+from stack_emu.surfaces.messages_listings import listings_of
 from stack_emu.surfaces.messages_parameters import check_parameters
 from stack_emu.surfaces.messages_servers import McpServer, read_servers
+from stack_emu.surfaces.messages_tool_changes import fold_tool_changes
 
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_TYPED_TOOL = re.compile(r"[a-z][a-z0-9_]*_\d{8}")
+_TYPED_TOOL = re.compile(r"[a-z][a-z0-9_]*_\d{8}|tool_search_tool_(?:bm25|regex)")
 _PROPERTY = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _CHOICES = ("auto", "any", "tool", "none")
 
@@ -34,7 +36,7 @@ class MessagesRequest:
         system: the system prompt, as sent.
         stream: whether the reply is streamed.
         max_tokens: 0 asks for no reply at all.
-        client_tools: names of the client's tools.
+        client_tools: names of the client's tools, as they are at the end of the conversation.
         deferred_tools: whether the client finds further tools by searching.
         servers: the MCP servers to dial.
         stop_sequences: as sent.
@@ -80,11 +82,11 @@ def read_request(body: Any, betas: Collection[str], *, counting: bool = False) -
     check_messages(body["messages"])
     _check_system(body.get("system"))
     tools = _read_tools(body.get("tools", []))
-    client_tools = tuple(tool["name"] for tool in tools if tool.get("type") != "mcp_toolset" and "name" in tool)
-    _check_choice(body.get("tool_choice"), client_tools, offered=bool(tools or body.get("mcp_servers")))
+    effect = fold_tool_changes(tools, body["messages"], betas, _check_tool)
+    client_tools = tuple(tool["name"] for tool in effect.offered if "name" in tool)
+    _check_choice(body.get("tool_choice"), client_tools, offered=bool(effect.offered or body.get("mcp_servers")))
     check_parameters(body, betas)
-    toolsets = [tool for tool in tools if tool.get("type") == "mcp_toolset"]
-    servers = read_servers(body.get("mcp_servers", []), toolsets, betas)
+    servers = read_servers(body.get("mcp_servers", []), effect, listings_of(body["messages"], betas), betas)
     check_markers(body)
     return MessagesRequest(
         model=body["model"],
@@ -93,7 +95,7 @@ def read_request(body: Any, betas: Collection[str], *, counting: bool = False) -
         stream=_boolean(body, "stream"),
         max_tokens=body.get("max_tokens", 1),
         client_tools=client_tools,
-        deferred_tools=any(map(_defers, tools)),
+        deferred_tools=any(map(_defers, effect.offered)),
         servers=servers,
         stop_sequences=_stop_sequences(body.get("stop_sequences", [])),
         output_schema=_output_schema(body),

@@ -16,6 +16,8 @@ from stack_emu.surfaces.connector import Connections, Connector, Dial, ServerUnu
 from stack_emu.surfaces.lane import LANE_HEADER
 from stack_emu.surfaces.messages_errors import ApiError, invalid, unscripted
 from stack_emu.surfaces.messages_exchange import Exchange
+from stack_emu.surfaces.messages_fields import BETA_2026_09
+from stack_emu.surfaces.messages_listings import listing_block
 from stack_emu.surfaces.messages_output import properties_of
 from stack_emu.surfaces.messages_recording import Event, Stop
 from stack_emu.surfaces.messages_request import MessagesRequest
@@ -110,6 +112,7 @@ class ScriptedModel:
             emit=emit,
             connections=connections,
             manner=manner_of(request),
+            shown=_listings(exchange, connections),
         )
         _note_reply(exchange, request, answer)
         return Stop(answer.stop_reason, answer.stop_sequence, answer.stop_details)
@@ -134,7 +137,7 @@ class ScriptedModel:
                     f"mcp_servers.{index}.url: {shown_url(server.url)} cannot be reached from this emulator; "
                     "use https://mcp.getstack.run/mcp or a server on 127.0.0.1."
                 )
-            dials.append(Dial(server.name, url, server.token, headers, server.url))
+            dials.append(Dial(server.name, url, server.token, headers, server.url, server.listing))
         try:
             return await self._connector.open(dials)
         except ServerUnusable as error:
@@ -173,6 +176,13 @@ class ScriptedModel:
 
             self._templates = Templates()
         return self._templates
+
+
+def _listings(exchange: Exchange, connections: Connections) -> list[dict[str, Any]]:
+    """The listings that were asked for, as blocks of the reply, where the client knows them."""
+    if BETA_2026_09 not in exchange.betas:
+        return []
+    return [listing_block(server, tools) for server, tools in connections.fetched().items()]
 
 
 def _offer(request: MessagesRequest, connections: Connections) -> Offer:

@@ -1,17 +1,23 @@
-"""The MCP servers of a request and which of their tools it enables, in both generations of the connector.
+"""The MCP servers of a request and which of their tools it enables, in the three generations of the connector.
 
-Source: anthropic 2.12.0 `beta_request_mcp_server_*_param.py` and `beta_mcp_toolset_param.py`, Anthropic's connector
-page (each server referenced by exactly one toolset since 2025-11-20). A disabled tool is the client's wish, no error.
+Source: anthropic 2.14.0 `types/beta/beta_request_mcp_server_*_param.py` (2025-04-04: `tool_configuration`) and
+`beta_mcp_toolset_param.py` (since 2025-11-20); Anthropic's connector page
+(platform.claude.com/docs/en/agents-and-tools/mcp-connector), section on validation: a toolset's server must exist, each
+server is referenced by exactly one toolset, a tool named in `configs` that the server lacks is no error; and on
+configuration: `configs` goes before `default_config`. That 2026-09-15 keeps those rules is inferred from its types,
+which are the same. Ours: two connector betas at once are refused. A disabled tool is the client's wish, no error.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stack_emu.surfaces import messages_fields as fields
 from stack_emu.surfaces.messages_errors import ApiError, check_known, invalid
+from stack_emu.surfaces.messages_listings import Listing, read_listing
+from stack_emu.surfaces.messages_tool_changes import ToolSet, Withdrawn
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,8 @@ class McpServer:
         token: its `authorization_token`.
         default_enabled: whether a tool nothing is said about may be called.
         enabled: what is said about single tools.
+        withdrawn: what the conversation took away.
+        listing: its tools, where the request brings them along.
     """
 
     name: str
@@ -31,23 +39,29 @@ class McpServer:
     token: str | None = field(repr=False)
     default_enabled: bool = True
     enabled: Mapping[str, bool] = field(default_factory=dict)
+    withdrawn: Withdrawn = field(default_factory=Withdrawn)
+    listing: Listing | None = None
 
     def allows(self, tool: str) -> bool:
         """Whether the request lets the model call a tool."""
-        return self.enabled.get(tool, self.default_enabled)
+        return self.enabled.get(tool, self.default_enabled) and self.withdrawn.offers(tool)
 
 
-def read_servers(servers: Any, toolsets: Sequence[Mapping[str, Any]], betas: Collection[str]) -> tuple[McpServer, ...]:
+def read_servers(
+    servers: Any, effect: ToolSet, listings: Mapping[str, Listing], betas: Collection[str]
+) -> tuple[McpServer, ...]:
     """Validate `mcp_servers` and the toolsets that refer to them.
 
     Args:
         servers: the request's `mcp_servers`.
-        toolsets: the entries of `tools` with type `mcp_toolset`.
+        effect: the tools in effect, toolsets among them.
+        listings: the listings that stand in the conversation, by server.
         betas: names in the `anthropic-beta` header.
 
     Raises:
         ApiError: 400, for the first thing that is wrong.
     """
+    toolsets = [tool for tool in effect.tools if tool.get("type") == "mcp_toolset"]
     _check_betas(servers, toolsets, betas)
     if not isinstance(servers, list):
         raise invalid("mcp_servers: must be a list of servers.")
@@ -57,23 +71,39 @@ def read_servers(servers: Any, toolsets: Sequence[Mapping[str, Any]], betas: Col
         if server["name"] in seen:
             raise invalid(f"mcp_servers.{index}.name: {server['name']} is used twice; names must be unique.")
         seen.add(server["name"])
-    if fields.BETA_2025_11 in betas:
-        return _with_toolsets(servers, toolsets)
+    if set(fields.TOOLSET_BETAS) & set(betas):
+        pins = fields.BETA_2026_09 in betas
+        return tuple(
+            _with_toolset(server, toolset, effect, listings)
+            for server, toolset in _paired(servers, toolsets, pins=pins)
+        )
     return tuple(_with_configuration(server, f"mcp_servers.{index}") for index, server in enumerate(servers))
 
 
 def _check_betas(servers: Any, toolsets: Sequence[Mapping[str, Any]], betas: Collection[str]) -> None:
-    for beta in sorted(fields.REFUSED_BETAS & set(betas)):
-        raise invalid(f"anthropic-beta: {beta} is not served here; use {fields.BETA_2025_11}.")
-    if servers and not set(fields.CONNECTOR_BETAS) & set(betas):
+    for beta, instead in fields.REFUSED_BETAS.items():
+        if beta in betas:
+            raise invalid(f"anthropic-beta: {beta} is not served here; {instead}.")
+    if not servers and not toolsets:
+        return
+    sent = [beta for beta in fields.CONNECTOR_BETAS if beta in betas]
+    if servers and not sent:
+        others = " or ".join(beta for beta in reversed(fields.CONNECTOR_BETAS) if beta != fields.BETA_2025_11)
         raise ApiError(
             400,
-            f"mcp_servers: needs the header anthropic-beta: {fields.BETA_2025_11} (or {fields.BETA_2025_04}).",
+            f"mcp_servers: needs the header anthropic-beta: {fields.BETA_2025_11} (or {others}).",
             problem="unknown_field",
             unread=("mcp_servers",),
         )
-    if toolsets and fields.BETA_2025_11 not in betas:
-        raise invalid(f"tools: mcp_toolset needs the header anthropic-beta: {fields.BETA_2025_11}.")
+    if len(sent) > 1:
+        raise invalid(
+            f"anthropic-beta: {' and '.join(sent)} are generations of one feature that read a request differently; "
+            f"send one of them, for example {sent[-1] if toolsets else sent[0]}, which this request is written for."
+        )
+    if toolsets and not set(fields.TOOLSET_BETAS) & set(sent):
+        raise invalid(
+            f"tools: mcp_toolset needs the header anthropic-beta: {fields.BETA_2025_11} (or {fields.BETA_2026_09})."
+        )
 
 
 def _check_server(server: Any, path: str) -> None:
@@ -105,10 +135,16 @@ def _with_configuration(server: Mapping[str, Any], path: str) -> McpServer:
     return _server(server, False, dict.fromkeys(allowed, True))
 
 
-def _with_toolsets(
-    servers: Sequence[Mapping[str, Any]], toolsets: Sequence[Mapping[str, Any]]
-) -> tuple[McpServer, ...]:
-    """`mcp_toolset` entries, the 2025-11-20 way."""
+def _paired(
+    servers: Sequence[Mapping[str, Any]], toolsets: Sequence[Mapping[str, Any]], *, pins: bool
+) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Each server with its toolset, the way since 2025-11-20.
+
+    Args:
+        servers: the request's servers.
+        toolsets: its toolsets, those of the conversation among them.
+        pins: whether a toolset may pin its listing.
+    """
     names = [server["name"] for server in servers]
     referring: dict[str, Mapping[str, Any]] = {}
     for toolset in toolsets:
@@ -120,7 +156,7 @@ def _with_toolsets(
             )
         if name in referring:
             raise invalid(f"tools: two mcp_toolset entries name the server {name}; each server needs exactly one.")
-        _check_toolset(toolset, f"tools.mcp_toolset({name})")
+        _check_toolset(toolset, f"tools.mcp_toolset({name})", pins=pins)
         referring[name] = toolset
     for index, server in enumerate(servers):
         if server.get("tool_configuration") is not None:
@@ -133,15 +169,13 @@ def _with_toolsets(
                 f"mcp_servers.{index}: the server {server['name']} is named by no mcp_toolset; "
                 f'add {{"type": "mcp_toolset", "mcp_server_name": "{server["name"]}"}} to tools.'
             )
-    return tuple(_with_toolset(server, referring[server["name"]]) for server in servers)
+    return [(server, referring[server["name"]]) for server in servers]
 
 
-def _check_toolset(toolset: Mapping[str, Any], path: str) -> None:
-    if toolset.get("tools") is not None:
-        raise invalid(
-            f"{path}.tools: a pinned listing belongs to beta mcp-client-2026-09-15, which is not served here."
-        )
-    check_known(toolset, fields.TOOLSET | {"tools"}, path)
+def _check_toolset(toolset: Mapping[str, Any], path: str, *, pins: bool) -> None:
+    if toolset.get("tools") is not None and not pins:
+        raise invalid(f"{path}.tools: a pinned listing needs the header anthropic-beta: {fields.BETA_2026_09}.")
+    check_known(toolset, fields.TOOLSET, path)
     configs = toolset.get("configs") or {}
     if not isinstance(configs, dict):
         raise invalid(f"{path}.configs: must be an object with one entry for each tool.")
@@ -149,14 +183,22 @@ def _check_toolset(toolset: Mapping[str, Any], path: str) -> None:
         if not isinstance(config, dict):
             raise invalid(f"{path}: the configuration of {name} must be an object with enabled or defer_loading.")
         check_known(config, fields.TOOLSET_CONFIG, f"{path}.{name}")
+        if not isinstance(config.get("defer_loading"), (bool, type(None))):
+            raise invalid(f"{path}: defer_loading of {name} must be true or false.")
 
 
-def _with_toolset(server: Mapping[str, Any], toolset: Mapping[str, Any]) -> McpServer:
+def _with_toolset(
+    server: Mapping[str, Any], toolset: Mapping[str, Any], effect: ToolSet, listings: Mapping[str, Listing]
+) -> McpServer:
     path = f"tools.mcp_toolset({server['name']})"
     configs = toolset.get("configs") or {}
     default = _flag(toolset.get("default_config") or {}, f"{path}.default_config")
     single = {name: _flag(config, f"{path}.configs.{name}", default) for name, config in configs.items()}
-    return _server(server, default, single)
+    listing = listings.get(server["name"])
+    if toolset.get("tools") is not None:
+        listing = read_listing(toolset["tools"], f"{path}.tools")
+    withdrawn = effect.servers.get(server["name"], Withdrawn())
+    return replace(_server(server, default, single), withdrawn=withdrawn, listing=listing)
 
 
 def _server(server: Mapping[str, Any], default: bool, enabled: Mapping[str, bool]) -> McpServer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +82,11 @@ class ReplyWriter:
     plan: list[PlannedTurn] = field(default_factory=list)
     stop_sequence: str | None = None
     stop_details: dict[str, Any] | None = None
+
+    def show(self, blocks: Iterable[Block]) -> None:
+        """Put blocks in front of what the model says."""
+        for block in blocks:
+            self._add(block)
 
     async def take(self, plan: Sequence[PlannedTurn], more: More | None = None) -> str:
         """Take the planned turns, and those that follow from their results, and return the stop reason of the last.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +99,7 @@ async def write_reply(
     emit: Callable[[dict[str, Any]], None],
     connections: Connections | None = None,
     manner: Manner | None = None,
+    shown: Iterable[dict[str, Any]] = (),
 ) -> Answer:
     """Answer a question.
 
@@ -110,6 +111,7 @@ async def write_reply(
         emit: is given every block once it is complete.
         connections: the MCP servers that were dialled, if any.
         manner: how the request wants its reply.
+        shown: blocks that stand before what the model says.
 
     Raises:
         Unscripted: when no rule answers, or what it says cannot be said here.
@@ -136,6 +138,7 @@ async def write_reply(
         check_output=output_check(manner.output_schema),
     )
     planned, rules = plan(question.conversation)
+    writer.show(shown)
     reason = await writer.take(planned, lambda turns: plan(question.conversation.followed_by(turns))[0])
     remember(question.world, facts, question.conversation, [(taken.turn, taken.results) for taken in writer.taken])
     return Answer(

@@ -156,7 +156,7 @@ def test_the_messages_fields_are_those_of_the_code() -> None:
     refused = next(line for line in lines if line.startswith("**Refused"))
     assert set(NAME.findall(refused)) == set(NOT_SERVED)
     connector = next(line for line in lines if line.startswith("**Connector**"))
-    assert {name for name in NAME.findall(connector) if name.startswith("mcp-client")} == {
+    assert {name for name in NAME.findall(connector) if name.startswith(("mcp-client", "mcp-tunnels"))} == {
         *CONNECTOR_BETAS,
         *REFUSED_BETAS,
     }

@@ -42,11 +42,13 @@ class Emulated:
 
 @dataclass
 class McpUnderTest:
-    """A real MCP server: where it listens and which calls reached it."""
+    """A real MCP server: where it listens, what reached it, and what is wrong with its list (`fails`, `slow`)."""
 
     url: str
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    lists: int = 0
+    trouble: str | None = None
 
 
 @pytest.fixture(scope="session")
@@ -109,8 +111,47 @@ def _tools() -> list[Any]:
     import mcp_types as types
 
     schema = {"type": "object", "properties": {}}
-    names = ["echo", "plain", "fail", "boom", "refuse_json", "many", *(f"filler_{number:02d}" for number in range(24))]
+    names = [
+        "echo",
+        "plain",
+        "fail",
+        "boom",
+        "refuse_json",
+        "many",
+        "slow",
+        "cut",
+        *(f"filler_{number:02d}" for number in range(24)),
+    ]
     return [types.Tool(name=name, description=name, input_schema=schema) for name in names]
+
+
+async def _trouble(record: McpUnderTest) -> None:
+    if record.trouble == "slow":
+        await asyncio.sleep(1.5)
+    if record.trouble == "fails":
+        raise RuntimeError("the list always breaks")
+
+
+async def _serve_or_cut(inner: Any, record: McpUnderTest, scope: Any, receive: Any, send: Any) -> None:
+    """Serve a request, but break off in the middle of the answer to a call of the tool `cut`."""
+    first = await receive()
+    body = first.get("body", b"")
+    while first.get("more_body"):
+        more = await receive()
+        body, first = body + more.get("body", b""), {**first, "more_body": more.get("more_body", False)}
+    # Counted on the wire: a server of the modern era lists its own tools to check the headers of a call.
+    record.lists += b'"method":"tools/list"' in body
+    if b'"method":"tools/call"' in body and b'"name":"cut"' in body:
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"1000")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b'{"jsonrpc":', "more_body": True})
+        return None
+    unread = [{**first, "body": body}]
+
+    async def again() -> Any:
+        return unread.pop() if unread else await receive()
+
+    return await inner(scope, again, send)
 
 
 def _mcp_app(record: McpUnderTest, *, stateless: bool, json_response: bool) -> Any:
@@ -120,6 +161,7 @@ def _mcp_app(record: McpUnderTest, *, stateless: bool, json_response: bool) -> A
     tools = _tools()
 
     async def list_tools(ctx: Any, params: Any) -> Any:
+        await _trouble(record)
         start = int(params.cursor) if params and params.cursor else 0
         end = start + 10
         cursor = str(end) if end < len(tools) else None
@@ -132,7 +174,8 @@ def _mcp_app(record: McpUnderTest, *, stateless: bool, json_response: bool) -> A
         if params.name == "echo":
             content = [text(type="text", text=json.dumps(arguments))]
             return types.CallToolResult(content=content, structured_content=arguments)
-        if params.name == "plain":
+        await asyncio.sleep(1.5 if params.name == "slow" else 0)
+        if params.name in ("plain", "slow"):
             return types.CallToolResult(content=[text(type="text", text="just words")])
         if params.name == "fail":
             return types.CallToolResult(content=[text(type="text", text="it went wrong")], is_error=True)
@@ -153,7 +196,7 @@ def _mcp_app(record: McpUnderTest, *, stateless: bool, json_response: bool) -> A
         headers = {name.decode().lower(): value.decode() for name, value in scope["headers"]}
         record.headers.append({**headers, ":method": scope["method"]})
         if headers.get("authorization") == f"Bearer {TOKEN}":
-            return await inner(scope, receive, send)
+            return await _serve_or_cut(inner, record, scope, receive, send)
         body = b'{"error": "unauthorized"}'
         start = {"type": "http.response.start", "status": 401, "headers": [(b"content-type", b"application/json")]}
         await send(start)
@@ -179,6 +222,7 @@ def mcp_server(_shared_mcp: McpUnderTest) -> McpUnderTest:
     """A real MCP server that wants the bearer `TOKEN`."""
     _shared_mcp.calls.clear()
     _shared_mcp.headers.clear()
+    _shared_mcp.lists, _shared_mcp.trouble = 0, None
     return _shared_mcp
 
 

@@ -11,6 +11,7 @@ from stack_emu.surfaces.connector import Connector, is_loopback, shown_url
 
 OLD = "mcp-client-2025-04-04"
 NEW = "mcp-client-2025-11-20"
+LATEST = "mcp-client-2026-09-15"
 MODEL = "claude-opus-5-5"
 
 ECHO = """
@@ -222,8 +223,22 @@ def toolset(name):
         ([NEW], [toolset("slack")], "names the server 'slack', which is not in mcp_servers"),
         ([OLD], [toolset("stack")], f"mcp_toolset needs the header anthropic-beta: {NEW}"),
         ([], [], f"mcp_servers: needs the header anthropic-beta: {NEW}"),
-        (["mcp-client-2026-09-15"], [toolset("stack")], "mcp-client-2026-09-15 is not served here; use"),
-        ([NEW], [{**toolset("stack"), "tools": [{"name": "echo", "input_schema": {}}]}], "pinned listing"),
+        ([LATEST], [], "server stack is named by no mcp_toolset"),
+        ([LATEST], [toolset("stack"), toolset("stack")], "two mcp_toolset entries name the server stack"),
+        ([LATEST], [toolset("slack")], "names the server 'slack', which is not in mcp_servers"),
+        ([OLD, NEW], [toolset("stack")], f"{OLD} and {NEW} are generations of one feature"),
+        ([OLD, NEW], [toolset("stack")], f"send one of them, for example {NEW}, which this request is written for"),
+        ([OLD, LATEST], [], f"send one of them, for example {OLD}, which this request is written for"),
+        ([NEW, LATEST], [toolset("stack")], f"{NEW} and {LATEST} are generations of one feature"),
+        ([], [], f"(or {LATEST} or {OLD})"),
+        ([], [toolset("stack")], f"mcp_servers: needs the header anthropic-beta: {NEW}"),
+        ([NEW, "mcp-tunnels-2026-06-22"], [toolset("stack")], "mcp-tunnels-2026-06-22 is not served here; name the"),
+        (
+            [NEW],
+            [{**toolset("stack"), "tools": [{"name": "echo", "input_schema": {}}]}],
+            f"a pinned listing needs the header anthropic-beta: {LATEST}",
+        ),
+        ([NEW], [{**toolset("stack"), "default_config": {"defer_loading": 1}}], "must be true or false"),
         ([NEW], [{**toolset("stack"), "colour": 1}], "colour: the Messages API has no such field"),
     ],
 )

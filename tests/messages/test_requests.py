@@ -69,8 +69,7 @@ def test_every_block_of_the_sdk_is_in_a_table_with_its_fields():
             continue
         name = str(kind.__annotations__["type"]).split("Literal['")[-1].split("'")[0]
         known[name] = set(kind.__annotations__)
-    later = {"mcp_tool_listing"}
-    assert known.keys() - later == fields.BLOCK.keys()
+    assert known.keys() == fields.BLOCK.keys()
     assert {name: known[name] - fields.BLOCK[name] for name in fields.BLOCK} == {name: set() for name in fields.BLOCK}
 
 
@@ -78,7 +77,8 @@ def test_every_block_of_the_sdk_is_in_a_table_with_its_fields():
     ("kind", "table"),
     [
         ("BetaToolParam", fields.TOOL),
-        ("BetaMCPToolsetParam", fields.TOOLSET | {"tools"}),
+        ("BetaMCPToolsetParam", fields.TOOLSET),
+        ("BetaMCPToolParamParam", fields.LISTED_TOOL),
         ("BetaMCPToolConfigParam", fields.TOOLSET_CONFIG),
         ("BetaRequestMCPServerURLDefinitionParam", fields.SERVER),
         ("BetaRequestMCPServerToolConfigurationParam", fields.TOOL_CONFIGURATION),
@@ -176,7 +176,7 @@ def test_every_accepted_field_has_a_reason_and_an_origin():
         ),
         (
             body(messages=[user([{"type": "mcp_tool_listing"}])]),
-            "mcp_tool_listing belongs to beta mcp-client-2026-09-15",
+            "a mcp_tool_listing block cannot stand in a message of role user",
         ),
         (body(mcp_servers=[{"type": "url"}]), "mcp_servers: needs the header anthropic-beta: mcp-client-2025-11-20"),
         (body(thread={"type": "create"}), "thread: needs the header anthropic-beta: message-threads-2026-08-12."),
@@ -306,7 +306,8 @@ def test_the_body_of_the_claude_command_line_is_accepted_and_its_betas_are_noted
     reply = send(emulated, cli_body(), beta=CLI_BETAS, path="/v1/messages?beta=true")
     assert reply.status_code == 200
     assert '"name": "mcp__stack__stack_list_agents"' in reply.text
-    assert emulated.last.unread == tuple(f"anthropic-beta:{name}" for name in CLI_BETAS.split(","))
+    unread = [name for name in CLI_BETAS.split(",") if name != fields.BETA_TOOL_CHANGES]
+    assert emulated.last.unread == tuple(f"anthropic-beta:{name}" for name in unread)
     assert emulated.last.problem is None
     assert emulated.last.path == "/v1/messages"
 
