@@ -84,7 +84,7 @@ def test_a_second_run_under_other_hashes_is_the_first_one_again(tmp_path: Path) 
     for seed in ("1", "271828"):
         folder = tmp_path / seed
         folder.mkdir()
-        runs.append(run_agent("mcp_tools.py", folder=folder, PYTHONHASHSEED=seed))
+        runs.append(run_agent("connector.py", folder=folder, PYTHONHASHSEED=seed))
     assert runs[0] == runs[1]
 
 

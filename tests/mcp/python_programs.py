@@ -27,7 +27,17 @@ def python_with(requirement: str, *further: str) -> str:
         if not (home / "complete").exists():
             shutil.rmtree(home, ignore_errors=True)
             subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True, timeout=60)
-            command = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", requirement, *further]
+            command = [
+                sys.executable,
+                "-m",
+                "pip",
+                "--python",
+                str(python),
+                "install",
+                "--quiet",
+                requirement,
+                *further,
+            ]
             made = subprocess.run(
                 command,
                 env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
