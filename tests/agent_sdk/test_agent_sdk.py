@@ -16,6 +16,7 @@ import claude_agent_sdk
 
 from stack_emu import Emulator
 from stack_emu.domain.canonical_audit import diff, verify
+from tests.docs.agents_page import SECTIONS, run_script
 
 HERE = Path(__file__).parent
 TRIAGE = HERE.parent / "agents" / "triage"
@@ -130,3 +131,10 @@ def test_a_conversation_with_tools_that_are_allowed_refused_by_stack_and_denied_
     assert printed == CONVERSATION.replace("<init>", init)
     golden = (TRIAGE / "audit.jsonl").read_bytes()
     assert log == golden, f"other frameworks leave another log:\n{diff(golden, log)}"
+
+
+def test_the_section_of_the_page_prints_what_it_says(tmp_path: Path) -> None:
+    section = SECTIONS["Claude Agent SDK"]
+    home = tmp_path / "home"
+    home.mkdir()
+    assert run_script(section, section.write(tmp_path), **{**environment(home), "PATH": ""}) == section.printed
