@@ -137,4 +137,5 @@ def test_the_section_of_the_page_prints_what_it_says(tmp_path: Path) -> None:
     section = SECTIONS["Claude Agent SDK"]
     home = tmp_path / "home"
     home.mkdir()
-    assert run_script(section, section.write(tmp_path), **{**environment(home), "PATH": ""}) == section.printed
+    alone = [sys.executable, str(HERE / "loopback_only.py")]
+    assert run_script(section, section.write(tmp_path), base=environment(home), within=alone) == section.printed

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,15 +63,28 @@ SECTIONS = {
 SCENARIO = SECTIONS["The scenario"].files
 
 
-def run_script(section: Section, folder: Path, python: str = sys.executable, **more: str) -> str:
-    """Run a section's shell lines where its files are, with this `python` and this repository's `stack-emu`."""
+def run_script(
+    section: Section,
+    folder: Path,
+    python: str = sys.executable,
+    base: Mapping[str, str] = os.environ,
+    within: Sequence[str] = (),
+) -> str:
+    """Run a section's shell lines where its files are, with this `python` and this repository's `stack-emu`.
+
+    Args:
+        section: whose lines to run.
+        folder: where its files are.
+        python: what `python` is in them.
+        base: the environment, whose PATH gets what the lines name.
+        within: a command that runs the shell.
+    """
     from tests.mcp.node_programs import node
 
     places = [Path(python).parent, Path(sys.executable).parent, Path(node()).parent]
-    environment = {**os.environ, "PATH": os.pathsep.join([*map(str, places), os.environ["PATH"]]), **more}
-    done = subprocess.run(
-        ["bash", "-euc", section.script], cwd=folder, env=environment, capture_output=True, text=True, timeout=110
-    )
+    environment = {**base, "PATH": os.pathsep.join([*map(str, places), base["PATH"]])}
+    command = [*within, "bash", "-euc", section.script]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=110)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     return done.stdout
