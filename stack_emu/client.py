@@ -6,8 +6,8 @@ import asyncio
 import http.client
 import json
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import SplitResult, quote, urlsplit
@@ -409,8 +409,16 @@ class WorldClient:
         from mcp import Client
         from mcp.client.streamable_http import streamable_http_client
 
-        http_client = httpx2.AsyncClient(headers={"Authorization": f"Bearer {bearer or self.api_key}"}, trust_env=False)
-        return Client(streamable_http_client(self.mcp_url, http_client=http_client))
+        @asynccontextmanager
+        async def connected() -> AsyncIterator[Any]:
+            headers = {"Authorization": f"Bearer {bearer or self.api_key}"}
+            async with (
+                httpx2.AsyncClient(headers=headers, trust_env=False) as http_client,
+                streamable_http_client(self.mcp_url, http_client=http_client) as streams,
+            ):
+                yield streams
+
+        return Client(connected())
 
     # --- the world --------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""STACK's MCP server and the Claude Agent SDK: with the operator's key, with a passport, refused, and after its end."""
+"""STACK's MCP server and the Claude Agent SDK: with the operator's key, and with a passport until its end."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ from claude_agent_sdk import (
 from getstack import Stack
 
 
-async def ask(title, bearer, prompt="The deploy is done: post it."):
+async def ask(title, bearer):
     """One conversation; prints what came of it."""
     server = {
         "type": "http",
@@ -34,10 +34,9 @@ async def ask(title, bearer, prompt="The deploy is done: post it."):
         cwd=os.environ["HOME"],
     )
     print(title)
-    async for message in query(prompt=prompt, options=options):
+    async for message in query(prompt="The deploy is done: post it.", options=options):
         if isinstance(message, SystemMessage) and message.subtype == "init":
             print(" ", [f"{found['name']}: {found['status']}" for found in message.data["mcp_servers"]])
-            print(f"  tools: {sum(name.startswith('mcp__stack__stack_') for name in message.data['tools'])}")
         elif isinstance(message, ResultMessage):
             print(f"  {message.subtype}")
         elif isinstance(message, (AssistantMessage, UserMessage)) and isinstance(message.content, list):
@@ -47,7 +46,7 @@ async def ask(title, bearer, prompt="The deploy is done: post it."):
                 elif isinstance(block, ToolUseBlock):
                     print(f"  call: {block.name}")
                 elif isinstance(block, ToolResultBlock):
-                    print(f"  result: {block.content if block.is_error else 'ok'}")
+                    print(f"  result: {'error' if block.is_error else 'ok'}")
 
 
 async def main():
@@ -57,7 +56,6 @@ async def main():
         "passport"
     ]
     await ask("passport", passport["token"])
-    await ask("refused", passport["token"], "The deploy is done: write to the tracker.")
     stack.passports.revoke(passport["jti"])
     await ask("revoked passport", passport["token"])
 

@@ -1,4 +1,4 @@
-"""Node and the npm packages of ``tests/mcp/node``, installed once into ``.cache``."""
+"""Node and pinned npm packages, installed once into ``.cache``."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def environment(**extra: str) -> dict[str, str]:
     }
 
 
-def packages() -> Path:
-    """The folder whose ``node_modules`` holds the pinned packages; made when it is not there yet."""
-    contents = b"".join((HERE / "node" / name).read_bytes() for name in FILES)
-    home = CACHE / f"mcp-node-{hashlib.sha256(contents).hexdigest()[:12]}"
+def packages(pinned: Path = HERE / "node") -> Path:
+    """The folder whose ``node_modules`` holds what the lock file in a folder pins; made when it is not there yet."""
+    contents = b"".join((pinned / name).read_bytes() for name in FILES)
+    home = CACHE / f"{pinned.parent.name}-node-{hashlib.sha256(contents).hexdigest()[:12]}"
     CACHE.mkdir(exist_ok=True)
     with (CACHE / f"{home.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -50,7 +50,7 @@ def packages() -> Path:
             shutil.rmtree(home, ignore_errors=True)
             home.mkdir()
             for name in FILES:
-                shutil.copy(HERE / "node" / name, home / name)
+                shutil.copy(pinned / name, home / name)
             options = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-progress"]
             done = subprocess.run(
                 [node(), _npm(), "ci", *options],
