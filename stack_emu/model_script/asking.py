@@ -25,7 +25,7 @@ class Asked(dict[str, Any]):
         error: code of the error in `result`; True for one without a code, False for none.
         agents: id and name of the agent behind the bearer of an MCP server, where there is one.
         output: names of the properties the reply must have as JSON, or None where any text will do.
-        side: whether the request is one that a client makes for itself, such as for a title.
+        side: whether only written rules are looked for, so that no function is to be asked.
     """
 
     def __init__(

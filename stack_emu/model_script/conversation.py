@@ -26,6 +26,8 @@ class Conversation:
         results: what the calls after the anchor returned, in the order they were made (see `read_result`).
         system: the system prompt, with system messages in the conversation appended.
         history: for each scripted turn after the anchor what its calls returned; as long as `turns_done`.
+        seams: the turns of `history` whose text and calls stand in messages of their own, so that they may be two: one
+            that paused after its text, and one that went on with calls.
     """
 
     anchor: str
@@ -33,6 +35,7 @@ class Conversation:
     results: tuple[Any, ...]
     system: str
     history: tuple[tuple[Any, ...], ...] = ()
+    seams: frozenset[int] = frozenset()
 
     def followed_by(self, turns: Sequence[Sequence[Any]]) -> Conversation:
         """The conversation after further turns.
@@ -56,13 +59,14 @@ def read_conversation(messages: Sequence[Message], system: str | Sequence[Block]
     after = messages[anchor_index + 1 :]
     parts = [block_text(system or "")]
     parts += [block_text(message.get("content") or "") for message in messages if message["role"] == "system"]
-    history = _read_history(after)
+    history, seams = _read_history(after)
     return Conversation(
         anchor=block_text(messages[anchor_index]["content"]) if anchor_index >= 0 else "",
         turns_done=len(history),
         results=tuple(result for turn in history for result in turn),
         system="\n".join(part for part in parts if part),
         history=history,
+        seams=seams,
     )
 
 
@@ -111,20 +115,22 @@ def _anchor_index(messages: Sequence[Message]) -> int:
     return -1
 
 
-def _read_history(messages: Sequence[Message]) -> tuple[tuple[Any, ...], ...]:
-    """What the calls of each turn returned.
+def _read_history(messages: Sequence[Message]) -> tuple[tuple[tuple[Any, ...], ...], frozenset[int]]:
+    """What the calls of each turn returned, and the turns with a seam.
 
     Each maximal run of call blocks closes a turn; so does text that an assistant's part ends with, or that is followed
     by further text, as when a paused reply goes on. Thinking belongs to what comes after it.
     """
     turns: list[list[str]] = []
     found: dict[str, Any] = {}
+    seams: set[int] = set()
     in_run = open_text = False
     for message in messages:
         if message["role"] == "user" and open_text:
             turns.append([])
             open_text = False
         in_run = in_run and message["role"] == "assistant"
+        before = open_text
         for block in blocks(message):
             kind = block.get("type")
             if kind == LISTING_BLOCK:
@@ -136,12 +142,15 @@ def _read_history(messages: Sequence[Message]) -> tuple[tuple[Any, ...], ...]:
                 continue
             if kind in CALL_BLOCKS:
                 if not in_run:
+                    seams.update({len(turns)} if before else ())
                     turns.append([])
                 turns[-1].append(block["id"])
             elif kind == "text" and open_text:
                 turns.append([])
+            before = before and kind in THINKING_BLOCKS
             in_run = kind in CALL_BLOCKS
             open_text = kind == "text" or (open_text and kind in THINKING_BLOCKS)
     if open_text:
         turns.append([])
-    return tuple(tuple(found[call_id] for call_id in turn if call_id in found) for turn in turns)
+    history = tuple(tuple(found[call_id] for call_id in turn if call_id in found) for turn in turns)
+    return history, frozenset(seams)

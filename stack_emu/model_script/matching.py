@@ -33,6 +33,10 @@ class Unscripted(Exception):
         self.nearest = tuple(nearest)
 
 
+class NothingMatches(Unscripted):
+    """No rule matches."""
+
+
 @dataclass(frozen=True)
 class Facts:
     """What a `when` is compared with.
@@ -158,7 +162,7 @@ def near_miss(rules: Sequence[ModelRule], facts: Facts) -> Unscripted:
     """The error for a conversation no rule matches, with the nearest ones and what differs."""
     asked = f"No scripted turn answers this conversation, whose last user text is {quote(facts.user)}."
     if not rules:
-        return Unscripted(f"{asked} The scenario has no model: section; add one with a when: and turns:.")
+        return NothingMatches(f"{asked} The scenario has no model: section; add one with a when: and turns:.")
     order = sorted(range(len(rules)), key=lambda number: _distance(rules[number].when, facts, number))
     nearest = []
     for index in order[:_NEAREST]:
@@ -168,7 +172,7 @@ def near_miss(rules: Sequence[ModelRule], facts: Facts) -> Unscripted:
     text = f"{asked} The nearest is {first['rule']} ({first['when']}), which does not match: {_reasons(first)}."
     if others:
         text += " Then " + " · ".join(f"{other['rule']} ({other['when']}): {_reasons(other)}" for other in others) + "."
-    return Unscripted(text, nearest)
+    return NothingMatches(text, nearest)
 
 
 def _reasons(near: Mapping[str, Any]) -> str:
@@ -283,14 +287,12 @@ def _result_regex(when: ResultMatch, result: Any) -> Mismatch | None:
 def _error(when: ResultMatch, result: Any) -> Mismatch | None:
     if when.error is None:
         return None
+    wanted = {True: "any", False: "none"}[when.error] if isinstance(when.error, bool) else when.error
+    if result is NO_RESULT:
+        return Mismatch("error", f"is {wanted}, and no call has returned anything yet")
     code = error_code(result)
     if when.error == code or (when.error is True and code is not False):
         return None
-    wanted = {True: "any", False: "none"}.get(when.error, when.error) if isinstance(when.error, bool) else when.error
-    if result is NO_RESULT:
-        if when.error is False:
-            return None
-        return Mismatch("error", f"is {wanted}, and no call has returned anything yet")
     got = (
         {True: "failed without a code", False: "did not fail"}[code]
         if isinstance(code, bool)

@@ -119,7 +119,7 @@ def _scripts(group: Sequence[_Said], told_apart_by: Sequence[str]) -> Iterator[d
 
 def _turns(tree: Mapping[str, _Said], said: _Said) -> list[Any]:
     """The turns from one on, with branches where several came after it."""
-    turns: list[Any] = [_literal(said.turn)]
+    turns: list[Any] = [literal(said.turn)]
     ways = [
         other
         for other in tree.values()
@@ -140,16 +140,16 @@ def _when_result(results: Sequence[Any]) -> dict[str, Any]:
     return {"result": results[-1]} if results and results[-1] is not None else {}
 
 
-def _literal(value: Any) -> Any:
+def literal(value: Any) -> Any:
     """A value that is rendered to itself: text that would be a template becomes one that gives it."""
     from stack_emu.scenario.templates import has_expression
 
     if isinstance(value, str):
         return f"{{{{ {json.dumps(value, ensure_ascii=False)} }}}}" if has_expression(value) else value
     if isinstance(value, Mapping):
-        return {name: _literal(part) for name, part in value.items()}
+        return {name: literal(part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_literal(part) for part in value]
+        return [literal(part) for part in value]
     return value
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stack_emu.model_script.conversation import Conversation
-from stack_emu.model_script.matching import Facts, Unscripted, describe_when, quote, rule_name, shown
+from stack_emu.model_script.matching import Facts, NothingMatches, Unscripted, describe_when, quote, rule_name, shown
 from stack_emu.model_script.routing import Offer, Route, route_call
 from stack_emu.model_script.walk import Exhausted, TurnCursor, Walk, last_result
 
@@ -96,13 +96,12 @@ def _at_once(rule: ModelRule, conversation: Conversation, offer: Offer) -> Plann
 
 def _walk(rules: Sequence[ModelRule], facts: Facts, conversation: Conversation, offer: Offer) -> Iterator[PlannedTurn]:
     walk = Walk(rules, facts)
-    done = point = conversation.turns_done
+    done = point = _catch_up(walk, conversation)
+    result = last_result(conversation, conversation.turns_done)
     try:
-        for earlier in range(done):
-            walk.step(earlier, last_result(conversation, earlier))
         while True:
             # What calls of this plan return is not known; the plan has ended before anything depends on it.
-            taken = walk.step(point, last_result(conversation, done))
+            taken = walk.step(point, result)
             planned = _planned(taken.where, taken.turn, offer)
             yield planned
             if planned.ends_reply or walk.depends_on_result:
@@ -110,6 +109,31 @@ def _walk(rules: Sequence[ModelRule], facts: Facts, conversation: Conversation, 
             point += 1
     except Exhausted as error:
         raise Unscripted(_exhausted(rules, error.number, conversation, asked=point > done)) from None
+
+
+def _catch_up(walk: Walk, conversation: Conversation) -> int:
+    """Follow the scripts to where the conversation stands; returns how many turns were taken."""
+    point = 0
+    for index in range(conversation.turns_done):
+        result = last_result(conversation, index)
+        paused = _pass(walk, point, result)
+        point += 1
+        if paused and index in conversation.seams:
+            _pass(walk, point, result)
+            point += 1
+    return point
+
+
+def _pass(walk: Walk, point: int, result: Any) -> bool:
+    """Take a turn that was taken before; returns whether it paused after some text.
+
+    Who spoke at an earlier point does not matter as long as someone does now.
+    """
+    try:
+        turn = walk.step(point, result).turn
+    except (Exhausted, NothingMatches):
+        return False
+    return not turn.calls and turn.stop is not None
 
 
 def _planned(where: str, turn: Turn, offer: Offer) -> PlannedTurn:

@@ -41,7 +41,8 @@ class ResultMatch(Model):
         None, description="Regular expression found in the last call's result: in its text, or in its JSON in one line."
     )
     error: ErrorCode | None = Field(
-        None, description="Code of the error the last call was refused with; true for any error, false for none."
+        None,
+        description="Code of the error the last call was refused with; true for any error, false for a call without one.",
     )
 
 

@@ -123,7 +123,7 @@ class ScriptedModel:
             return False
         facts = self._facts(exchange, request, conversation, Offer())
         facts = replace(facts, output=properties_of(request.output_schema))
-        asked = Asked(request.body, facts, conversation, side=side_reply(request, conversation) is not None)
+        asked = Asked(request.body, facts, conversation, side=True)
         return answered_aside(self._script_for(exchange.world, asked), facts)
 
     async def _dial(self, exchange: Exchange, request: MessagesRequest) -> Connections:

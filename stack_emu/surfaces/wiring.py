@@ -16,6 +16,7 @@ from stack_emu.domain.state import Agent, ApiKey, Connection
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.world import World
 from stack_emu.model_script.asking import asked_of
+from stack_emu.model_script.recording import literal
 from stack_emu.scenario.models import ModelRule
 from stack_emu.surfaces.llm_model import GatewayModel
 from stack_emu.surfaces.messages import MessagesSurface
@@ -126,7 +127,8 @@ class TurnOfFunction(ScriptOfFunction):
 
 
 def _turn(value: Any) -> Any:
-    return {"say": value} if isinstance(value, str) else value
+    """A turn as the function gave it. A text is said as it stands, whatever templates it seems to hold."""
+    return {"say": literal(value)} if isinstance(value, str) else value
 
 
 def credentials_in(world: World, text: str) -> list[str]:

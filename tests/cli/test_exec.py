@@ -321,6 +321,25 @@ def test_junit_of_a_good_run_has_one_case_that_passed(cli: Cli, shop: Path, tmp_
     assert suite.findall("testcase/failure") == []
 
 
+ASKED = """
+import anthropic
+said = anthropic.Anthropic().messages.create(
+    model="claude-opus-5-5", max_tokens=9, messages=[{"role": "user", "content": "hello you"}]
+)
+print(said.content[0].text)
+"""
+
+
+def test_what_the_model_answered_is_written_as_a_model_section(cli: Cli, shop: Path, tmp_path: Path) -> None:
+    file = tmp_path / "model.yaml"
+    assert cli("exec", shop, "--record-model", file, *python(ASKED)).code == 0
+    assert file.read_text() == "model:\n- when:\n    user: hello you\n  turns:\n  - say: Hello to you.\n"
+    again = tmp_path / "again.yaml"
+    again.write_text("stack_emu: 1\n" + file.read_text())
+    ran = cli("exec", again, *python(ASKED))
+    assert (ran.code, ran.out.strip()) == (0, "Hello to you.")
+
+
 # --- signals ----------------------------------------------------------------------------------------------------------
 
 POLITE = """

@@ -60,6 +60,7 @@ STRUCTURE = (
     "the text is empty",
     "is not a duration",
     "write it as text",
+    "write an error code such as",
     "is not an offset",
     "is not an instant",
     "is short for",
