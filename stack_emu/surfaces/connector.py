@@ -12,7 +12,7 @@ import importlib
 import ipaddress
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -65,11 +65,13 @@ class CallOutcome:
         content: text blocks, as `mcp_tool_result` carries them.
         is_error: whether the tool reported an error, or could not be reached.
         value: what templates see: structured content, else parsed JSON text, else the text.
+        protocol_code: the MCP error code, when the server answered with one instead of a result.
     """
 
     content: tuple[dict[str, str], ...]
     is_error: bool
     value: Any
+    protocol_code: int | None = None
 
 
 def is_loopback(url: str) -> bool:
@@ -156,6 +158,10 @@ class Connections:
         """The names of the tools each server offers, in the server's order."""
         return {name: member.tools for name, member in self._members.items()}
 
+    def listing(self, server: str) -> tuple[Any, ...]:
+        """What a server says of its tools: each an ``mcp_types.Tool``, in the server's order."""
+        return self._members[server].listing
+
     async def call(self, server: str, tool: str, arguments: dict[str, Any]) -> CallOutcome:
         """Call a tool. A server that fails is an error result, because the conversation goes on without it."""
         return await self._members[server].call(tool, arguments)
@@ -184,6 +190,7 @@ class _Connection:
         loop = asyncio.get_running_loop()
         self.dial = dial
         self.tools: tuple[str, ...] = ()
+        self.listing: tuple[Any, ...] = ()
         self._connector = connector
         self._transport = transport
         self._status: int | None = None
@@ -244,7 +251,8 @@ class _Connection:
             client_info=Implementation(name="stack-emu-connector", version="1"),
             read_timeout_seconds=self._connector.answer_seconds,
         ) as client:
-            self.tools = await _list_tools(client)
+            self.listing = await _list_tools(client)
+            self.tools = tuple(tool.name for tool in self.listing)
             self._listed.set_result(None)
             while (request := await self._requests.get()) is not None:
                 request.outcome.set_result(await self._run(client, request))
@@ -256,7 +264,7 @@ class _Connection:
         try:
             return _read_outcome(await client.call_tool(request.tool, request.arguments))
         except MCPError as error:
-            return _failed_call(self.dial.name, self._explain(error))
+            return replace(_failed_call(self.dial.name, self._explain(error)), protocol_code=error.code)
 
     def _http_client(self) -> Any:
         """A client of its own for the headers, over the shared transport, deaf to proxy settings of the environment.
@@ -286,19 +294,19 @@ class _Connection:
         return reason.replace(self.dial.token, "<masked>") if self.dial.token else reason
 
 
-async def _list_tools(client: Any) -> tuple[str, ...]:
-    """The names of all tools, page by page."""
+async def _list_tools(client: Any) -> tuple[Any, ...]:
+    """All tools, page by page."""
     if client.server_capabilities.tools is None:
         return ()
-    names: list[str] = []
+    tools: list[Any] = []
     cursor: str | None = None
     for _ in range(_PAGE_LIMIT):
         page = await client.list_tools(cursor=cursor)
-        names += [tool.name for tool in page.tools]
+        tools += page.tools
         cursor = page.next_cursor
         if cursor is None:
             break
-    return tuple(names)
+    return tuple(tools)
 
 
 def _read_outcome(result: CallToolResult) -> CallOutcome:
