@@ -85,7 +85,9 @@ class _Reader:
         self._answered = _answers(self.items)
         requests = {item["id"] for item in self.items if item.get("type") == "mcp_approval_request"}
         calls = [item for item in self.items if item.get("type") == "mcp_call"]
-        self._made = {call["approval_request_id"]: call for call in calls if call.get("approval_request_id") in requests}
+        self._made = {
+            call["approval_request_id"]: call for call in calls if call.get("approval_request_id") in requests
+        }
 
     def take(self, item: Item) -> None:
         kind = item.get("type") or "message"

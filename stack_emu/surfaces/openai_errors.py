@@ -62,7 +62,9 @@ class OpenAiError(Exception):
         self.message = message
         self.code = code
         self.param = param
-        self.type = type_ or TYPE_OF_STATUS.get(status) or ("server_error" if status >= 500 else "invalid_request_error")
+        self.type = (
+            type_ or TYPE_OF_STATUS.get(status) or ("server_error" if status >= 500 else "invalid_request_error")
+        )
         self.problem = problem
         self.unread = unread
         self.headers = dict(headers or {})
