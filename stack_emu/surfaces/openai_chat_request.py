@@ -136,7 +136,7 @@ def _check_messages(messages: Any) -> None:
     for index, message in enumerate(messages):
         path = f"messages[{index}]"
         role = message.get("role") if isinstance(message, Mapping) else None
-        if role not in fields.CHAT_MESSAGE:
+        if not isinstance(role, str) or role not in fields.CHAT_MESSAGE:
             raise invalid(f"{path}.role", f"must be one of {', '.join(fields.CHAT_MESSAGE)}.")
         check_known(message, fields.CHAT_MESSAGE[role], path)
         if role == "tool":

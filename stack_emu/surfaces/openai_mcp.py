@@ -99,7 +99,7 @@ def shown_server(tool: Mapping[str, Any]) -> dict[str, Any]:
         "server_description": tool.get("server_description"),
         "allowed_tools": tool.get("allowed_tools"),
         "require_approval": tool.get("require_approval") or "always",
-        "headers": {name: _HIDDEN for name in tool["headers"]} if tool.get("headers") else None,
+        "headers": dict.fromkeys(tool["headers"], _HIDDEN) if tool.get("headers") else None,
     }
     return {**shown, "authorization": _HIDDEN} if tool.get("authorization") else shown
 
