@@ -14,8 +14,8 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 if TYPE_CHECKING:
     from anthropic import Anthropic, AsyncAnthropic
-    from openai import AsyncOpenAI, OpenAI
     from getstack import AsyncStack, Stack
+    from openai import AsyncOpenAI, OpenAI
 
 Milliseconds = int
 
