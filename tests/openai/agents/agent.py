@@ -5,7 +5,7 @@ import json
 import os
 import sys
 
-import httpx
+import httpx2
 from agents import (
     Agent,
     HostedMCPTool,
@@ -26,7 +26,7 @@ asked = []
 def post(text: str) -> str:
     """Post a text to Slack through STACK."""
     target = {"service": "slack", "method": "POST", "url": "https://slack.com/api/chat.postMessage"}
-    reply = httpx.post(
+    reply = httpx2.post(
         "https://api.getstack.run/v1/proxy",
         json={**target, "body": {"channel": "#engineering", "text": text}},
         headers={"Authorization": f"Bearer {PASSPORT}", "X-Passport-Token": PASSPORT},
