@@ -52,7 +52,7 @@ def test_a_loop_ends_at_slack_and_in_the_audit(way: str, tmp_path: Path) -> None
     expected = ITEMS.get(way) or ITEMS[way.partition("-")[0]]
     assert seen["items"] == expected
     assert seen["asked"] == (["stack_proxy_request"] if way == "hosted-approved" else [])
-    assert "racing" not in ran.err, "the traces the SDK sends are taken"
+    assert "Tracing" not in ran.err, "the traces the SDK sends are taken"
     rows = [json.loads(line) for line in audit.read_text().splitlines()[:-1]]
     [proxied] = [row for row in rows if row["action"] == "credential.proxy"]
     assert (proxied["outcome"], proxied["agent"], proxied["passport"]) == ("success", "agent_deploy_bot", "pp_deploy")

@@ -65,7 +65,11 @@ def test_parallel_calls_and_their_results(serve, sdk):
 
 def test_the_helper_of_the_sdk_puts_a_stream_together(serve, sdk):
     client = sdk(serve(LOOP))
-    ask: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "the weather"}], "tools": [function()]}
+    ask: dict[str, Any] = {
+        "model": "m",
+        "messages": [{"role": "user", "content": "the weather"}],
+        "tools": [function()],
+    }
     with client.chat.completions.stream(**ask) as stream:
         kinds = {event.type for event in stream}
         final = stream.get_final_completion()
@@ -140,7 +144,9 @@ def test_a_script_that_breaks_the_schema_is_a_mistake(serve, sdk, said, why):
 
 @pytest.mark.parametrize(("stop", "reason"), [("max_tokens", "length"), ("refusal", "content_filter")])
 def test_why_it_stopped(serve, sdk, stop, reason):
-    made = sdk(serve(f"stack_emu: 1\nmodel: [{{turns: [{{say: Well, stop: {stop}}}]}}]")).chat.completions.create(**HELLO)
+    made = sdk(serve(f"stack_emu: 1\nmodel: [{{turns: [{{say: Well, stop: {stop}}}]}}]")).chat.completions.create(
+        **HELLO
+    )
     assert made.choices[0].finish_reason == reason
 
 

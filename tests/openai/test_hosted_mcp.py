@@ -69,7 +69,9 @@ def test_a_conversation_goes_on_after_calls(serve, sdk, mcp_server, hosted, held
 
 
 def test_the_events_of_calls(serve, sdk, mcp_server, hosted):
-    events = list(sdk(serve(SCRIPT)).responses.create(model="m", input="twice", tools=[hosted(mcp_server)], stream=True))
+    events = list(
+        sdk(serve(SCRIPT)).responses.create(model="m", input="twice", tools=[hosted(mcp_server)], stream=True)
+    )
     assert [event.sequence_number for event in events] == list(range(len(events)))
     first_call = [event.type for event in events if getattr(event, "output_index", None) == 1]
     assert first_call == [
@@ -145,9 +147,7 @@ def test_approval_is_asked_for_and_then_the_call_is_made(serve, sdk, mcp_server,
     assert mcp_server.calls == []
     asked = made.output[1]
     assert (asked.name, json.loads(asked.arguments), asked.server_label) == ("echo", {"n": 1}, "stack")
-    second = client.responses.create(
-        model="m", previous_response_id=made.id, input=approve(made, True), tools=tools
-    )
+    second = client.responses.create(model="m", previous_response_id=made.id, input=approve(made, True), tools=tools)
     assert [item.type for item in second.output] == ["mcp_call", "mcp_call", "mcp_approval_request"]
     assert [call.approval_request_id for call in calls(second)] == [item.id for item in made.output[1:]]
     last = client.responses.create(model="m", previous_response_id=second.id, input=approve(second, True), tools=tools)
@@ -182,7 +182,10 @@ def test_one_turn_of_an_open_call_an_approval_and_a_function(serve, sdk, mcp_ser
     made = client.responses.create(model="m", input="mixed", tools=tools)
     kinds = [item.type for item in made.output]
     assert kinds == ["mcp_list_tools", "mcp_call", "mcp_approval_request", "function_call"]
-    answers = [{"type": "function_call_output", "call_id": made.output[3].call_id, "output": "two"}, *approve(made, True)]
+    answers = [
+        {"type": "function_call_output", "call_id": made.output[3].call_id, "output": "two"},
+        *approve(made, True),
+    ]
     last = client.responses.create(model="m", previous_response_id=made.id, input=answers, tools=tools)
     assert [item.type for item in last.output] == ["mcp_call", "message"]
     assert last.output_text == "3: {'n': 1}"

@@ -12,7 +12,9 @@ import pytest
 
 from tests.openai.conftest import entries
 
-GREETS = "stack_emu: 1\nmodel: [{when: {user: hi}, turns: [{say: Hello there and a few more words than one piece holds.}]}]"
+GREETS = (
+    "stack_emu: 1\nmodel: [{when: {user: hi}, turns: [{say: Hello there and a few more words than one piece holds.}]}]"
+)
 LOOP = """
 stack_emu: 1
 model:
@@ -67,7 +69,9 @@ def test_a_loop_that_goes_on_from_responses_held_here(serve, sdk):
     for _ in range(2):
         made = client.responses.create(**ASK, previous_response_id=made.id, input=outputs(made))
     assert made.output_text == "3, 21, 9"
-    assert client.responses.create(**ASK, previous_response_id=made.id, input="and tomorrow?").output_text == "The same."
+    assert (
+        client.responses.create(**ASK, previous_response_id=made.id, input="and tomorrow?").output_text == "The same."
+    )
 
 
 def test_a_loop_that_sends_everything_again(serve, sdk):
@@ -182,9 +186,7 @@ def test_json_of_a_schema(serve, sdk):
         wrong.responses.parse(model="m", input="x", text_format=Answer)
 
 
-@pytest.mark.parametrize(
-    ("stop", "reason"), [("max_tokens", "max_output_tokens"), ("refusal", "content_filter")]
-)
+@pytest.mark.parametrize(("stop", "reason"), [("max_tokens", "max_output_tokens"), ("refusal", "content_filter")])
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_reply_that_is_cut_short(serve, sdk, stop, reason, stream):
     client = sdk(serve(f"stack_emu: 1\nmodel: [{{turns: [{{say: Well, stop: {stop}}}]}}]"))
@@ -217,7 +219,12 @@ def test_a_script_that_fails_half_way(serve, sdk, stream):
         ({"background": True}, "background", "unsupported_parameter", "wait for the reply"),
         ({"prompt": {"id": "p"}}, "prompt", "unsupported_parameter", "no stored prompts"),
         ({"input": None}, "input", "missing_required_parameter", "required"),
-        ({"input": [{"type": "message", "role": "user"}]}, "input[0].content", "missing_required_parameter", "required"),
+        (
+            {"input": [{"type": "message", "role": "user"}]},
+            "input[0].content",
+            "missing_required_parameter",
+            "required",
+        ),
         ({"input": [{"type": "function_cal"}]}, "input[0].type", "invalid_value", "did you mean function_call"),
         ({"tools": [{"type": "web_search"}]}, "tools[0].type", "invalid_value", "function and mcp"),
         ({"tools": [{"type": "function", "name": "a b"}]}, "tools[0].name", "invalid_value", "letters"),
