@@ -64,7 +64,9 @@ def text_of(content: Any) -> str:
     """The text of a message's or an output's content."""
     if isinstance(content, str):
         return content
-    parts = [part.get("text", part.get("refusal")) for part in content or () if isinstance(part, Mapping)]
+    if not isinstance(content, (list, tuple)):
+        return "" if content is None else json.dumps(content, ensure_ascii=False)
+    parts = [part.get("text", part.get("refusal")) for part in content if isinstance(part, Mapping)]
     return "\n".join(str(part) for part in parts if part is not None)
 
 

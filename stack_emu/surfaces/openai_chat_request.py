@@ -12,7 +12,15 @@ from typing import Any
 
 from stack_emu.model_script.openai_chat import ChatInvalid, read_chat
 from stack_emu.surfaces import openai_fields as fields
-from stack_emu.surfaces.openai_choice import Choice, JsonWanted, check_limit, read_bool, read_choice, read_format
+from stack_emu.surfaces.openai_choice import (
+    Choice,
+    JsonWanted,
+    check_limit,
+    read_bool,
+    read_choice,
+    read_format,
+    read_object,
+)
 from stack_emu.surfaces.openai_errors import check_known, check_served, invalid, missing
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -58,7 +66,7 @@ def read_chat_call(body: Any) -> ChatCall:
         if body.get(name) is None:
             raise missing(name)
     stream = read_bool(body, "stream")
-    options = body.get("stream_options") or {}
+    options = read_object(body, "stream_options")
     if options and not stream:
         raise invalid("stream_options", "is allowed only with stream: true.")
     check_known(options, {"include_usage", "include_obfuscation"}, "stream_options")

@@ -173,6 +173,20 @@ def read_bool(body: Mapping[str, Any], name: str, default: bool = False) -> bool
     return value
 
 
+def read_object(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A field that is an object; null is an empty one.
+
+    Raises:
+        OpenAiError: 400 when it is something else.
+    """
+    value = body.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise invalid(name, "must be an object.", "invalid_type")
+    return value
+
+
 def check_limit(body: Mapping[str, Any], *names: str) -> None:
     """Check fields that limit the tokens of a reply.
 

@@ -77,6 +77,7 @@ def read_server(tool: Mapping[str, Any], path: str) -> HostedServer:
     for name in ("server_label", "server_url"):
         if not isinstance(tool.get(name), str) or not tool[name]:
             raise missing(f"{path}.{name}")
+    _check_url(tool["server_url"], f"{path}.server_url")
     token, headers = _credentials(tool, path)
     return HostedServer(
         tool["server_label"],
@@ -115,9 +116,18 @@ def listed_tool(tool: Any) -> dict[str, Any]:
     }
 
 
+def _check_url(url: str, path: str) -> None:
+    try:
+        usable = urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise invalid(path, "must be an http or https URL.")
+
+
 def _credentials(tool: Mapping[str, Any], path: str) -> tuple[str | None, dict[str, str]]:
     headers = tool.get("headers") or {}
-    if not isinstance(headers, Mapping) or not all(_fits(value) for value in headers.values()):
+    if not isinstance(headers, Mapping) or not all(map(_fits, (*headers, *headers.values()))):
         raise invalid(f"{path}.headers", "must be an object of header values that are text.", "invalid_type")
     sent = {name.lower(): value for name, value in headers.items()}
     bearer = sent.pop("authorization", None)

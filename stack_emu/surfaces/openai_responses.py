@@ -65,8 +65,9 @@ class ResponsesCall:
 
     async def reply(self, push: Push) -> None:
         """Make the reply: its events, the last of which ends it, or the error it is refused with."""
-        writer = ResponseWriter(self._response(), self.exchange.new_id, push)
+        writer = ResponseWriter({}, self.exchange.new_id, push)
         try:
+            writer.response = self._response()
             await self._make(writer)
             return
         except OpenAiError as error:

@@ -13,7 +13,15 @@ from typing import Any
 
 from stack_emu.surfaces import openai_fields as fields
 from stack_emu.surfaces.openai_chat_request import check_function
-from stack_emu.surfaces.openai_choice import Choice, JsonWanted, check_limit, read_bool, read_choice, read_format
+from stack_emu.surfaces.openai_choice import (
+    Choice,
+    JsonWanted,
+    check_limit,
+    read_bool,
+    read_choice,
+    read_format,
+    read_object,
+)
 from stack_emu.surfaces.openai_errors import check_known, check_served, invalid, missing
 from stack_emu.surfaces.openai_mcp import HostedServer, read_server, shown_server
 
@@ -77,12 +85,14 @@ def read_responses_request(body: Any) -> ResponsesRequest:
     if body.get("input") is None and body.get("previous_response_id") is None:
         raise missing("input")
     stream = read_bool(body, "stream")
-    options = body.get("stream_options") or {}
+    options = read_object(body, "stream_options")
     if options and not stream:
         raise invalid("stream_options", "is allowed only with stream: true.")
     check_known(options, {"include_obfuscation"}, "stream_options")
     check_limit(body, "max_output_tokens", "max_tool_calls")
-    text = body.get("text") or {}
+    for name in ("metadata", "reasoning"):
+        read_object(body, name)
+    text = read_object(body, "text")
     check_known(text, {"format", "verbosity"}, "text")
     functions, servers = _read_tools(body.get("tools") or [])
     offered = (*functions, *(server.label for server in servers))
@@ -105,7 +115,7 @@ def read_responses_request(body: Any) -> ResponsesRequest:
 def _named(value: Any) -> str | None:
     if not isinstance(value, Mapping):
         return None
-    return value.get("name") or value.get("server_label")
+    return value.get("server_label") if value.get("type") == "mcp" else value.get("name")
 
 
 def _read_tools(tools: Any) -> tuple[tuple[str, ...], tuple[HostedServer, ...]]:
@@ -148,7 +158,7 @@ def _check_item(item: Any, path: str) -> None:
     if not isinstance(item, Mapping):
         raise invalid(path, "must be an object.", "invalid_type")
     kind = item.get("type") or ("message" if "role" in item else "item_reference")
-    needed = fields.ITEM_NEEDS.get(kind)
+    needed = fields.ITEM_NEEDS.get(kind) if isinstance(kind, str) else None
     if needed is None:
         near = difflib.get_close_matches(str(kind), fields.ITEM_NEEDS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(fields.ITEM_NEEDS)}."
@@ -158,6 +168,10 @@ def _check_item(item: Any, path: str) -> None:
             raise missing(f"{path}.{name}")
         if name in ("id", "call_id", "name", "server_label", "arguments", "approval_request_id"):
             _check_text(item[name], f"{path}.{name}")
+    if item.get("approval_request_id") is not None:
+        _check_text(item["approval_request_id"], f"{path}.approval_request_id")
+    if kind == "function_call_output" and not isinstance(item["output"], (str, list)):
+        raise invalid(f"{path}.output", "must be text or a list of content parts.", "invalid_type")
     if kind == "message":
         _check_message(item, path)
     if kind == "mcp_approval_response" and not isinstance(item["approve"], bool):

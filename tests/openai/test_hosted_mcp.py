@@ -210,6 +210,8 @@ def test_a_server_that_cannot_be_used(serve, sdk, mcp_server, hosted, stream):
     [
         ({"connector_id": "connector_gmail"}, "tools[0].connector_id", "server_url"),
         ({"server_url": None}, "tools[0].server_url", "required"),
+        ({"server_url": "http://["}, "tools[0].server_url", "http or https"),
+        ({"headers": {"X\n": "y"}}, "tools[0].headers", "text"),
         ({"server_url": "https://mcp.example.com/mcp"}, "tools", "cannot be reached"),
         ({"headers": {"Authorization": "Bearer x"}}, "tools[0].authorization", "send one of them"),
         ({"require_approval": "sometimes"}, "tools[0].require_approval", "always, never"),

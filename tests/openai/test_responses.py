@@ -229,6 +229,17 @@ def test_a_script_that_fails_half_way(serve, sdk, stream):
         ({"tools": [{"type": "web_search"}]}, "tools[0].type", "invalid_value", "function and mcp"),
         ({"tools": [{"type": "function", "name": "a b"}]}, "tools[0].name", "invalid_value", "letters"),
         ({"tool_choice": {"type": "function", "name": "x"}}, "tool_choice", "invalid_value", "not among"),
+        ({"text": "json"}, "text", "invalid_type", "an object"),
+        ({"reasoning": 5}, "reasoning", "invalid_type", "an object"),
+        ({"stream": True, "stream_options": 5}, "stream_options", "invalid_type", "an object"),
+        ({"input": [{"type": ["x"]}]}, "input[0].type", "invalid_value", "not served"),
+        ({"input": 5}, "input", "invalid_type", "a list of items"),
+        (
+            {"input": [{"type": "function_call_output", "call_id": "c", "output": 5}]},
+            "input[0].output",
+            "invalid_type",
+            "content parts",
+        ),
         ({"max_output_tokens": "9"}, "max_output_tokens", "integer_below_min_value", "whole number"),
         ({"stream_options": {"include_obfuscation": True}}, "stream_options", "invalid_value", "stream: true"),
         (
