@@ -147,6 +147,7 @@ def _check_messages(messages: Any) -> None:
         if not isinstance(role, str) or role not in fields.CHAT_MESSAGE:
             raise invalid(f"{path}.role", f"must be one of {', '.join(fields.CHAT_MESSAGE)}.")
         check_known(message, fields.CHAT_MESSAGE[role], path)
+        _check_content(message.get("content"), f"{path}.content")
         if role == "tool":
             if message.get("tool_call_id") not in waiting:
                 raise invalid(
@@ -161,6 +162,15 @@ def _check_messages(messages: Any) -> None:
         elif not message.get("content"):
             raise invalid(f"{path}.content", "must be text or a list of content parts.", "invalid_type")
     _check_answered(waiting, "messages")
+
+
+def _check_content(content: Any, path: str) -> None:
+    if content is None or isinstance(content, str):
+        return
+    if not isinstance(content, list) or not all(
+        isinstance(part, Mapping) and isinstance(part.get("type"), str) for part in content
+    ):
+        raise invalid(path, "must be text or a list of content parts with a type.", "invalid_type")
 
 
 def _check_answered(waiting: Sequence[str], path: str) -> None:

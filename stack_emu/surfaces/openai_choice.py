@@ -112,8 +112,9 @@ class JsonWanted:
         Raises:
             Unscripted: when the text is not JSON of that form.
         """
-        from jsonschema.exceptions import SchemaError, ValidationError
+        from jsonschema.exceptions import ValidationError
         from jsonschema.validators import validator_for
+        from referencing.exceptions import Unresolvable
 
         try:
             value = json.loads(text)
@@ -126,11 +127,12 @@ class JsonWanted:
         try:
             validator_for(self.schema)(self.schema).validate(value)
         except ValidationError as error:
-            raise Unscripted(
-                f"{where} says JSON that the request's schema {self.name} does not allow: {error.message}."
-            ) from None
-        except SchemaError as error:
-            raise invalid("json_schema.schema", f"is no JSON Schema: {error.message}.") from None
+            why = error.message
+        except Unresolvable as error:
+            why = str(error)
+        else:
+            return
+        raise Unscripted(f"{where} says JSON that the request's schema {self.name} does not allow: {why}.")
 
 
 def read_format(value: Any, path: str) -> JsonWanted | None:
@@ -156,7 +158,19 @@ def read_format(value: Any, path: str) -> JsonWanted | None:
     schema = about.get("schema", {})
     if not isinstance(schema, Mapping):
         raise invalid(f"{path}.schema", "must be a JSON Schema.", "invalid_type")
+    _check_schema(schema, f"{path}.schema")
     return JsonWanted(schema, about["name"])
+
+
+def _check_schema(schema: Mapping[str, Any], path: str) -> None:
+    from jsonschema.exceptions import SchemaError
+    from jsonschema.validators import validator_for
+
+    try:
+        validator_for(schema).check_schema(dict(schema))
+    except (SchemaError, TypeError) as error:
+        why = error.message if isinstance(error, SchemaError) else str(error)
+        raise invalid(path, f"is no JSON Schema: {why}.", "invalid_json_schema") from None
 
 
 def read_bool(body: Mapping[str, Any], name: str, default: bool = False) -> bool:

@@ -155,4 +155,4 @@ def expand_references(
 
 
 def _is_reference(item: Mapping[str, Any]) -> bool:
-    return item.get("type") == "item_reference" or (item.get("type") is None and "role" not in item)
+    return item.get("type") == "item_reference" or (not item.get("type") and "role" not in item)
