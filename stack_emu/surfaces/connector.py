@@ -159,7 +159,7 @@ class Connections:
         return {name: member.tools for name, member in self._members.items()}
 
     def listing(self, server: str) -> tuple[Any, ...]:
-        """What a server says of its tools: each an ``mcp_types.Tool``, in the server's order."""
+        """What a server says of its tools: `name`, `description`, `input_schema` and `annotations`, in its order."""
         return self._members[server].listing
 
     async def call(self, server: str, tool: str, arguments: dict[str, Any]) -> CallOutcome:
@@ -252,7 +252,7 @@ class _Connection:
             read_timeout_seconds=self._connector.answer_seconds,
         ) as client:
             self.listing = await _list_tools(client)
-            self.tools = tuple(tool.name for tool in self.listing)
+            self.tools = tuple(tool["name"] for tool in self.listing)
             self._listed.set_result(None)
             while (request := await self._requests.get()) is not None:
                 request.outcome.set_result(await self._run(client, request))
@@ -302,11 +302,21 @@ async def _list_tools(client: Any) -> tuple[Any, ...]:
     cursor: str | None = None
     for _ in range(_PAGE_LIMIT):
         page = await client.list_tools(cursor=cursor)
-        tools += page.tools
+        tools += map(_listed, page.tools)
         cursor = page.next_cursor
         if cursor is None:
             break
     return tuple(tools)
+
+
+def _listed(tool: Any) -> dict[str, Any]:
+    annotations = tool.annotations
+    return {
+        "name": tool.name,
+        "description": tool.description,
+        "input_schema": tool.input_schema,
+        "annotations": annotations.model_dump(by_alias=True, exclude_none=True) if annotations is not None else None,
+    }
 
 
 def _read_outcome(result: CallToolResult) -> CallOutcome:

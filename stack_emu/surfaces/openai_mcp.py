@@ -30,12 +30,12 @@ class ToolFilter:
     names: frozenset[str] | None = None
     read_only: bool | None = None
 
-    def picks(self, tool: Any) -> bool:
-        """Whether it picks a tool, given as an `mcp_types.Tool`."""
-        if self.names is not None and tool.name not in self.names:
+    def picks(self, tool: Mapping[str, Any]) -> bool:
+        """Whether it picks a listed tool."""
+        if self.names is not None and tool["name"] not in self.names:
             return False
-        annotations = tool.annotations
-        return self.read_only is None or self.read_only is bool(annotations is not None and annotations.read_only_hint)
+        annotations = tool.get("annotations") or {}
+        return self.read_only is None or self.read_only is bool(annotations.get("readOnlyHint"))
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class HostedServer:
     allowed: ToolFilter
     unapproved: ToolFilter
 
-    def needs_approval(self, tool: Any) -> bool:
+    def needs_approval(self, tool: Mapping[str, Any]) -> bool:
         """Whether a call of a tool waits for the client's approval."""
         return not self.unapproved.picks(tool)
 
@@ -105,15 +105,9 @@ def shown_server(tool: Mapping[str, Any]) -> dict[str, Any]:
     return {**shown, "authorization": _HIDDEN} if tool.get("authorization") else shown
 
 
-def listed_tool(tool: Any) -> dict[str, Any]:
-    """A tool, given as an `mcp_types.Tool`, as an `mcp_list_tools` item has it."""
-    annotations = tool.annotations
-    return {
-        "name": tool.name,
-        "description": tool.description,
-        "input_schema": tool.input_schema,
-        "annotations": annotations.model_dump(by_alias=True, exclude_none=True) if annotations is not None else None,
-    }
+def listed_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    """A listed tool as an `mcp_list_tools` item has it."""
+    return {name: tool.get(name) for name in ("name", "description", "input_schema", "annotations")}
 
 
 def _check_url(url: str, path: str) -> None:

@@ -28,6 +28,7 @@ from stack_emu.surfaces.openai_scripts import Scripts
 from stack_emu.surfaces.openai_store import Held, ResponseStore, expand_references
 
 _LOG = logging.getLogger(__name__)
+_MAX_TURNS = 64
 _UNKNOWN = "The emulator failed while making this reply; its log says why."
 
 Push = Callable[[dict[str, Any] | OpenAiError], None]
@@ -164,7 +165,7 @@ class _Making:
         self._exchange = self.call.exchange
         self._servers = {server.label: server for server in self._request.servers}
         self._tools = {
-            server.label: {tool.name: tool for tool in self.connections.listing(server.label)}
+            server.label: {tool["name"]: tool for tool in self.connections.listing(server.label)}
             for server in self._request.servers
         }
 
@@ -179,7 +180,11 @@ class _Making:
         for item in waiting:
             self._check_approved(item)
         rules = self.call.scripts.rules(self._exchange.world, self._request.body)
-        plan = self._until_approval(plan_reply(rules, facts, conversation, offer))
+
+        def plan_from(conversation: Conversation) -> Sequence[PlannedTurn]:
+            return self._until_approval(plan_reply(rules, facts, conversation, offer))
+
+        plan = list(plan_from(conversation))
         self._check_choice(plan)
         self.writer.begin()
         self._list_tools()
@@ -187,6 +192,14 @@ class _Making:
         if made:
             conversation = self._read([*self.call.context, *made])
         stop = await self._write(plan, conversation, facts)
+        while not self._stops_after(plan[-1]):
+            # What comes next depends on what the calls returned, which now stands in the output.
+            conversation = self._read([*self.call.context, *self.writer.output])
+            following = plan_from(conversation)
+            stop = await self._write(following, conversation, facts)
+            plan += following
+            if len(plan) > _MAX_TURNS:
+                raise Unscripted(f"{plan[-1].where}: the reply has more than {_MAX_TURNS} turns and no end.")
         self._end(plan, stop)
 
     # --- before the reply -------------------------------------------------------------------------------------------
@@ -241,9 +254,15 @@ class _Making:
 
     def _until_approval(self, plan: Sequence[PlannedTurn]) -> Sequence[PlannedTurn]:
         for index, planned in enumerate(plan):
-            if any(route.server and self._asks(route.server, route.name) for _, route in planned.calls):
+            if self._waits(planned):
                 return plan[: index + 1]
         return plan
+
+    def _waits(self, planned: PlannedTurn) -> bool:
+        return any(route.server and self._asks(route.server, route.name) for _, route in planned.calls)
+
+    def _stops_after(self, planned: PlannedTurn) -> bool:
+        return planned.ends_reply or self._waits(planned)
 
     def _asks(self, label: str, name: str) -> bool:
         return self._servers[label].needs_approval(self._tools[label][name])
