@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 if TYPE_CHECKING:
     from anthropic import Anthropic, AsyncAnthropic
     from getstack import AsyncStack, Stack
+    from openai import AsyncOpenAI, OpenAI
 
 Milliseconds = int
 
@@ -290,6 +291,7 @@ class WorldClient:
         self.base_url: str = description["base_url"]
         self.mcp_url: str = description["mcp_url"]
         self.anthropic_base_url: str = description["anthropic_base_url"]
+        self.openai_base_url: str = description["openai_base_url"]
         self.api_key: str = description["api_key"]
         self.clock = ClockControl(self)
         self.audit = AuditControl(self)
@@ -336,6 +338,8 @@ class WorldClient:
             "STACK_API_KEY": self.api_key,
             "ANTHROPIC_BASE_URL": self.anthropic_base_url,
             "ANTHROPIC_API_KEY": self.description["anthropic_api_key"],
+            "OPENAI_BASE_URL": self.openai_base_url,
+            "OPENAI_API_KEY": self.description["openai_api_key"],
             **self.description["passports"],
         }
 
@@ -346,6 +350,7 @@ class WorldClient:
             "base_url": marked,
             "mcp_url": f"{marked}/mcp",
             "anthropic_base_url": f"{marked}/anthropic",
+            "openai_base_url": f"{marked}/openai/v1",
         }
         there = WorldClient(self.connection, {**self.description, **changed})
         there._clients = self._clients
@@ -397,6 +402,22 @@ class WorldClient:
 
         return AsyncAnthropic(
             **{"base_url": self.anthropic_base_url, "api_key": self.description["anthropic_api_key"], **options}
+        )
+
+    def openai(self, **options: Any) -> OpenAI:
+        """OpenAI's SDK, pointed at this world's scripted model."""
+        from openai import OpenAI
+
+        return self._made(
+            OpenAI(**{"base_url": self.openai_base_url, "api_key": self.description["openai_api_key"], **options})
+        )
+
+    def async_openai(self, **options: Any) -> AsyncOpenAI:
+        """OpenAI's asynchronous SDK, pointed at this world's scripted model."""
+        from openai import AsyncOpenAI
+
+        return AsyncOpenAI(
+            **{"base_url": self.openai_base_url, "api_key": self.description["openai_api_key"], **options}
         )
 
     def mcp(self, bearer: str | None = None) -> Any:

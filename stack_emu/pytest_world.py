@@ -221,6 +221,8 @@ class TestWorld(WorldClient):
             api_key=self.api_key,
             anthropic_base_url=self.anthropic_base_url,
             anthropic_key=self.description["anthropic_api_key"],
+            openai_base_url=self.openai_base_url,
+            openai_key=self.description["openai_api_key"],
             dashboard_url=self.base_url,
             gateway_url=emulator.gateway.url(self.name),
             ca_file=emulator.gateway.ca_file,

@@ -36,7 +36,7 @@ _ANY_PORT = 443
 def transparent(emulator: Emulator, world: str) -> Iterator[None]:
     """Send the real host names of a world to it until the block ends; then everything is as it was.
 
-    The hosts are STACK's, Anthropic's and those of the world's upstreams; others are not affected. Blocks may be
+    The hosts are STACK's, Anthropic's, OpenAI's and those of the world's upstreams; others are not affected. Blocks may be
     nested, the innermost world counts. All threads of the process are in it.
 
     Args:
@@ -113,6 +113,8 @@ def _environment(emulator: Emulator, gateway: HostGateway, world: str) -> Mappin
         anthropic_base_url="https://api.anthropic.com",
         api_key=described["api_key"],
         anthropic_key=described["anthropic_api_key"],
+        openai_base_url="https://api.openai.com/v1",
+        openai_key=described["openai_api_key"],
         gateway_url=gateway.url(THIS_TEST),
         ca_file=gateway.ca_file,
         emulator_url=described["base_url"],

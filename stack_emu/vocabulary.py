@@ -18,8 +18,13 @@ MODEL_OPERATIONS = (
     "models.list",
     "models.get",
     "chat.completions.create",
+    "responses.create",
+    "responses.retrieve",
+    "responses.delete",
+    "responses.input_items.list",
+    "traces.ingest",
 )
-"""What faults can hit at the model, on the Messages API and behind the LLM gateway: no operations of STACK's."""
+"""What faults can hit at the model, on the Messages API, the OpenAI API and behind the LLM gateway: no operations of STACK's."""
 
 APPROVED_OPERATIONS = (
     "agents.unblock",
@@ -50,6 +55,7 @@ def vocabulary(registry: Registry | None = None) -> Vocabulary:
     from stack_emu.domain.families import registry as every_family
     from stack_emu.domain.faults import by_code
     from stack_emu.surfaces.messages_errors import STATUS_OF_TYPE
+    from stack_emu.surfaces.openai_errors import STATUS_OF_CODE
     from stack_emu.upstreams.packs import pack_names
 
     served = registry if registry is not None else every_family()
@@ -59,6 +65,6 @@ def vocabulary(registry: Registry | None = None) -> Vocabulary:
         approved=frozenset(APPROVED_OPERATIONS),
         tools=frozenset(served.tools),
         packs=frozenset(pack_names()),
-        codes=frozenset({*by_code(), *STATUS_OF_TYPE}),
+        codes=frozenset({*by_code(), *STATUS_OF_TYPE, *STATUS_OF_CODE}),
         unserved=UNSERVED_SECTIONS,
     )

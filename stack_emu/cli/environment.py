@@ -54,6 +54,11 @@ _LEADS_AWAY = frozenset(
         "claude_code_use_bedrock",
         "claude_code_use_vertex",
         "claude_code_use_foundry",
+        # A credential for OpenAI's administration, which is not served here.
+        "openai_admin_key",
+        # They make OpenAI's SDK send the names of real organisations.
+        "openai_org_id",
+        "openai_project_id",
     }
 )
 """Inherited names, in lower case, that would lead a client past the emulator or hand it a real credential."""
@@ -66,6 +71,8 @@ def client_environment(
     api_key: str,
     anthropic_base_url: str,
     anthropic_key: str,
+    openai_base_url: str,
+    openai_key: str,
     dashboard_url: str,
     gateway_url: str,
     ca_file: str,
@@ -81,6 +88,8 @@ def client_environment(
         api_key: a STACK operator key of this world.
         anthropic_base_url: the Messages API in this world.
         anthropic_key: the key the Messages API takes.
+        openai_base_url: the OpenAI API in this world, `/v1` included.
+        openai_key: the key the OpenAI API takes.
         dashboard_url: what ``getstack`` opens in a browser for a login.
         gateway_url: proxy URL of this world, token included.
         ca_file: PEM bundle of the gateway's CA and the machine's roots.
@@ -97,6 +106,8 @@ def client_environment(
         STACK_DASHBOARD_URL=dashboard_url,
         ANTHROPIC_BASE_URL=anthropic_base_url,
         ANTHROPIC_API_KEY=anthropic_key,
+        OPENAI_BASE_URL=openai_base_url,
+        OPENAI_API_KEY=openai_key,
     )
     environment.update(gateway_environment(gateway_url, ca_file))
     if node_hook:

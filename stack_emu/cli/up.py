@@ -88,6 +88,7 @@ def _announce(now: Serving, as_json: bool) -> None:
         ("STACK REST", ready["base_url"]),
         ("STACK MCP", ready["mcp_url"]),
         ("Messages API", ready["anthropic_base_url"]),
+        ("OpenAI API", ready["openai_base_url"]),
         ("gateway", f"{ready['gateway_url']}  (CA {ready['ca_file']})"),
         ("operator key", ready["api_key"]),
         ("control", f"{ready['base_url']}/_emu/health"),

@@ -103,10 +103,10 @@ class Redactor:
 class Entry:
     """One exchange.
 
-    ``surface`` is where it arrived (``rest``, ``mcp``, ``messages``, ``upstream``, ``gateway``, ``control``), ``client`` what
-    the client calls itself (its User-Agent), ``route`` the template it matched, ``unread`` the fields nobody looked at,
-    ``problem`` the violation it was, if any (``unmatched``, ``bypass``, ``unscripted``, ``leak`` …) and ``hint`` the sentence
-    that says what would have worked.
+    ``surface`` is where it arrived (``rest``, ``mcp``, ``messages``, ``openai``, ``upstream``, ``gateway``, ``control``),
+    ``client`` what the client calls itself (its User-Agent), ``route`` the template it matched, ``unread`` the fields
+    nobody looked at, ``problem`` the violation it was, if any (``unmatched``, ``bypass``, ``unscripted``, ``leak`` …) and
+    ``hint`` the sentence that says what would have worked.
     """
 
     number: int

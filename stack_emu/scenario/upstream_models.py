@@ -22,7 +22,11 @@ StreamError = Literal[
 ]
 Position = Annotated[int, Strict(), Field(ge=0)]
 PATH_PATTERN = r"^/"
-CODE_PATTERN = r"^([A-Z][A-Z0-9_]*|[a-z_]+_error|request_too_large)$"
+CODE_PATTERN = (
+    r"^([A-Z][A-Z0-9_]*|[a-z_]+_error|request_too_large"
+    r"|rate_limit_exceeded|insufficient_quota|invalid_api_key|model_not_found|context_length_exceeded)$"
+)
+"""STACK's codes, and the words of the Messages API and of the OpenAI API, which may be in lower case."""
 BASE64_PATTERN = r"^[A-Za-z0-9+/]*={0,2}$"
 SIGNAL_PATTERN = r"^[a-z][a-z0-9_]*$"
 

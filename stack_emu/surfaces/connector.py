@@ -11,7 +11,7 @@ import asyncio
 import importlib
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -146,7 +146,15 @@ class Connections:
 
     def fetched(self) -> dict[str, tuple[Tool, ...]]:
         """The listings that were asked for, by server."""
-        return {name: member.tools for name, member in self._members.items() if member.dial.tools is None}
+        return {
+            name: tuple({key: value for key, value in tool.items() if key != "annotations"} for tool in member.tools)
+            for name, member in self._members.items()
+            if member.dial.tools is None
+        }
+
+    def listing(self, server: str) -> tuple[Tool, ...]:
+        """What a server says of its tools, with their annotations, in its order."""
+        return self._members[server].tools
 
     async def call(self, server: str, tool: str, arguments: dict[str, Any]) -> CallOutcome:
         """Call a tool. A server that fails is an error result, because the conversation goes on without it."""
@@ -264,7 +272,7 @@ class _Connection:
         try:
             return read_outcome(await client.call_tool(request.tool, request.arguments))
         except MCPError as error:
-            return failed_call(self.dial.name, self._explain(error))
+            return replace(failed_call(self.dial.name, self._explain(error)), protocol_code=error.code)
 
     def _http_client(self) -> Any:
         """A client of its own for the headers, over the shared transport, deaf to proxy settings of the environment.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _PAGE_LIMIT = 100
 
 Tool = dict[str, Any]
-"""A listed tool: `name`, `description` (which may be missing) and `input_schema`."""
+"""A listed tool: `name` and `input_schema`, and `description` and `annotations` where the server has them."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,13 @@ class CallOutcome:
         content: text blocks, as `mcp_tool_result` carries them.
         is_error: whether the tool reported an error, or could not be reached.
         value: what templates see: structured content, else parsed JSON text, else the text.
+        protocol_code: the MCP error code, when the server answered with one instead of a result.
     """
 
     content: tuple[dict[str, str], ...]
     is_error: bool
     value: Any
+    protocol_code: int | None = None
 
 
 async def list_tools(client: Any) -> tuple[Tool, ...]:
@@ -72,7 +74,9 @@ def remember_tools(client: Any, tools: Sequence[Tool]) -> None:
 
 def _listed(tool: Any) -> Tool:
     described = {} if tool.description is None else {"description": tool.description}
-    return {"name": tool.name, **described, "input_schema": tool.input_schema}
+    hints = tool.annotations
+    noted = {} if hints is None else {"annotations": hints.model_dump(by_alias=True, exclude_none=True)}
+    return {"name": tool.name, **described, "input_schema": tool.input_schema, **noted}
 
 
 def read_outcome(result: CallToolResult) -> CallOutcome:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 API_HOST = "api.getstack.run"
 MCP_HOST = "mcp.getstack.run"
 MODEL_HOST = "api.anthropic.com"
+OPENAI_HOST = "api.openai.com"
+"""Answered by the scripted model, unless an upstream of the world has this host."""
 DASHBOARD_HOSTS = ("getstack.run", "www.getstack.run")
 OWN_HOSTS = frozenset({API_HOST, MCP_HOST, MODEL_HOST, *DASHBOARD_HOSTS})
 
@@ -72,19 +74,19 @@ class HostGateway:
         return self._gateway.url(world)
 
     def emulates(self, world: str, host: str, port: int) -> bool:
-        """Whether a host is one of STACK's, Anthropic's or an upstream's in a world."""
+        """Whether a host is one of STACK's, Anthropic's, OpenAI's or an upstream's in a world."""
         hosted = self._hosted(world)
         if hosted is None:
             # A client that outlived a transparent test must not reach the real STACK with what it learnt there.
-            return world == THIS_TEST and host.lower() in OWN_HOSTS
-        if host.lower() in OWN_HOSTS:
+            return world == THIS_TEST and host.lower() in (*OWN_HOSTS, OPENAI_HOST)
+        if host.lower() in (*OWN_HOSTS, OPENAI_HOST):
             return True
         return hosted.world.settings["upstreams"].host_owner(host, port) is not None
 
     def hosts_of(self, world: str) -> list[str]:
         """The host names and ``*.suffix`` patterns a world emulates."""
         hosted = self._hosted(world)
-        return [*OWN_HOSTS, *(hosted.world.settings["upstreams"].hosts if hosted is not None else ())]
+        return [*OWN_HOSTS, OPENAI_HOST, *(hosted.world.settings["upstreams"].hosts if hosted is not None else ())]
 
     def _hosted(self, world: str) -> HostedWorld | None:
         name = self.transparent.world if world == THIS_TEST else world
@@ -104,6 +106,8 @@ class HostGateway:
             if path.startswith("/_emu") and not path.startswith("/_emu/checkout/"):
                 return web.json_response(_NO_CONTROL, status=404)
             return await self._server.answer(hosted, request, path, origin)
+        if host == OPENAI_HOST and hosted.world.settings["upstreams"].host_owner(host, None) is None:
+            return await self._server.answer(hosted, request, f"/openai{path}", origin)
         url = f"{origin}{request.rel_url.raw_path_qs}"
         return await self._server.answer_upstream(hosted, request, url)
 

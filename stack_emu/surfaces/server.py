@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from stack_emu.surfaces.control import ControlSurface
     from stack_emu.surfaces.mcp import McpSurface
     from stack_emu.surfaces.messages import MessagesSurface
+    from stack_emu.surfaces.openai import OpenAiSurface
     from stack_emu.surfaces.rest import RestSurface
 
 MAX_BODY = 32 * 1024 * 1024
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 MODEL_KEY = "sk-ant-emu"
+OPENAI_KEY = "sk-emu"
 _WORLD = re.compile(r"^/w/([A-Za-z0-9][A-Za-z0-9_.-]{0,63})(?:/~([A-Za-z0-9_.:-]{1,64}))?(/.*)?$")
 _WELL_KNOWN = re.compile(
     r"^(/\.well-known/(?:oauth-protected-resource|oauth-authorization-server|openid-configuration))(/w/.+)$"
@@ -98,6 +100,7 @@ class Server:
         self._rest: RestSurface
         self._mcp: McpSurface
         self._messages: MessagesSurface
+        self._openai: OpenAiSurface
         self._control: ControlSurface
         self.scenarios = ScenarioFiles()
         self.gateway_url: Callable[[str], str] | None = None
@@ -192,7 +195,7 @@ class Server:
         from stack_emu.surfaces.control import ControlSurface
         from stack_emu.surfaces.mcp import McpSurface
         from stack_emu.surfaces.rest import RestSurface
-        from stack_emu.surfaces.wiring import announce_reloads, give_model, messages_surface
+        from stack_emu.surfaces.wiring import announce_reloads, give_model, messages_surface, openai_surface
 
         hosting.sender.serve(self.spawn)
         self._rest = RestSurface(hosting.registry, self.spawn_call)
@@ -206,6 +209,7 @@ class Server:
             spawn_call=self.spawn_call,
         )
         self._messages = messages_surface(self)
+        self._openai = openai_surface(self)
         give_model(self)
         announce_reloads(self)
 
@@ -263,6 +267,7 @@ class Server:
         if self._hosting is not None:
             await self._mcp.aclose()
             await self._messages.aclose()
+            await self._openai.aclose()
             for hosted in self._hosting:
                 await hosted.world.settings["upstreams"].aclose()
         if self._runner is not None:
@@ -327,6 +332,8 @@ class Server:
             return await self._mcp.handle(hosted, request, origin)
         if path == "/anthropic" or path.startswith("/anthropic/"):
             return await self._messages.handle(hosted.world, request, path.removeprefix("/anthropic"), origin)
+        if path == "/openai" or path.startswith("/openai/"):
+            return await self._openai.handle(hosted.world, request, path.removeprefix("/openai"))
         if path == "/_emu" or path.startswith("/_emu/"):
             return await self._control.handle(hosted, request, path)
         if path in ("", "/"):
@@ -385,6 +392,7 @@ class Server:
                 "openapi": f"{origin}/openapi.json",
                 "mcp": f"{origin}/mcp",
                 "anthropic": f"{origin}/anthropic",
+                "openai": f"{origin}/openai/v1",
                 "control": f"{origin}/_emu/health",
             }
         )
@@ -417,6 +425,8 @@ class Server:
             "mcp_url": f"{base}/mcp",
             "anthropic_base_url": f"{base}/anthropic",
             "anthropic_api_key": MODEL_KEY,
+            "openai_base_url": f"{base}/openai/v1",
+            "openai_api_key": OPENAI_KEY,
             "gateway_url": self.gateway_url(hosted.world.name) if self.gateway_url is not None else None,
             "ca_file": self.gateway_ca_file,
             "api_key": hosted.scenario.operators[0].keys[0].key,

@@ -18,9 +18,12 @@ from stack_emu.kernel.world import World
 from stack_emu.model_script.asking import asked_of
 from stack_emu.model_script.recording import literal
 from stack_emu.scenario.models import ModelRule
+from stack_emu.surfaces.connector import Connector
 from stack_emu.surfaces.llm_model import GatewayModel
 from stack_emu.surfaces.messages import MessagesSurface
 from stack_emu.surfaces.messages_errors import invalid
+from stack_emu.surfaces.openai import OpenAiSurface
+from stack_emu.surfaces.openai_scripts import Scripts
 from stack_emu.upstreams.engine import UpstreamRequest
 
 if TYPE_CHECKING:
@@ -78,6 +81,17 @@ def announce_reloads(server: Server) -> None:
 
 def messages_surface(server: Server) -> MessagesSurface:
     """The Messages API over the worlds of a server."""
+    return MessagesSurface(script_of(server), mcp_address(server), principal_agent, leaks=credentials_in)
+
+
+def openai_surface(server: Server) -> OpenAiSurface:
+    """The OpenAI API over the worlds of a server."""
+    scripts = Scripts(script_of(server), mcp_address(server), principal_agent, Connector())
+    return OpenAiSurface(scripts, credentials_in)
+
+
+def mcp_address(server: Server) -> Callable[[World, str], str | None]:
+    """Finds the URL to dial for an MCP server's URL: STACK's own means the world's, others must be on this machine."""
 
     def resolve_mcp(world: World, url: str) -> str | None:
         if url.rstrip("/") == STACK_MCP:
@@ -85,7 +99,7 @@ def messages_surface(server: Server) -> MessagesSurface:
         host = (urlsplit(url).hostname or "").lower()
         return url if host in ("127.0.0.1", "localhost", "::1") else None
 
-    return MessagesSurface(script_of(server), resolve_mcp, principal_agent, leaks=credentials_in)
+    return resolve_mcp
 
 
 def scripted_by(function: Callable[..., Any] | None, body: Mapping[str, Any]) -> list[ModelRule]:

@@ -102,6 +102,9 @@ HOSTILE = {
     "STACK_API_KEY": "sk_live_a_real_one",
     "ANTHROPIC_AUTH_TOKEN": "a-real-token",
     "ANTHROPIC_API_KEY": "sk-ant-a-real-one",
+    "OPENAI_API_KEY": "sk-a-real-one",
+    "OPENAI_ADMIN_KEY": "sk-admin-a-real-one",
+    "OPENAI_BASE_URL": "https://api.openai.com/v1",
     "KEPT": "as it was",
 }
 
@@ -120,6 +123,7 @@ def test_the_environment_leads_here_by_url_and_by_real_name_whatever_was_inherit
     assert env["STACK_BASE_URL"] == env["STACK_DASHBOARD_URL"] == base
     assert env["STACK_MCP_URL"] == f"{base}/mcp"
     assert env["ANTHROPIC_BASE_URL"] == f"{base}/anthropic"
+    assert env["OPENAI_BASE_URL"] == f"{base}/openai/v1"
     assert env["STACK_API_KEY"] == "sk_live_emu_shop"
     assert "a-real-one" not in str(env)
     assert "a-real-token" not in str(env)

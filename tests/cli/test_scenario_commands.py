@@ -61,6 +61,15 @@ def test_faults_may_hit_the_messages_api_by_its_own_words(cli: Cli, shop: Path) 
     assert (ran.code, ran.err) == (0, "")
 
 
+def test_faults_may_hit_the_openai_api_by_its_own_words(cli: Cli, shop: Path) -> None:
+    operations = ("chat.completions.create", "responses.create", "responses.retrieve", "traces.ingest")
+    codes = ("RATE_LIMIT_EXCEEDED", "insufficient_quota", "server_error")
+    faults = [f"  - {{on: {{operation: {name}}}, inject: {{error: {code}}}}}" for name in operations for code in codes]
+    shop.write_text("\n".join(["stack_emu: 1", "faults:", *faults, ""]))
+    ran = cli("check", shop)
+    assert (ran.code, ran.err) == (0, "")
+
+
 def test_a_missing_file_and_a_folder_without_a_scenario_are_named(cli: Cli, tmp_path: Path) -> None:
     ran = cli("check", "scenarios/deploy-bt", tmp_path)
     assert ran.code == 2

@@ -20,7 +20,17 @@ import pytest
 from tests.cli.conftest import SCENARIOS, Cli, Up
 
 StartUp = Callable[..., Up]
-KEYS = ["base_url", "mcp_url", "anthropic_base_url", "gateway_url", "ca_file", "ui_url", "api_key", "pid"]
+KEYS = [
+    "base_url",
+    "mcp_url",
+    "anthropic_base_url",
+    "openai_base_url",
+    "gateway_url",
+    "ca_file",
+    "ui_url",
+    "api_key",
+    "pid",
+]
 INITIALIZE = {
     "jsonrpc": "2.0",
     "id": 1,
@@ -54,7 +64,7 @@ def test_everything_answers_from_the_ready_line_on(up: StartUp, shop: Path) -> N
 def test_without_json_it_tells_people_what_to_do_next(start: Callable[..., subprocess.Popen[str]], shop: Path) -> None:
     process = start("up", shop, "--port", "0")
     assert process.stdout is not None
-    lines = [process.stdout.readline() for _ in range(8)]
+    lines = [process.stdout.readline() for _ in range(9)]
     text = "".join(lines)
     assert lines[0] == "stack-emu serves shop; independent of STACK.\n"
     base_url = re.search(r"STACK REST +(http://127\.0\.0\.1:\d+)\n", text)

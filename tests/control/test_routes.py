@@ -112,6 +112,8 @@ def test_a_world_describes_itself_with_all_a_client_needs(emulator: EmulatorClie
         "mcp_url": f"{base}/mcp",
         "anthropic_base_url": f"{base}/anthropic",
         "anthropic_api_key": "sk-ant-emu",
+        "openai_base_url": f"{base}/openai/v1",
+        "openai_api_key": "sk-emu",
         "gateway_url": None,
         "ca_file": None,
         "api_key": "sk_live_emu_shop",

@@ -40,6 +40,7 @@ SET_IN_INIT = {
     "base_url",
     "mcp_url",
     "anthropic_base_url",
+    "openai_base_url",
     "api_key",
     "name",
     "description",

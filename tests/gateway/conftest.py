@@ -168,6 +168,8 @@ class Lab:
             api_key="sk_test",
             anthropic_base_url="http://127.0.0.1:1/anthropic",
             anthropic_key="sk-ant-test",
+            openai_base_url="http://127.0.0.1:1/openai/v1",
+            openai_key="sk-test",
             dashboard_url="http://127.0.0.1:1",
             gateway_url=self.gateway.url(world),
             ca_file=str(self.ca_file),

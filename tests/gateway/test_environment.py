@@ -19,6 +19,8 @@ def build(inherited, **changes):
         "api_key": "sk_live_emu",
         "anthropic_base_url": "http://127.0.0.1:4747/anthropic",
         "anthropic_key": "sk-ant-emu",
+        "openai_base_url": "http://127.0.0.1:4747/openai/v1",
+        "openai_key": "sk-emu",
         "dashboard_url": "http://127.0.0.1:4747/_emu/ui",
         "gateway_url": "http://default:token@127.0.0.1:4748",
         "ca_file": "/run/ca.pem",
@@ -39,6 +41,8 @@ def test_the_environment_says_where_everything_is():
         "STACK_DASHBOARD_URL": "http://127.0.0.1:4747/_emu/ui",
         "ANTHROPIC_BASE_URL": "http://127.0.0.1:4747/anthropic",
         "ANTHROPIC_API_KEY": "sk-ant-emu",
+        "OPENAI_BASE_URL": "http://127.0.0.1:4747/openai/v1",
+        "OPENAI_API_KEY": "sk-emu",
         **dict.fromkeys(
             ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"], "http://default:token@127.0.0.1:4748"
         ),

@@ -27,7 +27,14 @@ from stack_emu.surfaces.transparent_listener import ADDRESSES
 from stack_emu.transparent import transparent
 from tests.transparent.clients import API, BEARER, SYNC, world_of
 
-HOSTS = ["api.getstack.run", "mcp.getstack.run", "getstack.run", "api.anthropic.com", "incidents.example.com"]
+HOSTS = [
+    "api.getstack.run",
+    "mcp.getstack.run",
+    "getstack.run",
+    "api.anthropic.com",
+    "api.openai.com",
+    "incidents.example.com",
+]
 
 
 @pytest.fixture
@@ -220,6 +227,7 @@ def test_the_environment_names_the_real_hosts_and_the_worlds_keys(emulator: Emul
         assert os.environ["STACK_BASE_URL"] == "https://api.getstack.run"
         assert os.environ["STACK_MCP_URL"] == "https://mcp.getstack.run/mcp"
         assert os.environ["ANTHROPIC_BASE_URL"] == "https://api.anthropic.com"
+        assert os.environ["OPENAI_BASE_URL"] == "https://api.openai.com/v1"
         assert os.environ["STACK_API_KEY"] == blue.api_key
         assert os.environ["STACK_EMU_URL"] == blue.base_url
         assert Path(os.environ["SSL_CERT_FILE"]).exists()
