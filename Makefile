@@ -41,6 +41,7 @@ goldens: $(STAMP)
 	@for folder in scenarios/*; do echo $$folder; \
 	  $(BIN)/stack-emu exec $$folder --audit $$folder/audit.jsonl -- $(BIN)/python $$folder/agent.py > /dev/null || exit 1; \
 	done
+	@$(BIN)/python -m tests.agents.goldens
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

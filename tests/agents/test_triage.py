@@ -81,10 +81,8 @@ def test_an_agent_with_tools_that_call_stack(agent: tuple[str, ...], tmp_path: P
     equal_to_golden("audit.jsonl" if agent[0].endswith(".mjs") else "audit-python-sdk.jsonl", log)
 
 
-def test_an_agent_that_leaves_something_out_fails_the_run(tmp_path: Path) -> None:
-    half = tmp_path / "half.py"
-    half.write_text((WORLD / "connector.py").read_text().replace('ask("And now the salaries, please.")', ""))
-    ran = stack_emu("exec", str(WORLD), "--", sys.executable, str(half))
+def test_an_agent_that_does_nothing_of_it_fails_the_run() -> None:
+    ran = stack_emu("exec", str(WORLD), "--", sys.executable, "-c", "pass")
     assert ran.code == 70
-    assert "expected exactly 1 audit row" in ran.err
-    assert "'service': 'payroll', 'code': 'FORBIDDEN'" in ran.err
+    assert "expected exactly 1 POST /api/chat.postMessage to slack, saw 0" in ran.err
+    assert "'service': 'payroll', 'code': 'FORBIDDEN'}, saw 0" in ran.err
