@@ -56,12 +56,16 @@ class Manner:
         max_tokens: where a turn that stops at `max_tokens` is cut.
         stop_sequences: where text is cut.
         output_schema: the JSON Schema the reply must hold to.
+        check_output: refuses a text that is not as asked for, given it and its turn; made of the schema when left out.
+        check_plan: refuses turns the request does not allow, before the first of them is taken.
     """
 
     thinking: str | None = None
     max_tokens: int | None = None
     stop_sequences: Sequence[str] = ()
     output_schema: Mapping[str, Any] | None = None
+    check_output: Callable[[str, str], None] | None = None
+    check_plan: Callable[[Sequence[PlannedTurn]], None] | None = None
 
 
 def manner_of(request: MessagesRequest) -> Manner:
@@ -135,9 +139,11 @@ async def write_reply(
         thinking=manner.thinking,
         max_tokens=manner.max_tokens,
         stop_sequences=manner.stop_sequences,
-        check_output=output_check(manner.output_schema),
+        check_output=manner.check_output or output_check(manner.output_schema),
     )
     planned, rules = plan(question.conversation)
+    if manner.check_plan is not None:
+        manner.check_plan(planned)
     writer.show(shown)
     reason = await writer.take(planned, lambda turns: plan(question.conversation.followed_by(turns))[0])
     remember(question.world, facts, question.conversation, [(taken.turn, taken.results) for taken in writer.taken])

@@ -14,10 +14,8 @@ from stack_emu.model_script.conversation import read_conversation
 from stack_emu.model_script.matching import Facts, bare_name
 from stack_emu.model_script.openai_chat import chunks, completion, encode
 from stack_emu.model_script.routing import Offer
-from stack_emu.model_script.script import plan_reply
 from stack_emu.surfaces import messages_reply as reply
-from stack_emu.surfaces.connector import Connections
-from stack_emu.surfaces.messages_turns import ReplyWriter
+from stack_emu.surfaces.model_reply import Manner, Question, write_reply
 from stack_emu.surfaces.openai_chat_request import ChatCall, read_chat_call
 from stack_emu.surfaces.openai_exchange import OpenAiExchange
 from stack_emu.surfaces.openai_scripts import Scripts
@@ -65,30 +63,30 @@ async def _make(exchange: OpenAiExchange, call: ChatCall, scripts: Scripts) -> d
         turn=conversation.turns_done,
         tools=[bare_name(name) for name in call.tools],
     )
-    plan = plan_reply(scripts.rules(world, call.body), facts, conversation, offer)
-    call.choice.check(plan)
     blocks: list[dict[str, Any]] = []
-    writer = ReplyWriter(
-        seed=world.seed,
+    wanted = call.wanted
+    answer = await write_reply(
+        Question(world, call.body, call.messages, facts, conversation, offer),
+        scripts.rules,
         digest=exchange.digest,
-        facts=facts,
-        results=list(conversation.results),
-        connections=Connections(()),
         templates=scripts.templates(),
         emit=blocks.append,
+        manner=Manner(
+            max_tokens=call.max_tokens,
+            stop_sequences=call.stop,
+            output_schema=wanted.schema if wanted is not None else None,
+            check_output=wanted.check if wanted is not None else None,
+            check_plan=call.choice.check,
+        ),
     )
-    stop = await writer.take(plan)
-    if call.wanted is not None and stop == "end_turn":
-        text = "".join(block["text"] for block in blocks if block["type"] == "text")
-        call.wanted.check(text, f"{plan[-1].where}.say")
-    made = _completion(exchange, call, blocks, stop)
+    made = _completion(exchange, call, blocks, answer.stop_reason)
     exchange.finish(
         200,
         sent=blocks,
         received=call.body["messages"],
         id=made["id"],
-        stop_reason=stop,
-        script=[planned.where for planned in plan],
+        stop_reason=answer.stop_reason,
+        script=list(answer.where),
         content=blocks,
     )
     return made

@@ -24,6 +24,7 @@ from stack_emu.surfaces.openai_choice import (
 from stack_emu.surfaces.openai_errors import check_known, check_served, invalid, missing
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_MOST_STOPS = 4
 _FUNCTION = frozenset({"name", "description", "parameters", "strict"})
 
 
@@ -39,6 +40,8 @@ class ChatCall:
         wanted: the JSON asked for, if any.
         stream: whether the reply is streamed.
         with_usage: whether a stream ends with the tokens used.
+        max_tokens: where a turn that stops at `max_tokens` is cut.
+        stop: where text is cut.
         body: everything, as sent.
     """
 
@@ -49,6 +52,8 @@ class ChatCall:
     wanted: JsonWanted | None
     stream: bool
     with_usage: bool
+    max_tokens: int | None
+    stop: tuple[str, ...]
     body: Mapping[str, Any]
 
 
@@ -88,8 +93,17 @@ def read_chat_call(body: Any) -> ChatCall:
         read_format(body.get("response_format"), "response_format"),
         stream,
         options.get("include_usage") is True,
+        body.get("max_completion_tokens") or body.get("max_tokens"),
+        _stop(body.get("stop")),
         body,
     )
+
+
+def _stop(value: Any) -> tuple[str, ...]:
+    texts = [value] if isinstance(value, str) else [] if value is None else value
+    if not isinstance(texts, list) or len(texts) > _MOST_STOPS or not all(isinstance(text, str) for text in texts):
+        raise invalid("stop", f"must be text, or a list of at most {_MOST_STOPS} texts.", "invalid_type")
+    return tuple(text for text in texts if text)
 
 
 def _named(value: Any) -> str | None:

@@ -216,11 +216,12 @@ class ResponseWriter:
     def _usage(self, tokens_in: int) -> dict[str, Any]:
         wrote = [item.get("content", item.get("summary", item.get("arguments"))) for item in self.output]
         tokens_out = max(1, reply.estimate_tokens(wrote))
+        thought = [item["summary"] for item in self.output if item["type"] == "reasoning"]
         return {
             "input_tokens": tokens_in,
             "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
             "output_tokens": tokens_out,
-            "output_tokens_details": {"reasoning_tokens": 0},
+            "output_tokens_details": {"reasoning_tokens": reply.estimate_tokens(thought)},
             "total_tokens": tokens_in + tokens_out,
         }
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
+from stack_emu.model_script.asking import Asked
 from stack_emu.model_script.conversation import Conversation, read_conversation
 from stack_emu.model_script.matching import Facts, Unscripted, bare_name
 from stack_emu.model_script.openai_items import approved, read_items, turn_of
@@ -19,7 +20,9 @@ from stack_emu.surfaces import messages_reply as reply
 from stack_emu.surfaces.connector import Connections, Dial, ServerUnusable, shown_url
 from stack_emu.surfaces.connector_answers import CallOutcome
 from stack_emu.surfaces.lane import LANE_HEADER
+from stack_emu.surfaces.messages_output import properties_of
 from stack_emu.surfaces.messages_turns import ReplyWriter
+from stack_emu.surfaces.model_reply import remember
 from stack_emu.surfaces.openai_errors import OpenAiError, invalid, unscripted
 from stack_emu.surfaces.openai_events import ResponseWriter, encode, is_last
 from stack_emu.surfaces.openai_exchange import OpenAiExchange
@@ -158,7 +161,6 @@ class _Making:
     connections: Connections
     _open: dict[str, int] = field(default_factory=dict)
     _turn: int = 0
-    _planned: PlannedTurn | None = None
     _last: CallOutcome | None = None
 
     def __post_init__(self) -> None:
@@ -180,12 +182,13 @@ class _Making:
         self._note(conversation, offer)
         for item in waiting:
             self._check_approved(item)
-        rules = self.call.scripts.rules(self._exchange.world, self._request.body)
 
-        def plan_from(conversation: Conversation) -> Sequence[PlannedTurn]:
+        def plan_from(conversation: Conversation, items: Sequence[Mapping[str, Any]]) -> Sequence[PlannedTurn]:
+            asked = Asked(self._request.body, facts, conversation, read_items(items))
+            rules = self.call.scripts.rules(self._exchange.world, asked)
             return self._until_approval(plan_reply(rules, facts, conversation, offer))
 
-        plan = list(plan_from(conversation))
+        plan = list(plan_from(conversation, [*self.call.context, *expected]))
         self._check_choice(plan)
         self.writer.begin()
         self._list_tools()
@@ -195,8 +198,9 @@ class _Making:
         stop = await self._write(plan, conversation, facts)
         while not self._stops_after(plan[-1]):
             # What comes next depends on what the calls returned, which now stands in the output.
-            conversation = self._read([*self.call.context, *self.writer.output])
-            following = plan_from(conversation)
+            items = [*self.call.context, *self.writer.output]
+            conversation = self._read(items)
+            following = plan_from(conversation, items)
             stop = await self._write(following, conversation, facts)
             plan += following
             if len(plan) > _MAX_TURNS:
@@ -225,6 +229,7 @@ class _Making:
             tools=offer.names(),
             key=self.call.key,
             agents=self.call.agents,
+            output=properties_of(self._request.wanted.schema) if self._request.wanted is not None else None,
         )
 
     def _note(self, conversation: Conversation, offer: Offer) -> None:
@@ -295,11 +300,16 @@ class _Making:
             connections=_AskingFirst(self),  # type: ignore[arg-type]
             templates=self.call.scripts.templates(),
             emit=self._emit,
+            thinking="summarized" if self._request.summary else None,
+            max_tokens=self._request.body.get("max_output_tokens"),
+            check_output=self._request.wanted.check if self._request.wanted is not None else None,
         )
         stop = "end_turn"
         for offset, planned in enumerate(plan):
-            self._turn, self._planned = conversation.turns_done + offset, planned
+            self._turn = conversation.turns_done + offset
             stop = await writer.take((planned,))
+        turns = [(taken.turn, taken.results) for taken in writer.taken]
+        remember(self._exchange.world, facts, conversation, turns)
         return stop
 
     async def call_or_ask(self, server: str, tool: str, arguments: dict[str, Any]) -> CallOutcome:
@@ -311,7 +321,6 @@ class _Making:
     def _emit(self, block: Mapping[str, Any]) -> None:
         kind = block["type"]
         if kind == "text":
-            self._check_json(block["text"])
             self.writer.say(block["text"])
         elif kind == "thinking":
             self.writer.think(block["thinking"])
@@ -325,11 +334,6 @@ class _Making:
             )
         elif kind == "mcp_tool_result" and block["tool_use_id"] in self._open and self._last is not None:
             self.writer.end_mcp_call(self._open[block["tool_use_id"]], self._last)
-
-    def _check_json(self, text: str) -> None:
-        planned = self._planned
-        if self._request.wanted is not None and planned is not None and planned.stop_reason == "end_turn":
-            self._request.wanted.check(text, f"{planned.where}.say")
 
     def _end(self, plan: Sequence[PlannedTurn], stop: str) -> None:
         read = [self._request.instructions, [dict(item) for item in self.call.context]]

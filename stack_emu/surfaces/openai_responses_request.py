@@ -58,6 +58,12 @@ class ResponsesRequest:
     previous: str | None
     body: Mapping[str, Any]
 
+    @property
+    def summary(self) -> bool:
+        """Whether a summary of the model's reasoning is asked for."""
+        asked = self.body.get("reasoning") or {}
+        return bool(asked.get("summary") or asked.get("generate_summary"))
+
     def shown_tools(self) -> list[dict[str, Any]]:
         """The tools as a response shows them again."""
         tools = self.body.get("tools") or ()

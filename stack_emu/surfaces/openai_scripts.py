@@ -34,7 +34,7 @@ class Scripts:
     _templates: Templates | None = None
 
     def rules(self, world: World, body: Mapping[str, Any]) -> Sequence[ModelRule]:
-        """The rules for a request body.
+        """The rules for a request, as a script's function sees it.
 
         Raises:
             OpenAiError: 400 when a test's own function fails.
