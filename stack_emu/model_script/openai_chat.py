@@ -174,11 +174,13 @@ def chunks(reply: Mapping[str, Any], with_usage: bool) -> Iterator[dict[str, Any
         yield {**_chunk(reply, {}), "choices": [], "usage": dict(reply["usage"])}
 
 
-def encode(events: Iterator[Mapping[str, Any]]) -> Iterator[bytes]:
-    """Chunks in the form they travel in, with OpenAI's end mark."""
-    for event in events:
-        yield f"data: {json.dumps(event, ensure_ascii=False)}\n\n".encode("utf-8", "surrogatepass")
-    yield b"data: [DONE]\n\n"
+END_MARK = b"data: [DONE]\n\n"
+"""What a stream ends with."""
+
+
+def encode(chunk: Mapping[str, Any]) -> bytes:
+    """A chunk in the form it travels in."""
+    return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n".encode("utf-8", "surrogatepass")
 
 
 def _chunk(reply: Mapping[str, Any], delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pydantic import Field, Strict
 from stack_emu.scenario.values import Count, Duration, Flag, Headers, Host, Identifier, Json, Model, Status
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-StreamError = Literal[
+MessagesError = Literal[
     "overloaded_error",
     "api_error",
     "rate_limit_error",
@@ -20,6 +20,8 @@ StreamError = Literal[
     "not_found_error",
     "billing_error",
 ]
+OpenAiCode = Literal["server_error", "rate_limit_exceeded", "insufficient_quota"]
+StreamError = Literal[MessagesError, OpenAiCode]
 Position = Annotated[int, Strict(), Field(ge=0)]
 PATH_PATTERN = r"^/"
 CODE_PATTERN = (
@@ -119,7 +121,9 @@ class StreamFault(Model):
         None, description="How long the stream says nothing but ping, once it has begun."
     )
     pace: Duration | None = Field(None, description="How long to wait before every further piece.")
-    error: StreamError | None = Field(None, description="The error the stream ends with.")
+    error: StreamError | None = Field(
+        None, description="The error the stream ends with, in the words of the API that answers."
+    )
     message: str | None = Field(None, description="The message that goes with error.")
     cut: Literal["end", "connection"] | None = Field(
         None, description="end: the stream ends as if all had been said; connection: it breaks off."

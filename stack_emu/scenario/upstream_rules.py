@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import get_args
 from urllib.parse import urlsplit
 
 from stack_emu.scenario.findings import Findings, Place
 from stack_emu.scenario.rules import check_routes_reach
+from stack_emu.scenario.upstream_models import MessagesError, OpenAiCode
 
 EMULATED_HOSTS = ("api.getstack.run", "mcp.getstack.run", "getstack.run", "www.getstack.run", "api.anthropic.com")
 """Hosts the emulator itself answers for."""
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
-_STREAMED = ("messages.create", "chat.completions.create", "responses.create")
+_OPENAI = ("chat.completions.create", "responses.create")
+_STREAMED = ("messages.create", *_OPENAI)
+_ANTHROPIC_ERRORS: tuple[str, ...] = get_args(MessagesError)
+_OPENAI_ERRORS: tuple[str, ...] = get_args(OpenAiCode)
 
 _BODIES = ("json", "text", "base64", "body")
 
@@ -134,6 +139,11 @@ def _check_stream(inject: Place, on: Place, given: set[str], findings: Findings)
         findings.error(stream, f"a stream does not begin with {min(others)}; remove it, or remove stream")
     if not isinstance(stream.value, dict):
         return
+    theirs = _OPENAI_ERRORS if str(target.get("operation")) in _OPENAI else _ANTHROPIC_ERRORS
+    error = stream.value.get("error")
+    if error in _ANTHROPIC_ERRORS + _OPENAI_ERRORS and error not in theirs:
+        sentence = f"{target.get('operation')} has no {error}; use one of {', '.join(theirs)}"
+        findings.error(stream.at("error"), sentence)
     inside = {key for key, value in stream.value.items() if value is not None}
     if not inside & {"first_token", "pace", "error", "cut"}:
         findings.error(stream, "nothing happens to the stream; add first_token, pace, error or cut")

@@ -15,7 +15,7 @@ from stack_emu.kernel.journal import Entry
 from stack_emu.kernel.world import World
 from stack_emu.model_script.conversation import Conversation, read_conversation
 from stack_emu.model_script.matching import Facts, Unscripted, bare_name
-from stack_emu.model_script.openai_chat import ChatInvalid, chunks, completion, encode, read_chat
+from stack_emu.model_script.openai_chat import END_MARK, ChatInvalid, chunks, completion, encode, read_chat
 from stack_emu.model_script.routing import Offer
 from stack_emu.surfaces import messages_reply as reply
 from stack_emu.surfaces.messages_errors import STATUS_OF_TYPE, TYPE_OF_STATUS, ApiError
@@ -89,7 +89,7 @@ class GatewayModel:
             return _anthropic_events(body)
         options = request.body.get("stream_options")
         with_usage = isinstance(options, Mapping) and options.get("include_usage") is True
-        return encode(chunks(body, with_usage))
+        return [*map(encode, chunks(body, with_usage)), END_MARK]
 
     async def _answer(self, world: World, request: ModelRequest, entry: Entry, operation: str, path: str) -> ModelReply:
         model = str(request.body.get("model"))

@@ -18,6 +18,7 @@ from stack_emu.kernel.world import World
 from stack_emu.model_script.matching import Unscripted
 from stack_emu.surfaces.messages_exchange import Leaks
 from stack_emu.surfaces.openai_chat import answer_chat
+from stack_emu.surfaces.openai_delivery import Failing
 from stack_emu.surfaces.openai_errors import OpenAiError, unscripted
 from stack_emu.surfaces.openai_exchange import OpenAiExchange
 from stack_emu.surfaces.openai_faults import answer_fault, drops_reply, take_fault
@@ -26,6 +27,7 @@ from stack_emu.surfaces.openai_responses import ResponsesCall, send_response
 from stack_emu.surfaces.openai_responses_request import read_responses_request
 from stack_emu.surfaces.openai_scripts import Scripts
 from stack_emu.surfaces.openai_store import ResponseStore, list_items
+from stack_emu.surfaces.stream_faults import stream_fault
 
 Answer = Callable[[OpenAiExchange, str], Awaitable[web.StreamResponse]]
 
@@ -95,18 +97,20 @@ class OpenAiSurface:
         self,
         exchange: OpenAiExchange,
         operation: str,
-        answer: Callable[[OpenAiExchange, Any, bool], Awaitable[web.StreamResponse]],
+        answer: Callable[[OpenAiExchange, Any, Failing], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
         body = await exchange.read_json()
         model = str(body.get("model")) if isinstance(body, dict) else ""
         inject = take_fault(exchange, operation, model=model)
         refused = await answer_fault(exchange, inject) if inject else None
-        return refused if refused is not None else await answer(exchange, body, drops_reply(inject))
+        if refused is not None:
+            return refused
+        return await answer(exchange, body, Failing(drops_reply(inject), stream_fault(inject)))
 
-    async def _chat(self, exchange: OpenAiExchange, body: Any, drop: bool) -> web.StreamResponse:
-        return await answer_chat(exchange, body, self._scripts, drop=drop)
+    async def _chat(self, exchange: OpenAiExchange, body: Any, failing: Failing) -> web.StreamResponse:
+        return await answer_chat(exchange, body, self._scripts, failing)
 
-    async def _respond(self, exchange: OpenAiExchange, body: Any, drop: bool) -> web.StreamResponse:
+    async def _respond(self, exchange: OpenAiExchange, body: Any, failing: Failing) -> web.StreamResponse:
         request = read_responses_request(body)
         call = ResponsesCall(exchange, request, self._scripts, self._store(exchange.world))
         events: asyncio.Queue[dict[str, Any] | OpenAiError] = asyncio.Queue()
@@ -114,13 +118,13 @@ class OpenAiSurface:
         # A task of its own, so that a client that hangs up leaves no MCP call half done.
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return await send_response(exchange, request, events, drop=drop)
+        return await send_response(exchange, request, events, failing)
 
-    async def _ingest(self, exchange: OpenAiExchange, body: Any, drop: bool) -> web.StreamResponse:
+    async def _ingest(self, exchange: OpenAiExchange, body: Any, failing: Failing) -> web.StreamResponse:
         """Traces are taken and forgotten, but first looked through for credentials."""
         traces = body.get("data") if isinstance(body, dict) else None
         exchange.finish(204, received=body, traces=len(traces) if isinstance(traces, list) else 0)
-        return exchange.drop() if drop else web.Response(status=204, headers=exchange.headers())
+        return exchange.drop() if failing.drop else web.Response(status=204, headers=exchange.headers())
 
     async def _plain(self, exchange: OpenAiExchange, operation: str, name: str) -> web.StreamResponse:
         inject = take_fault(exchange, operation)

@@ -5,30 +5,32 @@ Source: openai 3.57.0 `types/chat/chat_completion.py` and `chat_completion_chunk
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
 
 from stack_emu.model_script.conversation import read_conversation
 from stack_emu.model_script.matching import Facts, bare_name
-from stack_emu.model_script.openai_chat import chunks, completion, encode
+from stack_emu.model_script.openai_chat import END_MARK, chunks, completion, encode
 from stack_emu.model_script.routing import Offer
 from stack_emu.surfaces import messages_reply as reply
 from stack_emu.surfaces.model_reply import Manner, Question, write_reply
 from stack_emu.surfaces.openai_chat_request import ChatCall, read_chat_call
+from stack_emu.surfaces.openai_delivery import Failing, Frame, send_stream, whole_fault
+from stack_emu.surfaces.openai_errors import OpenAiError
 from stack_emu.surfaces.openai_exchange import OpenAiExchange
 from stack_emu.surfaces.openai_scripts import Scripts
 
 
-async def answer_chat(exchange: OpenAiExchange, body: Any, scripts: Scripts, *, drop: bool) -> web.StreamResponse:
+async def answer_chat(exchange: OpenAiExchange, body: Any, scripts: Scripts, failing: Failing) -> web.StreamResponse:
     """Answer a request.
 
     Args:
         exchange: the exchange.
         body: parsed JSON.
         scripts: the world's scripts.
-        drop: whether the connection breaks once the reply is made.
+        failing: what goes wrong once the reply is made.
 
     Raises:
         OpenAiError: when the request is not valid.
@@ -37,17 +39,34 @@ async def answer_chat(exchange: OpenAiExchange, body: Any, scripts: Scripts, *, 
     call = read_chat_call(body)
     made = await _make(exchange, call, scripts)
     if not call.stream:
-        return exchange.drop() if drop else web.json_response(made, headers=exchange.headers())
-    headers = {**exchange.headers(), "Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
-    response = web.StreamResponse(headers=headers)
-    await response.prepare(exchange.request)
-    for frame in encode(_chunks(made, call.with_usage)):
-        await response.write(frame)
-        if drop:
-            exchange.drop()
-            return response
-    await response.write_eof()
-    return response
+        return await whole_fault(exchange, failing) or web.json_response(made, headers=exchange.headers())
+    return await send_stream(exchange, _frames(made, call.with_usage), failing, _error_frame)
+
+
+async def _frames(made: Mapping[str, Any], with_usage: bool) -> AsyncIterator[Frame]:
+    sent = list(_chunks(made, with_usage))
+    for chunk, following in zip(sent, [*sent[1:], None], strict=True):
+        piece = _carries(chunk, "arguments") or bool(_delta(chunk).get("content"))
+        closes = piece and (following is None or _ends(following) or _carries(following, "name"))
+        yield Frame(encode(chunk), piece, closes, ends=_ends(chunk))
+    yield Frame(END_MARK, ends=True)
+
+
+def _delta(chunk: Mapping[str, Any]) -> Mapping[str, Any]:
+    return chunk["choices"][0]["delta"] if chunk["choices"] else {}
+
+
+def _carries(chunk: Mapping[str, Any], part: str) -> bool:
+    """Whether a chunk has a piece of a call."""
+    return any(call.get("function", {}).get(part) for call in _delta(chunk).get("tool_calls") or ())
+
+
+def _ends(chunk: Mapping[str, Any]) -> bool:
+    return not chunk["choices"] or chunk["choices"][0]["finish_reason"] is not None
+
+
+def _error_frame(error: OpenAiError) -> bytes:
+    return encode(error.body())
 
 
 async def _make(exchange: OpenAiExchange, call: ChatCall, scripts: Scripts) -> dict[str, Any]:

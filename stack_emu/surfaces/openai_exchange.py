@@ -114,6 +114,10 @@ class OpenAiExchange:
         self.note_refusal(error)
         return web.json_response(error.body(), status=error.status, headers={**self.headers(), **error.headers})
 
+    def note_break(self, how: str) -> None:
+        """Write down that the reply was broken off on purpose."""
+        self.entry.response = {**self.entry.response, "broken_off": how}
+
     def note_refusal(self, error: OpenAiError) -> None:
         """Write a refusal down."""
         self.entry.status = error.status

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from stack_emu.surfaces.lane import LANE_HEADER
 from stack_emu.surfaces.messages_output import properties_of
 from stack_emu.surfaces.messages_turns import ReplyWriter
 from stack_emu.surfaces.model_reply import remember
+from stack_emu.surfaces.openai_delivery import Failing, Frame, send_stream, whole_fault
 from stack_emu.surfaces.openai_errors import OpenAiError, invalid, unscripted
 from stack_emu.surfaces.openai_events import ResponseWriter, encode, is_last
 from stack_emu.surfaces.openai_exchange import OpenAiExchange
@@ -367,48 +368,38 @@ async def send_response(
     exchange: OpenAiExchange,
     request: ResponsesRequest,
     events: asyncio.Queue[dict[str, Any] | OpenAiError],
-    *,
-    drop: bool,
+    failing: Failing,
 ) -> web.StreamResponse:
-    """Send a response as it comes into being, or whole.
+    """Send a response as it comes into being, or whole. What goes wrong before the first event is still an HTTP error.
 
     Args:
         exchange: the exchange.
         request: what was asked.
         events: the events of the response; an error ends them.
-        drop: whether the connection breaks after the call took effect.
+        failing: what goes wrong on the way to the client.
     """
-    return await (_stream if request.stream else _whole)(exchange, events, drop)
-
-
-async def _whole(
-    exchange: OpenAiExchange, events: asyncio.Queue[dict[str, Any] | OpenAiError], drop: bool
-) -> web.StreamResponse:
     event = await events.get()
-    while not isinstance(event, OpenAiError) and (not is_last(event) or event["type"] == "response.failed"):
-        event = await events.get()
+    if not request.stream:
+        while not isinstance(event, OpenAiError) and (not is_last(event) or event["type"] == "response.failed"):
+            event = await events.get()
     if isinstance(event, OpenAiError):
         return exchange.refuse(event)
-    return exchange.drop() if drop else web.json_response(event["response"], headers=exchange.headers())
+    if not request.stream:
+        broken = await whole_fault(exchange, failing)
+        return broken or web.json_response(event["response"], headers=exchange.headers())
+    return await send_stream(exchange, _frames(event, events), failing, _error_frame)
 
 
-async def _stream(
-    exchange: OpenAiExchange, events: asyncio.Queue[dict[str, Any] | OpenAiError], drop: bool
-) -> web.StreamResponse:
-    """What goes wrong before the first event is still an HTTP error."""
-    event = await events.get()
-    if isinstance(event, OpenAiError):
-        return exchange.refuse(event)
-    headers = {**exchange.headers(), "Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
-    response = web.StreamResponse(headers=headers)
-    await response.prepare(exchange.request)
+async def _frames(
+    event: dict[str, Any] | OpenAiError, rest: asyncio.Queue[dict[str, Any] | OpenAiError]
+) -> AsyncIterator[Frame]:
     while not isinstance(event, OpenAiError):
-        await response.write(encode(event))
-        if is_last(event):
-            break
-        if drop and event["type"] == "response.output_item.done":
-            exchange.drop()
-            return response
-        event = await events.get()
-    await response.write_eof()
-    return response
+        kind, last = event["type"], is_last(event)
+        yield Frame(encode(event), kind.endswith(".delta"), kind == "response.output_item.done", ends=last)
+        if last:
+            return
+        event = await rest.get()
+
+
+def _error_frame(error: OpenAiError) -> bytes:
+    return encode({"type": "error", "code": error.code, "message": error.message, "param": error.param})
