@@ -22,6 +22,8 @@ MCP_TOOLS = [
     ("connector.py", "--stream"),
     ("mcp_tools.py",),
     ("langchain_agent.py",),
+    ("openai_agent.py",),
+    ("openai_agent.py", "--hosted"),
     ("connector.mjs",),
     ("connector.mjs", "--stream"),
     ("mcp_tools.mjs",),

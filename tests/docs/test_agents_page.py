@@ -10,15 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.agents.programs import LANGCHAIN, NODE, langchain_python, with_node_modules
+from tests.agents.programs import (
+    LANGCHAIN,
+    NODE,
+    OPENAI_AGENTS,
+    langchain_python,
+    openai_python,
+    with_node_modules,
+)
 from tests.docs.agents_page import AGENTS, SECTIONS, run_script
 from tests.docs.blocks import ROOT
 from tests.docs.test_pytest_page import run_pytest
-from tests.mcp.test_client_matrix import PYTHON
 
 WITH_A_SCRIPT = [name for name, section in SECTIONS.items() if section.script]
 GOLDEN = Path(__file__).parent / "golden" / "agents.jsonl"
 CLAUDE_AGENT_SDK = "Claude Agent SDK"
+PYTHON_OF = {"LangChain": langchain_python, "OpenAI Agents SDK": openai_python}
 pytestmark = pytest.mark.timeout(240)  # the first run on a machine installs the frameworks
 
 
@@ -27,7 +34,7 @@ def test_its_agents_print_what_it_says(name: str, tmp_path: Path) -> None:
     section = SECTIONS[name]
     if "TypeScript" in name:
         with_node_modules(tmp_path)
-    python = langchain_python() if name == "LangChain" else sys.executable
+    python = PYTHON_OF.get(name, lambda: sys.executable)()
     assert run_script(section, section.write(tmp_path), python) == section.printed
 
 
@@ -54,9 +61,8 @@ def test_every_block_is_a_file_a_script_or_what_a_script_prints() -> None:
 
 def test_its_versions_are_those_of_the_tests() -> None:
     page = AGENTS.read_text()
-    pinned = [*(tuple(requirement.split("==")) for requirement in LANGCHAIN)]
+    pinned = [tuple(requirement.split("==")) for requirement in (*LANGCHAIN, OPENAI_AGENTS)]
     pinned += json.loads((NODE / "package.json").read_text())["dependencies"].items()
-    pinned += [tuple(client.split("==")) for client in PYTHON if client.startswith("openai-agents")]
     assert [name for name, version in pinned if f"`{name}` {version}" not in page] == []
     project = (ROOT / "pyproject.toml").read_text()
     for name in ("anthropic", "claude-agent-sdk"):
