@@ -11,11 +11,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from stack_emu.surfaces.messages_errors import check_known, invalid
+from stack_emu.surfaces.messages_fields import THINKING
 from stack_emu.surfaces.messages_models import most_tokens
 
 LEAST_BUDGET = 1_024
 _INTERLEAVED = "interleaved-thinking-2025-05-14"
-_THINKING = ("enabled", "adaptive", "disabled", "between_tools")
 
 
 def check_parameters(body: Mapping[str, Any], betas: Collection[str]) -> None:
@@ -61,11 +61,11 @@ def _check_thinking(body: Mapping[str, Any], betas: Collection[str]) -> None:
     if thinking is None:
         return
     kind = thinking.get("type") if isinstance(thinking, Mapping) else None
-    if kind not in _THINKING:
-        raise invalid(f"thinking.type: must be one of {', '.join(_THINKING)}.")
+    if not isinstance(kind, str) or kind not in THINKING:
+        raise invalid(f"thinking.type: must be one of {', '.join(THINKING)}.")
     if kind != "enabled" and thinking.get("budget_tokens") is not None:
         raise invalid('thinking.budget_tokens: goes with "type": "enabled"; leave it out.')
-    check_known(thinking, {"type", "budget_tokens", "display", "block_binding"}, "thinking")
+    check_known(thinking, THINKING[kind], "thinking")
     if kind != "enabled":
         return
     budget = thinking.get("budget_tokens")
