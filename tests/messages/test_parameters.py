@@ -46,7 +46,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"top_p": 2}, "top_p: must be a number from 0 to 1."),
     ({"top_k": -1}, "top_k: must be a whole number of at least 0."),
     ({"top_k": 1.5}, "top_k: must be a whole number of at least 0."),
-    ({"thinking": "hard"}, "thinking.type: must be one of enabled, adaptive, disabled, between_tools."),
+    ({"thinking": "hard"}, "thinking.type: must be one of enabled, adaptive, between_tools, disabled."),
     ({"thinking": {"type": "deep"}}, "thinking.type: must be one of enabled"),
     ({"thinking": {"type": "enabled"}}, "thinking.budget_tokens: must be a whole number of at least 1024."),
     ({"thinking": {**ENABLED, "budget_tokens": 1023}}, "thinking.budget_tokens: must be a whole number of at least"),

@@ -241,7 +241,7 @@ def test_nobody_thinks_unasked(emulate, client, more):
 
 
 def test_thinking_of_an_unknown_kind_is_refused(emulate, client):
-    with pytest.raises(anthropic.BadRequestError, match="thinking.type: must be one of enabled, adaptive"):
+    with pytest.raises(anthropic.BadRequestError, match="must be one of enabled, adaptive"):
         say(client(emulate(THINKING)), "go", thinking={"type": "deep"})
 
 
