@@ -15,6 +15,7 @@ from stack_emu.model_script.matching import Facts, Unscripted
 from stack_emu.model_script.routing import Offer
 from stack_emu.model_script.script import PlannedTurn, plan_reply, render_part, template_variables
 from stack_emu.surfaces.messages_errors import ApiError
+from stack_emu.surfaces.model_exchange import note_leaks
 from stack_emu.surfaces.model_reply import remember
 from stack_emu.surfaces.wiring import credentials_in, scripted_by
 
@@ -52,10 +53,7 @@ def answer(hosted: HostedWorld, question: ModelQuestion) -> str:
         entry.status, entry.problem, entry.hint = 400, "unscripted", world.redactor.text(str(error))
         raise ModelDeclined(str(error)) from None
     entry.status, entry.response = 200, world.redactor.value({"text": said})
-    found = credentials_in(world, f"{question.system}\n{question.user}\n{said}")
-    if found:
-        entry.problem = "leak"
-        entry.hint = f"The conversation with the model holds {', '.join(found)}; no credential may reach it."
+    note_leaks(entry, credentials_in(world, f"{question.system}\n{question.user}\n{said}"))
     return said
 
 

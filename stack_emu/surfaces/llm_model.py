@@ -19,9 +19,9 @@ from stack_emu.model_script.openai_chat import END_MARK, ChatInvalid, chunks, co
 from stack_emu.model_script.routing import Offer
 from stack_emu.surfaces import messages_reply as reply
 from stack_emu.surfaces.messages_errors import STATUS_OF_TYPE, TYPE_OF_STATUS, ApiError
-from stack_emu.surfaces.messages_exchange import Leaks
 from stack_emu.surfaces.messages_request import read_request
 from stack_emu.surfaces.messages_turns import new_id
+from stack_emu.surfaces.model_exchange import Leaks, note_leaks
 from stack_emu.surfaces.model_reply import Answer, Manner, Question, ScriptFor, manner_of, write_reply
 from stack_emu.surfaces.stream_faults import stream_fault
 
@@ -144,10 +144,7 @@ class GatewayModel:
     ) -> None:
         entry.status = 200
         entry.response = world.redactor.value({**about, "content": blocks})
-        found = self._leaks(world, json.dumps([request.body, blocks], ensure_ascii=False))
-        if found:
-            entry.problem = "leak"
-            entry.hint = f"The conversation with the model holds {', '.join(found)}; no credential may reach it."
+        note_leaks(entry, self._leaks(world, json.dumps([request.body, blocks], ensure_ascii=False)))
 
     def _renderer(self) -> Templates:
         if self._templates is None:

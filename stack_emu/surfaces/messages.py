@@ -24,14 +24,16 @@ from stack_emu.surfaces.messages_batches import Batches
 from stack_emu.surfaces.messages_cache import PromptCache
 from stack_emu.surfaces.messages_delivery import Delivery, whole_message
 from stack_emu.surfaces.messages_errors import ApiError, invalid
-from stack_emu.surfaces.messages_exchange import Exchange, Leaks, scope_of_key
-from stack_emu.surfaces.messages_faults import answer_fault, drops_reply, take_fault
+from stack_emu.surfaces.messages_exchange import Exchange, scope_of_key
+from stack_emu.surfaces.messages_faults import answer_fault
 from stack_emu.surfaces.messages_models import list_models, retrieve_model
 from stack_emu.surfaces.messages_recording import Event, Recording, Replays, Stop
 from stack_emu.surfaces.messages_request import MessagesRequest, read_batched, read_request
 from stack_emu.surfaces.messages_scripted import Principal, ResolveMcp, ScriptedModel
 from stack_emu.surfaces.messages_threads import Threads, scope_of
 from stack_emu.surfaces.messages_usage import CacheUse
+from stack_emu.surfaces.model_exchange import Leaks
+from stack_emu.surfaces.model_faults import drops_reply, take_fault
 from stack_emu.surfaces.model_reply import ScriptFor
 from stack_emu.surfaces.stream_faults import stream_fault
 

@@ -22,9 +22,10 @@ from stack_emu.kernel.clock import iso
 from stack_emu.kernel.world import World
 from stack_emu.surfaces.messages_errors import ApiError, check_known, invalid
 from stack_emu.surfaces.messages_exchange import Exchange, scope_of_key
-from stack_emu.surfaces.messages_faults import error_of, take_fault
+from stack_emu.surfaces.messages_faults import error_of
 from stack_emu.surfaces.messages_pages import page
 from stack_emu.surfaces.messages_turns import new_id
+from stack_emu.surfaces.model_faults import take_fault
 
 PROCESS = "messages.batches.process"
 PROCESSING_MS = 1_000

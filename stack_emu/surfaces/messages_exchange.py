@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -14,18 +13,16 @@ from stack_emu.kernel import strict_json
 from stack_emu.kernel.canonical import canonical_json
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.world import World
-from stack_emu.surfaces.lane import lane_of
 from stack_emu.surfaces.messages_errors import ApiError, invalid
 from stack_emu.surfaces.messages_fields import KNOWN_BETAS
 from stack_emu.surfaces.messages_turns import new_id
+from stack_emu.surfaces.model_exchange import Leaks, ModelExchange
 
 VERSIONS = frozenset({"2023-06-01", "2026-10-21"})
 _LIMITS = {"requests": 4_000, "tokens": 4_800_000, "input-tokens": 4_000_000, "output-tokens": 800_000}
 
-Leaks = Callable[[World, str], Sequence[str]]
 
-
-class Exchange:
+class Exchange(ModelExchange):
     """One request and its journal entry.
 
     Args:
@@ -39,18 +36,14 @@ class Exchange:
     def __init__(
         self, world: World, request: web.BaseRequest, path: str, leaks: Leaks | None, origin: str = ""
     ) -> None:
-        self.world = world
-        self.request = request
-        self.path = path
+        super().__init__(world, request, path, "messages", leaks)
         self.origin = origin
         self.digest = _hash(f"{request.method} {path}".encode())
-        self.entry = world.journal.add(world.now_ms(), "messages", request.method, path, lane="model")
         self.betas = _beta_names(request)
         self.entry.unread = tuple(f"anthropic-beta:{name}" for name in self.betas if name not in KNOWN_BETAS)
         count = request.headers.get("x-stainless-retry-count", "0")
         if count.isascii() and count.isdigit() and count.strip("0"):
             self.entry.request = {"retry": int(count[:9])}
-        self._leaks = leaks
 
     @property
     def request_id(self) -> str:
@@ -75,10 +68,6 @@ class Exchange:
     def _organization_id(self) -> str:
         """An id in the form of a UUID that depends on the world's seed alone."""
         return str(UUID(bytes=self.world.key_bytes("anthropic.organization")[:16], version=4))
-
-    def lane(self) -> str | None:
-        """The lane the client named in a header or in the URL; MCP calls made for it carry the name on."""
-        return lane_of(self.request) or None
 
     def api_key(self) -> str:
         """The API key; any will do, none will not.
@@ -133,19 +122,6 @@ class Exchange:
             raise invalid("The body is not valid JSON; send a JSON object encoded as UTF-8.") from None
         return body
 
-    def note_request(self, **data: Any) -> None:
-        """Write down what the request is about."""
-        self.entry.request = self.world.redactor.value({**self.entry.request, **data})
-
-    def finish(self, status: int, *, sent: Any = None, received: Any = None, **data: Any) -> None:
-        """Write down the answer, and whether a credential was in what the model read or wrote."""
-        self.entry.status = status
-        self.entry.response = self.world.redactor.value(data)
-        found = self._leaks(self.world, json.dumps([received, sent], ensure_ascii=False)) if self._leaks else ()
-        if found:
-            self.entry.problem = "leak"
-            self.entry.hint = f"The conversation with the model holds {', '.join(found)}; no credential may reach it."
-
     def refuse(self, error: ApiError) -> web.Response:
         """Write a refusal down and render it."""
         self.note_refusal(error)
@@ -154,15 +130,7 @@ class Exchange:
 
     def note_refusal(self, error: ApiError) -> None:
         """Write a refusal down."""
-        self.entry.status = error.status
-        self.entry.code = error.type
-        self.entry.problem = error.problem
-        self.entry.hint = self.world.redactor.text(error.message)
-        self.entry.unread = (*self.entry.unread, *error.unread)
-
-    def note_break(self, how: str) -> None:
-        """Write down that the stream was broken off on purpose."""
-        self.entry.response = {**self.entry.response, "broken_off": how}
+        self.note_error(error.status, error.type, error.message, problem=error.problem, unread=error.unread)
 
     def part(self, digest: str) -> Exchange:
         """An exchange for a request that came as part of this one, with a journal entry of its own.
@@ -170,15 +138,9 @@ class Exchange:
         Args:
             digest: what its ids depend on.
         """
-        made = Exchange(self.world, self.request, self.path, self._leaks, self.origin)
+        made = Exchange(self.world, self.request, self.path, self.leaks, self.origin)
         made.digest = _hash(f"{self.digest} {digest}".encode())
         return made
-
-    def drop(self) -> web.Response:
-        """Break the connection off. The response returned is never sent."""
-        if self.request.transport is not None:
-            self.request.transport.abort()
-        return web.Response(status=500)
 
 
 def scope_of_key(exchange: Exchange) -> str:

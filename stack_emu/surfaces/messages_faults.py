@@ -1,70 +1,39 @@
-"""Injected faults on the Messages API: what a rule's `inject` means in Anthropic's dialect."""
+"""Injected faults on the Messages API, in Anthropic's dialect."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
+from stack_emu.surfaces import model_faults
 from stack_emu.surfaces.messages_errors import STATUS_OF_TYPE, ApiError
 from stack_emu.surfaces.messages_exchange import Exchange
-
-_RETRIED = frozenset({408, 409, 429})
-
-
-def take_fault(exchange: Exchange, operation: str, **call: str) -> Mapping[str, Any] | None:
-    """What the world's fault rules inject into this call, if anything.
-
-    Args:
-        exchange: the exchange.
-        operation: `messages.create`, `models.list` and so on, see `vocabulary.MODEL_OPERATIONS`.
-        **call: further fields a rule may ask for, such as the model.
-    """
-    world = exchange.world
-    elapsed = world.now_ms() - world.clock.start_ms
-    method, path = exchange.request.method, exchange.path
-    return world.faults.take("model", elapsed, operation=operation, method=method, path=path, **call)
 
 
 async def answer_fault(exchange: Exchange, inject: Mapping[str, Any]) -> web.StreamResponse | None:
     """Do what a rule says before the call runs; None when the call goes on.
 
-    `error` is an error type in any letter case, such as `OVERLOADED_ERROR`; `status` alone implies the type. A failure
-    that clients retry tells them to do so at once (`retry-after-ms`), unless the rule has its own `Retry-After`.
+    Args:
+        exchange: the exchange.
+        inject: what the rule says; `error` is an error type, such as `overloaded_error`.
     """
-    if inject.get("delay"):
-        await asyncio.sleep(inject["delay"] / 1000)
-    if inject.get("drop") in (True, "request"):
-        exchange.finish(0, dropped="request")
-        return exchange.drop()
-    error = error_of(inject)
-    if error is None:
-        return None
-    if inject.get("json") is None and inject.get("body") is None:
-        return exchange.refuse(error)
-    exchange.note_refusal(error)
-    headers = {**exchange.headers(), **error.headers}
-    if inject.get("json") is not None:
-        return web.json_response(inject["json"], status=error.status, headers=headers)
-    return web.Response(text=inject["body"], status=error.status, headers=headers)
-
-
-def drops_reply(inject: Mapping[str, Any] | None) -> bool:
-    """Whether the connection breaks after the call took effect."""
-    return inject is not None and inject.get("drop") == "reply"
+    return await model_faults.answer_fault(
+        exchange,
+        inject,
+        error_of(inject),
+        refuse=exchange.refuse,
+        note=exchange.note_refusal,
+        headers=exchange.headers,
+    )
 
 
 def error_of(inject: Mapping[str, Any]) -> ApiError | None:
     """The refusal a rule answers with, or None when it has no answer."""
-    kind = str(inject["error"]).lower() if inject.get("error") else None
-    status = inject.get("status") or (STATUS_OF_TYPE.get(kind, 500) if kind else None)
-    if status is None:
-        return None if inject.get("json") is None and inject.get("body") is None else ApiError(200, "injected")
-    headers = {str(name): str(value) for name, value in (inject.get("headers") or {}).items()}
-    retried = status in _RETRIED or status >= 500
-    if retried and not any(name.lower().startswith("retry-after") for name in headers):
-        headers["retry-after-ms"] = "1"
-    message = inject.get("message") or f"A fault rule of the scenario answers this call with HTTP {status}."
+    made: ApiError | None = model_faults.refusal_of(inject, STATUS_OF_TYPE, _refusal)
+    return made
+
+
+def _refusal(status: int, message: str, kind: str | None, headers: dict[str, str]) -> ApiError:
     return ApiError(status, message, type_=kind, headers=headers)

@@ -16,12 +16,13 @@ from aiohttp import web
 
 from stack_emu.kernel.world import World
 from stack_emu.model_script.matching import Unscripted
-from stack_emu.surfaces.messages_exchange import Leaks
+from stack_emu.surfaces.model_exchange import Leaks
+from stack_emu.surfaces.model_faults import drops_reply, take_fault
 from stack_emu.surfaces.openai_chat import answer_chat
 from stack_emu.surfaces.openai_delivery import Failing
 from stack_emu.surfaces.openai_errors import OpenAiError, unscripted
 from stack_emu.surfaces.openai_exchange import OpenAiExchange
-from stack_emu.surfaces.openai_faults import answer_fault, drops_reply, take_fault
+from stack_emu.surfaces.openai_faults import answer_fault
 from stack_emu.surfaces.openai_models import list_models, retrieve_model
 from stack_emu.surfaces.openai_responses import ResponsesCall, send_response
 from stack_emu.surfaces.openai_responses_request import read_responses_request

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,16 +11,15 @@ from aiohttp import web
 from stack_emu.kernel import strict_json
 from stack_emu.kernel.canonical import canonical_json
 from stack_emu.kernel.world import World
-from stack_emu.surfaces.lane import lane_of
-from stack_emu.surfaces.messages_exchange import Leaks
 from stack_emu.surfaces.messages_turns import new_id
+from stack_emu.surfaces.model_exchange import Leaks, ModelExchange
 from stack_emu.surfaces.openai_errors import OpenAiError, invalid
 
 _LIMITS = {"requests": 10_000, "tokens": 2_000_000}
 _TOO_LARGE = "The request is larger than the 32 MB this API accepts."
 
 
-class OpenAiExchange:
+class OpenAiExchange(ModelExchange):
     """One request and its journal entry.
 
     Args:
@@ -32,12 +30,8 @@ class OpenAiExchange:
     """
 
     def __init__(self, world: World, request: web.BaseRequest, path: str, leaks: Leaks | None) -> None:
-        self.world = world
-        self.request = request
-        self.path = path
+        super().__init__(world, request, path, "openai", leaks)
         self.digest = _hash(f"{request.method} openai {path}".encode())
-        self.entry = world.journal.add(world.now_ms(), "openai", request.method, path, lane="model")
-        self._leaks = leaks
 
     @property
     def request_id(self) -> str:
@@ -56,10 +50,6 @@ class OpenAiExchange:
             headers[f"x-ratelimit-remaining-{name}"] = str(limit - 1)
             headers[f"x-ratelimit-reset-{name}"] = "6ms"
         return headers
-
-    def lane(self) -> str | None:
-        """The lane the client named in a header or in the URL; MCP calls made for it carry the name on."""
-        return lane_of(self.request) or None
 
     def api_key(self) -> str:
         """The API key; any will do, none will not.
@@ -96,41 +86,15 @@ class OpenAiExchange:
         """Let ids depend on something beside the request's content, such as who asked or how often."""
         self.digest = _hash("\x1f".join((self.digest, *further)).encode("utf-8", "surrogatepass"))
 
-    def note_request(self, **data: Any) -> None:
-        """Write down what the request is about."""
-        self.entry.request = self.world.redactor.value({**self.entry.request, **data})
-
-    def finish(self, status: int, *, sent: Any = None, received: Any = None, **data: Any) -> None:
-        """Write down the answer, and whether a credential was in what the model read or wrote."""
-        self.entry.status = status
-        self.entry.response = self.world.redactor.value(data)
-        found = self._leaks(self.world, json.dumps([received, sent], ensure_ascii=False)) if self._leaks else ()
-        if found:
-            self.entry.problem = "leak"
-            self.entry.hint = f"The conversation with the model holds {', '.join(found)}; no credential may reach it."
-
     def refuse(self, error: OpenAiError) -> web.Response:
         """Write a refusal down and render it."""
         self.note_refusal(error)
         return web.json_response(error.body(), status=error.status, headers={**self.headers(), **error.headers})
 
-    def note_break(self, how: str) -> None:
-        """Write down that the reply was broken off on purpose."""
-        self.entry.response = {**self.entry.response, "broken_off": how}
-
     def note_refusal(self, error: OpenAiError) -> None:
         """Write a refusal down."""
-        self.entry.status = error.status
-        self.entry.code = error.code or error.type
-        self.entry.problem = error.problem
-        self.entry.hint = self.world.redactor.text(error.message)
-        self.entry.unread = (*self.entry.unread, *error.unread)
-
-    def drop(self) -> web.Response:
-        """Break the connection off. The response returned is never sent."""
-        if self.request.transport is not None:
-            self.request.transport.abort()
-        return web.Response(status=500)
+        code = error.code or error.type
+        self.note_error(error.status, code, error.message, problem=error.problem, unread=error.unread)
 
 
 def _without_tokens(body: Any) -> Any:
