@@ -17,7 +17,7 @@ from stack_emu.model_script.script import PlannedTurn, plan_reply, render_part, 
 from stack_emu.surfaces.messages_errors import ApiError
 from stack_emu.surfaces.model_exchange import note_leaks
 from stack_emu.surfaces.model_reply import remember
-from stack_emu.surfaces.wiring import credentials_in, scripted_by
+from stack_emu.surfaces.model_wiring import credentials_in, scripted_by
 
 if TYPE_CHECKING:
     from stack_emu.hosting import HostedWorld

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from stack_emu.scenario.models import Scenario
     from stack_emu.surfaces.control import ControlSurface
     from stack_emu.surfaces.mcp import McpSurface
-    from stack_emu.surfaces.messages import MessagesSurface
-    from stack_emu.surfaces.openai import OpenAiSurface
+    from stack_emu.surfaces.model_apis import ModelApis
     from stack_emu.surfaces.rest import RestSurface
 
 MAX_BODY = 32 * 1024 * 1024
@@ -99,8 +98,7 @@ class Server:
         self._document: dict[str, Any] | None = None
         self._rest: RestSurface
         self._mcp: McpSurface
-        self._messages: MessagesSurface
-        self._openai: OpenAiSurface
+        self._model: ModelApis
         self._control: ControlSurface
         self.scenarios = ScenarioFiles()
         self.gateway_url: Callable[[str], str] | None = None
@@ -194,8 +192,9 @@ class Server:
         from stack_emu.domain.oauth_urls import resource_metadata_url
         from stack_emu.surfaces.control import ControlSurface
         from stack_emu.surfaces.mcp import McpSurface
+        from stack_emu.surfaces.model_apis import ModelApis
         from stack_emu.surfaces.rest import RestSurface
-        from stack_emu.surfaces.wiring import announce_reloads, give_model, messages_surface, openai_surface
+        from stack_emu.surfaces.wiring import announce_reloads
 
         hosting.sender.serve(self.spawn)
         self._rest = RestSurface(hosting.registry, self.spawn_call)
@@ -208,9 +207,7 @@ class Server:
             resource_metadata=lambda world, origin: resource_metadata_url(origin),
             spawn_call=self.spawn_call,
         )
-        self._messages = messages_surface(self)
-        self._openai = openai_surface(self)
-        give_model(self)
+        self._model = ModelApis(self)
         announce_reloads(self)
 
     async def tools_changed(self, world: str) -> None:
@@ -266,8 +263,7 @@ class Server:
             await asyncio.wait([self._loading], timeout=5)
         if self._hosting is not None:
             await self._mcp.aclose()
-            await self._messages.aclose()
-            await self._openai.aclose()
+            await self._model.aclose()
             for hosted in self._hosting:
                 await hosted.world.settings["upstreams"].aclose()
         if self._runner is not None:
@@ -331,9 +327,9 @@ class Server:
         if path == "/mcp":
             return await self._mcp.handle(hosted, request, origin)
         if path == "/anthropic" or path.startswith("/anthropic/"):
-            return await self._messages.handle(hosted.world, request, path.removeprefix("/anthropic"), origin)
+            return await self._model.messages.handle(hosted.world, request, path.removeprefix("/anthropic"), origin)
         if path == "/openai" or path.startswith("/openai/"):
-            return await self._openai.handle(hosted.world, request, path.removeprefix("/openai"))
+            return await self._model.openai.handle(hosted.world, request, path.removeprefix("/openai"))
         if path == "/_emu" or path.startswith("/_emu/"):
             return await self._control.handle(hosted, request, path)
         if path in ("", "/"):
