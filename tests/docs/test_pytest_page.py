@@ -55,7 +55,8 @@ def run_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
     """Run pytest as a user's project would have it: nothing of this repository's configuration."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
     (folder / "pytest.ini").write_text("[pytest]\n")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", *arguments]
+    left_out = [f"-pno:{plugin}" for plugin in ("cacheprovider", "randomly", "schemathesis")]
+    command = [sys.executable, "-m", "pytest", "-q", *left_out, *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=100)
 
 

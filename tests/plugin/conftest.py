@@ -35,5 +35,7 @@ model:
 def project(pytester: pytest.Pytester) -> pytest.Pytester:
     """A user's project with a scenario in it."""
     pytester.makefile(".yaml", shop=SCENARIO)
-    pytester.makeini("[pytest]\naddopts = -p no:randomly -p no:cacheprovider\nfilterwarnings = error\n")
+    pytester.makeini(
+        "[pytest]\naddopts = -p no:randomly -p no:cacheprovider -p no:schemathesis\nfilterwarnings = error\n"
+    )
     return pytester
