@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "domain": {"kernel", "scenario", "domain", "upstreams"},
 }
 LATE = ("mcp", "anthropic", "starlette", "jsonschema", "sqlite3", "uvicorn", "httpx", "httpx2")
+LATE_ROOMS = ("stack_emu.surfaces.messages", "stack_emu.surfaces.openai", "stack_emu.surfaces.llm_model")
 
 
 def sources(*roots: str) -> list[Path]:
@@ -71,7 +72,7 @@ def test_nothing_heavy_is_imported_before_the_port_is_bound() -> None:
         "async def main():\n"
         "    server = Server(lambda: (_ for _ in ()).throw(RuntimeError('not loaded here')))\n"
         "    await server.start()\n"
-        f"    print([name for name in {LATE!r} if name in sys.modules])\n"
+        f"    print([name for name in {LATE + LATE_ROOMS!r} if name in sys.modules])\n"
         "    await server.stop()\n"
         "asyncio.run(main())\n"
     )
