@@ -72,9 +72,21 @@ def test_nothing_heavy_is_imported_before_the_port_is_bound() -> None:
         "async def main():\n"
         "    server = Server(lambda: (_ for _ in ()).throw(RuntimeError('not loaded here')))\n"
         "    await server.start()\n"
-        f"    print([name for name in {LATE + LATE_ROOMS!r} if name in sys.modules])\n"
+        f"    print([name for name in {LATE!r} if name in sys.modules])\n"
         "    await server.stop()\n"
         "asyncio.run(main())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_the_model_s_apis_are_loaded_by_their_first_request() -> None:
+    code = (
+        "import sys, urllib.request\n"
+        "from stack_emu import Emulator\n"
+        "with Emulator() as emulator:\n"
+        "    urllib.request.urlopen(emulator.base_url + '/openapi.json').read()\n"
+        f"    print([name for name in {LATE_ROOMS!r} if name in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
     assert done.stdout.strip() == "[]", done.stderr
