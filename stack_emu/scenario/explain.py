@@ -14,7 +14,7 @@ from stack_emu.scenario.problems import Location, nearest, suggestion
 PATTERN_HINTS = {
     values.ID_PATTERN: "use letters, digits, _, - and . only, such as agent_deploy_bot",
     values.HOST_PATTERN: "write a host name alone, in lower case, such as slack.com or *.slack.com",
-    world_models.AGENT_NAME_PATTERN: "use lower-case letters, digits and inner hyphens, such as deploy-bot",
+    world_models.AGENT_NAME_PATTERN: "use 2 to 64 lower-case letters, digits and inner hyphens, such as deploy-bot",
     world_models.KEY_PATTERN: "a key is sk_live_ and then letters, digits, _ or -, such as sk_live_emu_acme",
     world_models.ENV_PATTERN: "use letters, digits and _, not starting with a digit, such as STACK_PASSPORT",
     world_models.MISSION_ID_PATTERN: "a mission's id starts with ms_, such as ms_deploy",

@@ -22,6 +22,7 @@ from stack_emu.surfaces.connector_answers import (
     list_tools,
     read_outcome,
     remember_tools,
+    told_by,
 )
 
 
@@ -187,6 +188,7 @@ class _Connection:
         self._connector = connector
         self._transport = transport
         self._status: int | None = None
+        self._told: str | None = None
         self._requests: asyncio.Queue[_Request | None] = asyncio.Queue()
         self._unanswered: set[asyncio.Future[CallOutcome]] = set()
         self._listed: asyncio.Future[None] = loop.create_future()
@@ -295,10 +297,13 @@ class _Connection:
 
     async def _note_status(self, response: Any) -> None:
         self._status = response.status_code
+        self._told = await told_by(response) if response.status_code in (401, 403) else None
 
     def _explain(self, error: BaseException) -> str:
         """Why the server cannot be used, as a clause without secrets."""
         reason = _reason(_innermost(error), self._status, self.dial, self._connector)
+        if self._told is not None and self._status in (401, 403):
+            reason = f"{reason}: {self._told}"
         return reason.replace(self.dial.token, "<masked>") if self.dial.token else reason
 
 

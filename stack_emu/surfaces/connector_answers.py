@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mcp_types import CallToolResult
 
 _PAGE_LIMIT = 100
+_TOLD_BYTES, _TOLD_CHARACTERS = 65_536, 300
 
 Tool = dict[str, Any]
 """A listed tool: `name` and `input_schema`, and `description` and `annotations` where the server has them."""
@@ -70,6 +71,22 @@ def remember_tools(client: Any, tools: Sequence[Tool]) -> None:
     entries = [{"name": tool["name"], "inputSchema": tool["input_schema"]} for tool in tools]
     listing = ListToolsResult.model_validate({"tools": entries, "ttlMs": 0, "cacheScope": "private"})
     client.session._absorb_tool_listing(listing, complete=True)
+
+
+async def told_by(response: Any) -> str | None:
+    """What a server says about its refusal, where that is a JSON-RPC error of known length; without a final full stop.
+
+    Args:
+        response: an HTTP response of `httpx2` whose body has not been read.
+    """
+    length = response.headers.get("content-length", "")
+    if not length.isdecimal() or int(length) > _TOLD_BYTES:
+        return None
+    try:
+        message = json.loads(await response.aread())["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return message[:_TOLD_CHARACTERS].rstrip(". ") or None if isinstance(message, str) else None
 
 
 def _listed(tool: Any) -> Tool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import anthropic
 import pytest
+from pytest_httpserver import HTTPServer as PytestServer
 
 SCENARIO = """
 stack_emu: 1
@@ -38,6 +41,22 @@ def test_stack_s_real_mcp_url_means_this_world(serve):
 def test_a_wrong_bearer_is_refused_by_the_endpoint_and_named(serve):
     with pytest.raises(anthropic.BadRequestError, match=r"the server stack cannot be used: .*answered HTTP 401"):
         ask(serve(SCENARIO), "sk_live_emu_nobody")
+
+
+def test_the_endpoint_s_own_reason_is_passed_on_without_the_bearer(serve):
+    with pytest.raises(anthropic.BadRequestError, match=r"token: This API key belongs to no operator") as caught:
+        ask(serve(SCENARIO), "sk_live_emu_nobody")
+    assert "sk_live_emu_nobody" not in caught.value.message
+
+
+def test_a_bearer_a_server_repeats_is_masked(serve):
+    with PytestServer("127.0.0.1", 0) as elsewhere:
+        elsewhere.expect_request(re.compile(".*")).respond_with_json(
+            {"error": {"message": "no sk_of_somebody here."}}, status=401
+        )
+        with pytest.raises(anthropic.BadRequestError, match=r"authorization_token: no <masked> here\.") as caught:
+            ask(serve(SCENARIO), "sk_of_somebody", url=elsewhere.url_for("/mcp"))
+    assert "sk_of_somebody" not in caught.value.message
 
 
 def test_other_hosts_are_refused(serve):

@@ -48,8 +48,8 @@ def test_async_clients(stack_emu):
     import asyncio
 
     async def work():
-        stack = stack_emu.async_stack()
-        agents = await stack.agents.list()
+        async with stack_emu.async_stack() as stack:
+            agents = await stack.agents.list()
         async with stack_emu.mcp() as client:
             tools = await client.list_tools()
             result = await client.call_tool("stack_get_agent", {"agent_id": agents[0].id})
