@@ -27,7 +27,7 @@ from stack_emu.surfaces.model_reply import Answer, Question, ScriptFor, answered
 if TYPE_CHECKING:
     from stack_emu.scenario.templates import Templates
 
-_LOG = logging.getLogger(__name__)
+_LOG = logging.getLogger("stack_emu")
 
 ResolveMcp = Callable[[World, str], "str | None"]
 Principal = Callable[[World, str], "str | tuple[str, ...] | None"]
@@ -68,7 +68,7 @@ class ScriptedModel:
         except Unscripted as error:
             end = unscripted(str(error), error.nearest)
         except Exception:
-            _LOG.exception("the reply could not be made")
+            _LOG.error("the reply could not be made\n%s", exchange.world.redactor.traceback())
             end = ApiError(500, "The emulator failed while making this reply; its log says why.")
         if isinstance(end, ApiError):
             exchange.note_refusal(end)

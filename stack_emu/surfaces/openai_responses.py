@@ -32,7 +32,7 @@ from stack_emu.surfaces.openai_responses_request import ResponsesRequest, check_
 from stack_emu.surfaces.openai_scripts import Scripts
 from stack_emu.surfaces.openai_store import Held, ResponseStore, expand_references
 
-_LOG = logging.getLogger(__name__)
+_LOG = logging.getLogger("stack_emu")
 _MAX_TURNS = 64
 _UNKNOWN = "The emulator failed while making this reply; its log says why."
 
@@ -81,7 +81,7 @@ class ResponsesCall:
         except Unscripted as error:
             end = unscripted(str(error))
         except Exception:
-            _LOG.exception("the response could not be made")
+            _LOG.error("the response could not be made\n%s", self.exchange.world.redactor.traceback())
             end = OpenAiError(500, _UNKNOWN)
         self.exchange.note_refusal(end)
         if writer.began:
