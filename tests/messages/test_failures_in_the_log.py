@@ -12,7 +12,7 @@ SECRET = "a-secret-of-the-vault"
 SCENARIO = "stack_emu: 1\nstrict: false\nmodel: [{turns: [{say: Hello.}]}]\n"
 
 
-@pytest.mark.parametrize("shape", ["anthropic", "openai"])
+@pytest.mark.parametrize("shape", ["anthropic", "responses", "chat"])
 def test_a_failure_is_logged_with_its_secrets_masked(serve, monkeypatch, caplog, shape):
     served = serve(SCENARIO)
     served.hosted.world.redactor.add(SECRET, "scon_slack")
@@ -25,14 +25,16 @@ def test_a_failure_is_logged_with_its_secrets_masked(serve, monkeypatch, caplog,
         if shape == "anthropic":
             with (
                 anthropic.Anthropic(base_url=f"{served.base_url}/anthropic", api_key="k", max_retries=0) as sdk,
-                pytest.raises(anthropic.InternalServerError, match="its log says why"),
+                pytest.raises(anthropic.InternalServerError, match="The emulator failed"),
             ):
                 sdk.messages.create(model="m", max_tokens=9, messages=[{"role": "user", "content": "hi"}])
         else:
             with (
                 openai.OpenAI(base_url=f"{served.base_url}/openai/v1", api_key="k", max_retries=0) as sdk,
-                pytest.raises(openai.InternalServerError, match="its log says why"),
+                pytest.raises(openai.InternalServerError, match="The emulator failed"),
             ):
+                if shape == "chat":
+                    sdk.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}])
                 sdk.responses.create(model="m", input="hi")
     assert "RuntimeError: holding" in caplog.text
     assert SECRET not in caplog.text
