@@ -36,6 +36,7 @@ docs: $(STAMP)
 	$(BIN)/stack-emu coverage --markdown > docs/coverage.md
 	$(BIN)/python docs/scenario_tables.py
 	$(BIN)/python docs/scan_patterns_page.py
+	$(BIN)/python docs/upstreams_page.py
 
 goldens: $(STAMP)
 	@for folder in scenarios/*; do echo $$folder; \

@@ -56,7 +56,7 @@ def vocabulary(registry: Registry | None = None) -> Vocabulary:
     from stack_emu.domain.faults import by_code
     from stack_emu.surfaces.messages_errors import STATUS_OF_TYPE
     from stack_emu.surfaces.openai_errors import STATUS_OF_CODE
-    from stack_emu.upstreams.packs import pack_names
+    from stack_emu.upstreams.packs import PackNames, pack_problem
 
     served = registry if registry is not None else every_family()
     return Vocabulary(
@@ -64,7 +64,8 @@ def vocabulary(registry: Registry | None = None) -> Vocabulary:
         faulted=frozenset({*served.operations, *MODEL_OPERATIONS}),
         approved=frozenset(APPROVED_OPERATIONS),
         tools=frozenset(served.tools),
-        packs=frozenset(pack_names()),
+        packs=PackNames(),
+        pack_problem=pack_problem,
         codes=frozenset({*by_code(), *STATUS_OF_TYPE, *STATUS_OF_CODE}),
         unserved=UNSERVED_SECTIONS,
     )

@@ -205,10 +205,15 @@ def nearest(patterns: Iterable[P], request: Matchable) -> tuple[P, list[Differen
     best: tuple[float, P, list[Difference]] | None = None
     for pattern in patterns:
         differences = pattern.difference(request)
-        weight = sum(_weight(difference) for difference in differences)
+        weight = weigh(differences)
         if best is None or weight < best[0]:
             best = (weight, pattern, differences)
     return None if best is None else (best[1], best[2])
+
+
+def weigh(differences: Iterable[Difference]) -> float:
+    """How far a request is from a pattern, given how it differs; 0 when it does not."""
+    return sum(_weight(difference) for difference in differences)
 
 
 def explain(pattern: object, differences: Sequence[Difference]) -> str:

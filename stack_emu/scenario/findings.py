@@ -6,7 +6,7 @@ file keeps the models from being built. They therefore skip whatever has the wro
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -20,12 +20,11 @@ class Place:
     value: Any
     location: Location = ()
 
-    def at(self, *keys: str) -> Place:
-        """The value under a key, and so on inwards; its value is None where there is none."""
+    def at(self, *keys: str | int) -> Place:
+        """The value under a key or at an index, and so on inwards; its value is None where there is none."""
         place = self
         for key in keys:
-            inner = place.value.get(key) if isinstance(place.value, dict) else None
-            place = Place(inner, (*place.location, key))
+            place = Place(_inner(place.value, key), (*place.location, key))
         return place
 
     def each(self, key: str) -> list[Place]:
@@ -61,6 +60,12 @@ class Place:
         elif isinstance(self.value, (list, tuple)):
             for index, value in enumerate(self.value):
                 yield from Place(value, (*self.location, index)).strings()
+
+
+def _inner(value: Any, key: str | int) -> Any:
+    if isinstance(key, int):
+        return value[key] if isinstance(value, (list, tuple)) and key < len(value) else None
+    return value.get(key) if isinstance(value, dict) else None
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,9 @@ class Vocabulary:
 
     Args:
         operations: the operations that are served, such as `passports.issue`.
-        packs: the bundled upstream packs.
+        packs: the upstream packs there are.
+        pack_problem: what is wrong with a pack (its name or the path of its folder) and its seed, as one sentence that
+            may begin with the place in the seed; None when nothing is.
         codes: STACK's error codes, and in lower case the error types of the Messages API, which count in any case.
         detectors: the signal types there are.
         faulted: the operations faults can hit; `operations` when None.
@@ -112,6 +119,7 @@ class Vocabulary:
 
     operations: Collection[str] | None = None
     packs: Collection[str] | None = None
+    pack_problem: Callable[[str, Mapping[str, Any]], str | None] | None = None
     codes: Collection[str] | None = None
     detectors: Collection[str] | None = None
     faulted: Collection[str] | None = None

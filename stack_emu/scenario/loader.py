@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from stack_emu.scenario.explain import explain
 from stack_emu.scenario.findings import Finding, Findings, Place, Vocabulary
 from stack_emu.scenario.models import Scenario
+from stack_emu.scenario.pack_paths import resolve_paths
 from stack_emu.scenario.positions import Node, find
 from stack_emu.scenario.positions import from_data as nodes_from_data
 from stack_emu.scenario.problems import Problem, ScenarioError, nearest, path_text
@@ -114,7 +115,7 @@ def inspect_path(path: Path | str, vocabulary: Vocabulary | None = None) -> Insp
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         return _failed(_not_utf8(str(file), content, error))
-    inspection = inspect_text(text, str(file), vocabulary)
+    inspection = inspect_text(text, str(file), vocabulary, folder=file.parent)
     scenario = inspection.scenario
     if scenario is None or scenario.name is not None:
         return inspection
@@ -122,8 +123,17 @@ def inspect_path(path: Path | str, vocabulary: Vocabulary | None = None) -> Insp
     return Inspection(scenario.model_copy(update={"name": name or "scenario"}), inspection.problems)
 
 
-def inspect_text(text: str, source: str = "<string>", vocabulary: Vocabulary | None = None) -> Inspection:
-    """Read a text as `loads` does, and report warnings too instead of raising."""
+def inspect_text(
+    text: str, source: str = "<string>", vocabulary: Vocabulary | None = None, *, folder: Path | None = None
+) -> Inspection:
+    """Read a text as `loads` does, and report warnings too instead of raising.
+
+    Args:
+        text: YAML.
+        source: stands for the file in messages.
+        vocabulary: names outside the scenario to check against.
+        folder: what paths in the text are relative to; without it a text may name no other file.
+    """
     composed = compose(text.removeprefix("\ufeff"))
     problems = [
         Problem(source, found.mark.line, found.mark.column, path_text(found.location), found.sentence)
@@ -133,6 +143,9 @@ def inspect_text(text: str, source: str = "<string>", vocabulary: Vocabulary | N
         if not problems:
             problems.append(Problem(source, 1, 1, "", "the scenario is empty; begin with stack_emu: 1"))
         return Inspection(None, tuple(problems))
+    for location, sentence in resolve_paths(composed.root, folder):
+        found_at = find(composed.root, location).value_mark
+        problems.append(Problem(source, found_at.line, found_at.column, path_text(location), sentence))
     return _inspect_nodes(composed.root, source, vocabulary, problems)
 
 

@@ -199,10 +199,32 @@ def _check_operations(root: Place, vocabulary: Vocabulary, findings: Findings) -
     for step in root.each("timeline"):
         check_word(findings, step.at("operation"), vocabulary.operations, "operation")
     for _, upstream in root.entries("upstreams"):
-        check_word(findings, upstream.at("pack"), vocabulary.packs, "pack")
+        _check_pack(upstream, vocabulary, findings)
     for name, sentence in vocabulary.unserved.items():
         if root.at(name).value:
             findings.warn(root.at(name), f"{sentence}; remove {name}, or leave it for a version that has it")
+
+
+def _check_pack(upstream: Place, vocabulary: Vocabulary, findings: Findings) -> None:
+    place = upstream.at("pack")
+    name, seed = place.value, upstream.at("seed").value
+    if not isinstance(name, str):
+        return
+    if "/" not in name:
+        check_word(findings, place, vocabulary.packs, "pack")
+        if vocabulary.packs is not None and name not in vocabulary.packs:
+            return
+    if vocabulary.pack_problem is None or not isinstance(seed, (dict, type(None))):
+        return
+    sentence = vocabulary.pack_problem(name, seed or {})
+    if sentence is None:
+        return
+    begins = re.match(r"seed((?:\.[A-Za-z_]\w*|\[\d+\])*)", sentence)
+    if begins is None:
+        findings.error(place, sentence.rstrip("."))
+        return
+    path = [int(index) if index else key for key, index in re.findall(r"\.(\w+)|\[(\d+)\]", begins[1])]
+    findings.error(upstream.at("seed", *path), sentence.rstrip("."))
 
 
 def _check_code(place: Place, codes: Collection[str] | None, findings: Findings) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Strict
 
-from stack_emu.scenario.values import Count, Duration, Flag, Headers, Host, Identifier, Json, Model, Status
+from stack_emu.scenario.values import Count, Duration, Flag, Headers, Host, Json, Model, Status
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 MessagesError = Literal[
@@ -32,6 +32,8 @@ CODE_PATTERN = (
 BASE64_PATTERN = r"^[A-Za-z0-9+/]*={0,2}$"
 SIGNAL_PATTERN = r"^[a-z][a-z0-9_]*$"
 
+PACK_PATTERN = r"^([A-Za-z0-9][A-Za-z0-9_.-]*|(\.{1,2}/|/|[A-Za-z]:\\)[^\x00]*)$"
+PackName = Annotated[str, Field(pattern=PACK_PATTERN, max_length=2048)]
 Path = Annotated[str, Field(pattern=PATH_PATTERN, max_length=2048)]
 
 
@@ -80,7 +82,10 @@ class Upstream(Model):
     hosts: tuple[Host, ...] = Field(
         (), description="Host names it answers for, such as slack.com or *.slack.com; a pack's own when left out."
     )
-    pack: Identifier | None = Field(None, description="A bundled stateful fake, such as slack.")
+    pack: PackName | None = Field(
+        None,
+        description="A stateful fake: a bundled or installed one such as slack, or the folder of your own: ./packs/crm.",
+    )
     seed: dict[str, Json] = Field(
         default_factory=dict, description="What the pack's state starts with; the pack says which keys it knows."
     )

@@ -1,19 +1,27 @@
 """Stateful fakes: what a pack is, and how one is found.
 
-A pack is a folder of this package whose ``__init__`` has a stateless ``PACK``. What it remembers is in the world's
-store.
+A pack is a folder whose ``__init__`` has a stateless ``PACK``: one of this package, one in a user's project that the
+scenario names by its path (``pack: ./packs/crm``), or one that an installed distribution offers under the entry point
+group ``stack_emu.packs``. What it remembers is in the world's store.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 import pkgutil
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 from stack_emu.kernel.acts import Act
+from stack_emu.kernel.matching import PathTemplate
 from stack_emu.kernel.world import World
 from stack_emu.upstreams.credentials import AcceptedCredential
 from stack_emu.upstreams.errors import UpstreamSettingsError
@@ -51,11 +59,70 @@ class PackContext:
     hint: str | None = None
 
 
+@dataclass(frozen=True)
+class PackRow:
+    """One operation of a pack, for tables and near misses.
+
+    Args:
+        name: how the service's documentation or SDK calls it.
+        call: method and path template, for example ``POST /repos/{owner}/{repo}/issues``.
+        summary: what it does.
+        scopes: any one of these lets a credential in; all when empty.
+        source: where the behaviour is known from.
+    """
+
+    name: str
+    call: str
+    summary: str
+    scopes: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True)
+class Declined:
+    """Something the service has and a pack does not serve.
+
+    Args:
+        name: what it is.
+        reason: why, in words that follow a colon.
+        method: HTTP method it is called with; any when left out.
+        path: path template it is called at; then a call of it is answered with the reason.
+    """
+
+    name: str
+    reason: str
+    method: str | None = None
+    path: str | None = None
+
+    def matches(self, request: UpstreamRequest) -> bool:
+        """Whether a request asks for it."""
+        if self.path is None or self.method not in (None, request.method):
+            return False
+        return PathTemplate(self.path).match(request.path) is not None
+
+
 class Pack(Protocol):
-    """A bundled stateful fake. Everything is synchronous and without state of its own."""
+    """A stateful fake. Everything is synchronous and without state of its own."""
+
+    title: str
+    """The service's name for people."""
 
     hosts: tuple[str, ...]
     """Host names it answers for when the scenario names none."""
+
+    declined: Sequence[Declined]
+    """What the service has and the pack does not, each with why."""
+
+    clients: tuple[str, ...]
+    """The real clients that drive it in the tests, with versions."""
+
+    seed_keys: Mapping[str, str]
+    """What ``seed`` in a scenario may hold: key to meaning."""
+
+    @property
+    def operations(self) -> Sequence[PackRow]:
+        """What it serves."""
+        ...
 
     def check(self, seed: Mapping[str, Any]) -> None:
         """Refuse a seed that cannot work.
@@ -86,22 +153,132 @@ class Pack(Protocol):
         ...
 
 
+def summary_of(handler: Callable[..., Any]) -> str:
+    """The first paragraph of a handler's docstring on one line."""
+    return " ".join((handler.__doc__ or "").strip().split("\n\n")[0].split())
+
+
+ENTRY_POINTS = "stack_emu.packs"
+"""The entry point group in which installed distributions offer packs."""
+
+
 def find_pack(name: str) -> Pack:
-    """The bundled pack called ``name``.
+    """The pack of that name, or in the folder of that path.
+
+    Args:
+        name: name of a bundled or installed pack, or the absolute path of a folder with a pack in it.
 
     Raises:
-        UpstreamSettingsError: when there is none, naming those there are.
+        UpstreamSettingsError: when there is none, naming those there are; when a folder holds no pack, or its code fails.
     """
+    if is_folder(name):
+        return _pack_in(Path(name))
+    if name in _bundled():
+        module = importlib.import_module(f"{__package__}.{name}")
+        return _pack_of(module, f"the bundled pack {name}")
+    installed = _installed()
+    if name in installed:
+        return _load_installed(installed[name])
     known = pack_names()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}."
-        raise UpstreamSettingsError(f"there is no bundled pack {name!r}; {hint}")
-    pack: Pack = importlib.import_module(f"{__package__}.{name}").PACK
-    return pack
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}."
+    raise UpstreamSettingsError(f"there is no pack {name!r}; {hint}")
+
+
+def is_folder(name: str) -> bool:
+    """Whether a pack is named by the path of its folder."""
+    return "/" in name or "\\" in name
 
 
 def pack_names() -> list[str]:
-    """Names of the bundled packs."""
+    """Names of the bundled and the installed packs."""
+    return sorted({*_bundled(), *_installed()})
+
+
+class PackNames(Collection[str]):
+    """The names of all packs; installed distributions are only looked through when a name is not a bundled one."""
+
+    def __contains__(self, name: object) -> bool:
+        return name in _bundled() or name in _installed()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(pack_names())
+
+    def __len__(self) -> int:
+        return len(pack_names())
+
+
+def pack_problem(name: str, seed: Mapping[str, Any]) -> str | None:
+    """What is wrong with a pack and its seed, as one sentence, or None."""
+    try:
+        find_pack(name).check(seed)
+    except (ValueError, UpstreamSettingsError) as error:
+        return str(error)
+    return None
+
+
+def bundled_packs() -> dict[str, Pack]:
+    """The bundled packs by name."""
+    return {name: find_pack(name) for name in _bundled()}
+
+
+def _bundled() -> list[str]:
     package = importlib.import_module(__package__ or "")
     return sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.ispkg)
+
+
+def _installed() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+
+
+def _load_installed(point: EntryPoint) -> Pack:
+    try:
+        pack: Pack = point.load()
+    except Exception as error:
+        raise UpstreamSettingsError(f"the pack {point.name} ({point.value}) cannot be loaded: {error}") from error
+    return pack
+
+
+def _pack_in(folder: Path) -> Pack:
+    """The pack in a user's folder, loaded again when one of its files changed."""
+    start = folder / "__init__.py"
+    if not start.is_file():
+        raise UpstreamSettingsError(
+            f"{folder} is no pack: a pack is a folder with __init__.py in it, which sets PACK; see docs/upstreams.md."
+        )
+    files = sorted(folder.rglob("*.py"))
+    version = sha256(repr([(str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files]).encode())
+    name = f"stack_emu_pack_{sha256(str(folder).encode()).hexdigest()[:12]}_{version.hexdigest()[:12]}"
+    module = sys.modules.get(name)
+    if module is None:
+        module = _import_folder(name, folder, start)
+    return _pack_of(module, str(start))
+
+
+def _import_folder(name: str, folder: Path, start: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, start, submodule_search_locations=[str(folder)])
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        for loaded in [one for one in sys.modules if one == name or one.startswith(f"{name}.")]:
+            del sys.modules[loaded]
+        raise UpstreamSettingsError(
+            f"the pack in {folder} cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
+    return module
+
+
+def _pack_of(module: ModuleType, place: str) -> Pack:
+    pack: Pack | None = getattr(module, "PACK", None)
+    if pack is None:
+        raise UpstreamSettingsError(f"{place} sets no PACK; end it with PACK = YourPack().")
+    lacking = [name for name in ("handle", "check", "seed", "hosts", "operations") if not hasattr(pack, name)]
+    if lacking:
+        raise UpstreamSettingsError(
+            f"the PACK of {place} has no {lacking[0]}; derive its class from stack_emu.packs.RestPack."
+        )
+    return pack

@@ -16,7 +16,6 @@ from stack_emu.domain.service_catalogue import PROVIDERS
 from stack_emu.kernel.dispatch import Pending, Refused
 from stack_emu.kernel.operations import GRADES, Download, Operation, Stream
 from stack_emu.surfaces.messages_fields import ACCEPTED, CHECKED, CONNECTOR_BETAS, NOT_SERVED, REFUSED_BETAS
-from stack_emu.upstreams.packs import pack_names
 from stack_emu.upstreams.slack.methods import METHODS
 from tests.docs.blocks import ROOT
 
@@ -165,7 +164,6 @@ def test_the_messages_fields_are_those_of_the_code() -> None:
 def test_the_slack_methods_are_those_of_the_pack() -> None:
     [served] = re.findall(r"^Served: (.*?)\n\n", section("## Slack"), re.MULTILINE | re.DOTALL)
     assert NAME.findall(served) == list(METHODS)
-    assert ("there is no other pack yet" in " ".join(section("## Slack").split())) == (pack_names() == ["slack"])
 
 
 def without_what_was_driven(text: str) -> list[str]:

@@ -111,7 +111,7 @@ def test_hosts_lead_to_their_upstream(bench: Make, host: str, owner: str | None)
             {"a": {"hosts": ["x.test"]}, "b": {"hosts": ["x.test"]}},
             "upstreams a and b both claim x.test; leave it to one",
         ),
-        ({"a": {"pack": "slak"}}, "upstream a: there is no bundled pack 'slak'; did you mean 'slack'?"),
+        ({"a": {"pack": "slak"}}, "upstream a: there is no pack 'slak'; did you mean 'slack'?"),
         (
             {"a": {"forward": "http://example.com"}},
             "upstream a: requests are not forwarded to example.com, because it is",

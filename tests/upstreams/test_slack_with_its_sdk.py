@@ -15,12 +15,12 @@ from slack_sdk.web.async_client import AsyncWebClient
 from stack_emu.kernel.faults import FaultRule
 from stack_emu.upstreams.slack import channels, messages
 
-from .conftest import TOKEN, Workspace
+from .conftest import TOKEN, Service
 
-Slack = Callable[..., Workspace]
+Slack = Callable[..., Service]
 
 
-def client(workspace: Workspace, token: str | None = TOKEN) -> WebClient:
+def client(workspace: Service, token: str | None = TOKEN) -> WebClient:
     return WebClient(token=token, base_url=f"{workspace.base_url}/api/")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from stack_emu.upstreams.packs import Declined
 from stack_emu.upstreams.slack import chat, conversations, files, people, reactions
 from stack_emu.upstreams.slack.call import SlackCall
 
@@ -38,6 +39,16 @@ METHODS: Mapping[str, Handler] = {
     "users.lookupByEmail": people.lookup_by_email,
 }
 """Served methods by name."""
+
+DECLINED = (
+    Declined(
+        "admin.*, team.* beyond info", "administration of an organisation is not what an agent's bot token may do"
+    ),
+    Declined("apps.*, functions.*, workflows.*, views.*, dialog.*", "they open surfaces in Slack's own client"),
+    Declined("Socket Mode and RTM", "they are WebSockets, which STACK's proxy does not carry"),
+    Declined("files.upload", "Slack has withdrawn it; it answers method_deprecated, as Slack does"),
+)
+"""What Slack has and the pack does not."""
 
 WITHOUT_TOKEN = frozenset({"api.test"})
 """Served methods that need no token."""

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from stack_emu.kernel.errors import KernelError
 from stack_emu.kernel.world import World
-from stack_emu.upstreams.packs import PackContext
+from stack_emu.upstreams.packs import PackContext, PackRow, summary_of
 from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest
 from stack_emu.upstreams.slack import files
 from stack_emu.upstreams.slack.call import SlackCall, SlackError, read_arguments
-from stack_emu.upstreams.slack.methods import METHODS, WITHOUT_TOKEN, is_deprecated, may_exist
+from stack_emu.upstreams.slack.methods import DECLINED, METHODS, WITHOUT_TOKEN, is_deprecated, may_exist
 from stack_emu.upstreams.slack.records import Workspace
-from stack_emu.upstreams.slack.seeding import read_seed, write_seed
+from stack_emu.upstreams.slack.seeding import SEED_KEYS, read_seed, write_seed
 
 _API = "/api/"
 
@@ -27,7 +27,25 @@ class SlackPack:
     it was sent: nothing is escaped, linked or unfurled, and joining a channel leaves no message in it.
     """
 
+    title = "Slack"
     hosts = ("slack.com", "*.slack.com")
+    declined = DECLINED
+    clients = ("slack_sdk 3.48 (sync and async)",)
+    seed_keys = SEED_KEYS
+
+    @property
+    def operations(self) -> tuple[PackRow, ...]:
+        """The methods served."""
+        return tuple(
+            PackRow(
+                name,
+                f"POST {_API}{name}",
+                summary_of(method).removeprefix(f"``{name}``").lstrip(": "),
+                (),
+                f"docs.slack.dev {name}; slack_sdk 3.48",
+            )
+            for name, method in METHODS.items()
+        )
 
     def check(self, seed: Mapping[str, Any]) -> None:
         """Refuse a seed that cannot work; the keys are those of :mod:`stack_emu.upstreams.slack.seeding`.
@@ -128,3 +146,7 @@ def _headers(context: PackContext) -> dict[str, str]:
     if credential is None or credential.scopes is None:
         return {}
     return {"X-OAuth-Scopes": ",".join(credential.scopes)}
+
+
+def _meaning(name: str, method: Callable[..., Any]) -> str:
+    return summary_of(method).removeprefix(f"``{name}``").lstrip(": ")

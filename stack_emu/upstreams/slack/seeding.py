@@ -45,6 +45,15 @@ _KEYS: Mapping[str, Mapping[str, type]] = {
     },
     "message": {"user": str, "text": str},
 }
+SEED_KEYS: Mapping[str, str] = {
+    "team": "a name, or {name, id, domain}",
+    "bot": "a name, or {name, id}: the user every connection acts as",
+    "users": "names, or {name, id, real_name, email, is_admin, is_bot, deleted, tz}",
+    "channels": "names, or {name, id, members, topic, purpose, private, archived, bot_member, messages}; "
+    "a message is a text or {user, text}",
+}
+"""What a seed may hold, for people."""
+
 _WORDS = {str: "text", list: "a list", bool: "true or false"}
 
 

@@ -1,0 +1,56 @@
+"""Files that upstreams name: folders of packs, and documents in a pack's seed, relative to the scenario's own file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stack_emu.scenario.positions import Node
+from stack_emu.scenario.problems import Location
+
+Refused = list[tuple[Location, str]]
+
+
+def resolve_paths(root: Node, folder: Path | None) -> Refused:
+    """Make the paths in a scenario's upstreams absolute, in place.
+
+    Paths are ``pack`` when it is one, and every text directly under ``seed`` that begins with ``./`` or ``../``. A path
+    that cannot be used becomes null, so that nothing else is said about it.
+
+    Args:
+        root: the nodes of one file.
+        folder: the folder of that file; None for a text that is in no file.
+
+    Returns:
+        Where a path cannot be used, each with a sentence.
+    """
+    refused: Refused = []
+    for location, node in _named(root):
+        if folder is None:
+            sentence = (
+                "only a scenario in a file can name another file; write the scenario to a file, and give its path"
+            )
+            refused.append((location, sentence))
+            node.value = None
+        elif Path(node.value).is_absolute():
+            refused.append((location, f"{node.value} is absolute; write it relative to this file, such as ./packs/crm"))
+            node.value = None
+        else:
+            node.value = str((folder / node.value).resolve())
+    return refused
+
+
+def _named(root: Node) -> list[tuple[Location, Node]]:
+    upstreams = root.value.get("upstreams") if isinstance(root.value, dict) else None
+    found: list[tuple[Location, Node]] = []
+    for name, upstream in (
+        upstreams.value.items() if upstreams is not None and isinstance(upstreams.value, dict) else ()
+    ):
+        if not isinstance(upstream.value, dict):
+            continue
+        pack, seed = upstream.value.get("pack"), upstream.value.get("seed")
+        if pack is not None and isinstance(pack.value, str) and "/" in pack.value:
+            found.append((("upstreams", name, "pack"), pack))
+        for key, value in seed.value.items() if seed is not None and isinstance(seed.value, dict) else ():
+            if isinstance(value.value, str) and value.value.startswith(("./", "../")):
+                found.append((("upstreams", name, "seed", key), value))
+    return found
