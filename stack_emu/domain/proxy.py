@@ -329,7 +329,8 @@ def _not_emulated(ctx: Context, operation_id: str, draft: Draft, hosts: list[str
         operation="proxy.request",
         request={"host": host},
     )
-    entry.status, entry.problem, entry.hint = 501, "unmatched", world.redactor.text(message)
+    entry.status = 501
+    world.journal.explain(entry, message, "unmatched")
     ctx.row.set(upstream_status=501)
     ctx.row.error_code = faults.NOT_EMULATED.code
     _judge(ctx, 501)

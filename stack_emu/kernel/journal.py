@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+_log = logging.getLogger("stack_emu.journal")
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*")
 _SECRET_HEADERS = frozenset(
     {
@@ -105,8 +107,8 @@ class Entry:
 
     ``surface`` is where it arrived (``rest``, ``mcp``, ``messages``, ``openai``, ``upstream``, ``gateway``, ``control``),
     ``client`` what the client calls itself (its User-Agent), ``route`` the template it matched, ``unread`` the fields
-    nobody looked at, ``problem`` the violation it was, if any (``unmatched``, ``bypass``, ``unscripted``, ``leak`` …) and
-    ``hint`` the sentence that says what would have worked.
+    nobody looked at, ``problem`` the violation it was, if any (``unmatched``, ``bypass``, ``unscripted``, ``leak`` …),
+    ``hint`` the sentence that says what would have worked and ``near`` the nearest candidates side by side.
     """
 
     number: int
@@ -124,6 +126,7 @@ class Entry:
     unread: tuple[str, ...] = ()
     problem: str | None = None
     hint: str | None = None
+    near: str | None = None
     request: Mapping[str, Any] = field(default_factory=dict)
     response: Mapping[str, Any] = field(default_factory=dict)
 
@@ -150,6 +153,23 @@ class Journal:
         self._next += 1
         self._entries.append(entry)
         return entry
+
+    def explain(self, entry: Entry, hint: str, problem: str | None = None, *, near: str | None = None) -> str:
+        """Say on an entry what would have worked, log it, and return the sentence with secrets masked.
+
+        Args:
+            entry: the exchange.
+            hint: the sentence.
+            problem: the violation the exchange is; None when it is none.
+            near: the nearest candidates side by side, as :func:`stack_emu.kernel.near_miss.side_by_side` makes it.
+        """
+        said = self.redactor.text(hint)
+        entry.problem, entry.hint = problem, said
+        entry.near = self.redactor.text(near) if near else None
+        level = logging.WARNING if problem else logging.INFO
+        what = f"{problem}: {said}" if problem else said
+        _log.log(level, "%s %s: %s%s", entry.method, entry.path, what, f"\n{entry.near}" if entry.near else "")
+        return said
 
     def entries(self, *, surface: str | None = None) -> Iterator[Entry]:
         """Entries oldest first, of one surface when named."""

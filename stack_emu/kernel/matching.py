@@ -76,7 +76,7 @@ class Difference:
     expected: Any
 
     def __str__(self) -> str:
-        return f"{self.field} was {_shown(self.got)}, expected {_wanted(self.expected)}"
+        return f"{self.field} was {value_text(self.got)}, expected {expected_text(self.expected)}"
 
     def as_json(self) -> dict[str, Any]:
         """The difference as JSON data; a missing value is null and said to be ``missing``."""
@@ -334,13 +334,15 @@ def _check_regex(place: str, expression: str) -> None:
         raise ValueError(f"the regular expression of {place} does not compile: {error}.") from None
 
 
-def _shown(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """A value in a message: text in quotes, other JSON as it is written, at most 80 characters."""
     if value is MISSING:
         return "missing"
     text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
-def _wanted(value: Any) -> str:
+def expected_text(value: Any) -> str:
+    """What a pattern wants, in a message."""
     expression = regex_of(value)
-    return _shown(value) if expression is None else f"text matching /{expression}/"
+    return value_text(value) if expression is None else f"text matching /{expression}/"

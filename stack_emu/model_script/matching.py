@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from stack_emu.kernel.matching import MISSING, Difference
+from stack_emu.kernel.near_miss import Candidate, side_by_side
+
 if TYPE_CHECKING:
     from stack_emu.scenario.model_rules import ModelMatch, ModelRule, ResultMatch
 
@@ -26,11 +29,13 @@ class Unscripted(Exception):
     Args:
         message: the sentence.
         nearest: the nearest rules, each with `rule`, `when` and `differs`, a list of `field` and `clause`.
+        table: the nearest rules side by side.
     """
 
-    def __init__(self, message: str, nearest: Sequence[Mapping[str, Any]] = ()) -> None:
+    def __init__(self, message: str, nearest: Sequence[Mapping[str, Any]] = (), table: str = "") -> None:
         super().__init__(message)
         self.nearest = tuple(nearest)
+        self.table = table
 
 
 class NothingMatches(Unscripted):
@@ -172,7 +177,45 @@ def near_miss(rules: Sequence[ModelRule], facts: Facts) -> Unscripted:
     text = f"{asked} The nearest is {first['rule']} ({first['when']}), which does not match: {_reasons(first)}."
     if others:
         text += " Then " + " · ".join(f"{other['rule']} ({other['when']}): {_reasons(other)}" for other in others) + "."
-    return NothingMatches(text, nearest)
+    text += _last_failure(facts.result)
+    candidates = [_candidate(rules, index, facts) for index in order[:_NEAREST]]
+    sent = {"user": facts.user, "model": facts.model, "turn": facts.turn}
+    return NothingMatches(text, nearest, side_by_side(sent, candidates))
+
+
+def _candidate(rules: Sequence[ModelRule], index: int, facts: Facts) -> Candidate:
+    when, got = rules[index].when, _comparable(facts)
+    named = [found.field for found in difference(when, facts)]
+    differences = tuple(Difference(name, got.get(name, MISSING), _asked(when, name)) for name in named)
+    return Candidate(rule_name(rules, index), differences)
+
+
+def _comparable(facts: Facts) -> dict[str, Any]:
+    """What a `when` names, as the conversation has it; keys are credentials and stay out."""
+    got: dict[str, Any] = {"user": facts.user, "regex": facts.user, "system": facts.system, "model": facts.model}
+    got |= {"tools": list(facts.tools), "key": "…", "agent": list(facts.agents), "turn": facts.turn}
+    got["output"] = MISSING if facts.output is None else list(facts.output)
+    last = MISSING if facts.result is NO_RESULT else facts.result
+    return got | {"result": last, "result_regex": last, "error": MISSING if last is MISSING else error_code(last)}
+
+
+def _asked(when: ModelMatch, name: str) -> Any:
+    value = getattr(when, name)
+    if name == "key":
+        return "…"
+    if name in ("regex", "result_regex"):
+        return {"regex": value}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _last_failure(result: Any) -> str:
+    """What the emulator said about the last call, when it failed: often that is why no turn applies."""
+    error = result.get("error") if isinstance(result, Mapping) else None
+    if not isinstance(error, Mapping) or not isinstance(error.get("code"), str):
+        return ""
+    details = error.get("details")
+    hint = details.get("hint") if isinstance(details, Mapping) else None
+    return f" The last call failed with {error['code']}: {hint or error.get('message')}"
 
 
 def _reasons(near: Mapping[str, Any]) -> str:

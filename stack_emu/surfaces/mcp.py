@@ -17,13 +17,14 @@ from stack_emu.domain import faults
 from stack_emu.domain.authentication import OAUTH, authenticate, refused_holder
 from stack_emu.kernel.dispatch import Call, authorise, note_refusal
 from stack_emu.kernel.errors import Fault
-from stack_emu.kernel.operations import Caller, Command, Registry
+from stack_emu.kernel.operations import ANONYMOUS, Caller, Command, Registry
 from stack_emu.kernel.world import World
 from stack_emu.surfaces.lane import lane_of
 from stack_emu.surfaces.mcp_bridge import Spawn
 from stack_emu.surfaces.mcp_calls import EXCHANGE, MCP_PATH, Exchange, ToolCalls
 from stack_emu.surfaces.mcp_serving import McpServing
 from stack_emu.surfaces.mcp_tools import Catalogue
+from stack_emu.surfaces.misses import explain_refusal
 from stack_emu.surfaces.rest import abort, bearer_of, fault_body, fault_response, json_response
 
 if TYPE_CHECKING:
@@ -193,6 +194,7 @@ class McpSurface:
         """Refuse a request: with a JSON-RPC error when it is a JSON-RPC request, as clients show its message only."""
         entry = world.journal.add(world.now_ms(), "mcp", request.method, MCP_PATH)
         entry.status, entry.code = fault.status, fault.code
+        explain_refusal(world, ANONYMOUS, fault, entry)
         message = await _message(request) if request.method == "POST" else {}
         if isinstance(message.get("id"), (str, int)):
             told = fault_body(world, fault)["error"]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stack_emu.domain import faults
+from stack_emu.domain.state import Connection
 from stack_emu.kernel.dispatch import Call, authorise, dump, perform
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.faults import ConnectionDropped
@@ -21,6 +22,7 @@ from stack_emu.kernel.world import World
 from stack_emu.surfaces.mcp_bridge import Spawn
 from stack_emu.surfaces.mcp_schemas import WRAPPED
 from stack_emu.surfaces.mcp_tools import Catalogue, ToolEntry, admits
+from stack_emu.surfaces.misses import explain_refusal, tool_miss
 from stack_emu.surfaces.rest import DROPPED, fault_body
 
 if TYPE_CHECKING:
@@ -105,14 +107,14 @@ class ToolCalls:
         entry = world.journal.add(world.now_ms(), "mcp", "tools/call", MCP_PATH, caller=caller, client=client)
         tool = self.catalogue.entries.get(name)
         if tool is None:
-            raise self._unknown(exchange, entry, name)
+            raise self._unknown(exchange, entry, name, arguments)
         if name in self.hidden(exchange):
             raise _gone(entry, name)
         entry.route, entry.operation = name, tool.operation.name
         try:
             result = await self._run(exchange, entry, tool, arguments)
         except Fault as fault:
-            return _refusal(world, entry, fault)
+            return _refusal(world, exchange.caller, entry, fault)
         except ConnectionDropped as dropped:
             if resumable:  # a client can only come back for a stream of which it has seen the beginning
                 with contextlib.suppress(asyncio.TimeoutError):
@@ -122,14 +124,14 @@ class ToolCalls:
             if not resumable or dropped.outcome is None:
                 raise
             if isinstance(dropped.outcome, Fault):
-                return _refusal(world, entry, dropped.outcome)
+                return _refusal(world, exchange.caller, entry, dropped.outcome)
             return _success(tool, dropped.outcome)
         except asyncio.CancelledError:
             entry.hint = "The client took the call back before it was answered."
             raise
         except Exception:
             _log.error("tool %s failed inside the emulator\n%s", name, world.redactor.traceback())
-            return _refusal(world, entry, Fault(faults.INTERNAL_ERROR, operation=tool.operation.name))
+            return _refusal(world, exchange.caller, entry, Fault(faults.INTERNAL_ERROR, operation=tool.operation.name))
         entry.status = tool.operation.rest.status if tool.operation.rest is not None else 200
         return result
 
@@ -157,16 +159,20 @@ class ToolCalls:
             # Masked only now: the call itself may have taught the redactor a secret.
             entry.request = exchange.world.redactor.value(tool.operation.without_secrets(arguments))
 
-    def _unknown(self, exchange: Exchange, entry: Entry, name: str) -> Exception:
+    def _unknown(self, exchange: Exchange, entry: Entry, name: str, arguments: Mapping[str, Any]) -> Exception:
         from mcp.shared.exceptions import MCPError
         from mcp_types import INVALID_PARAMS
 
-        near = self.catalogue.nearest(name, exchange.caller)
-        hint = f"the nearest is {near}" if near is not None else "this credential may call none"
-        shown = exchange.world.redactor.text(name[:100])
+        world, caller = exchange.world, exchange.caller
+        visible = [str(tool.definition["name"]) for tool in self.catalogue.visible(caller)]
+        known = {tool: found.definition for tool, found in self.catalogue.entries.items()}
+        services = {one.provider for one in world.store.find(Connection, operator_id=caller.operator_id)}
+        miss = tool_miss(known, visible, name[:100], arguments, services)
         entry.status, entry.code = 404, "UNKNOWN_TOOL"
-        entry.problem, entry.hint = "unmatched", f"There is no tool {shown}; {hint}."
-        return MCPError(code=INVALID_PARAMS, message=f"Unknown tool: {shown}; {hint}")
+        shown = world.redactor.text(name[:100])
+        world.journal.explain(entry, f"There is no tool {shown}. {miss.sentence}", "unmatched", near=miss.table)
+        data = world.redactor.value(miss.details())
+        return MCPError(code=INVALID_PARAMS, message=f"Unknown tool: {shown}. {miss.sentence}", data=data)
 
 
 def _gone(entry: Entry, name: str) -> Exception:
@@ -211,7 +217,7 @@ def _download(tool: ToolEntry, reply: Download) -> Any:
         return EmbeddedResource(resource=BlobResourceContents(uri=uri, mime_type=reply.media, blob=blob))
 
 
-def _refusal(world: World, entry: Entry, fault: Fault) -> CallToolResult:
+def _refusal(world: World, caller: Caller, entry: Entry, fault: Fault) -> CallToolResult:
     """A fault as a tool error: STACK's envelope as text.
 
     It is not structured content: clients that check this against the tool's output schema do so for errors as well
@@ -220,5 +226,6 @@ def _refusal(world: World, entry: Entry, fault: Fault) -> CallToolResult:
     from mcp_types import CallToolResult, TextContent
 
     entry.status, entry.code = fault.status, fault.code
+    explain_refusal(world, caller, fault, entry)
     text = json.dumps(fault_body(world, fault), separators=(",", ":"), ensure_ascii=False)
     return CallToolResult(content=[TextContent(text=text)], is_error=True)

@@ -149,11 +149,6 @@ class Catalogue:
         """The tools whose operations let a caller of this kind, role and scope in."""
         return [entry for entry in self.entries.values() if admits(entry.operation.auth, caller)]
 
-    def nearest(self, name: str, caller: Caller) -> str | None:
-        """The tool the caller sees whose name is most like ``name``; None when it sees none."""
-        names = [str(entry.definition["name"]) for entry in self.visible(caller)]
-        return nearest(name, names) if names else None
-
     def schema(self, name: str) -> Mapping[str, Any] | None:
         """The input schema of a tool, or None."""
         entry = self.entries.get(name)

@@ -72,16 +72,19 @@ def invalid(message: str) -> ApiError:
     return ApiError(400, message)
 
 
-def unscripted(message: str, nearest: Sequence[Mapping[str, Any]] = ()) -> ApiError:
+def unscripted(message: str, nearest: Sequence[Mapping[str, Any]] = (), table: str = "") -> ApiError:
     """A 400 for a conversation the scenario has no turn for.
 
     Args:
         message: why there is none.
         nearest: the nearest rules and what differs, for the error's `details`.
+        table: the same side by side.
     """
     details: dict[str, Any] = {"error_code": "unscripted"}
     if nearest:
         details["nearest"] = [dict(near) for near in nearest]
+    if table:
+        details["side_by_side"] = table.splitlines()
     return ApiError(400, message, problem="unscripted", details=details)
 
 

@@ -130,7 +130,10 @@ class Exchange(ModelExchange):
 
     def note_refusal(self, error: ApiError) -> None:
         """Write a refusal down."""
-        self.note_error(error.status, error.type, error.message, problem=error.problem, unread=error.unread)
+        near = "\n".join(error.details.get("side_by_side", ()))
+        self.note_error(
+            error.status, error.type, error.message, problem=error.problem, unread=error.unread, near=near or None
+        )
 
     def part(self, digest: str) -> Exchange:
         """An exchange for a request that came as part of this one, with a journal entry of its own.

@@ -66,7 +66,7 @@ class ScriptedModel:
         except ApiError as error:
             end = error
         except Unscripted as error:
-            end = unscripted(str(error), error.nearest)
+            end = unscripted(str(error), error.nearest, error.table)
         except Exception:
             _LOG.error("the reply could not be made\n%s", exchange.world.redactor.traceback())
             end = ApiError(500, "The emulator failed while making this reply; its log says why.")

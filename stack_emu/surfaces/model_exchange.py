@@ -43,7 +43,14 @@ class ModelExchange:
         self.entry.request = self.world.redactor.value({**self.entry.request, **data})
 
     def note_error(
-        self, status: int, code: str, message: str, *, problem: str | None, unread: Sequence[str] = ()
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        problem: str | None,
+        unread: Sequence[str] = (),
+        near: str | None = None,
     ) -> None:
         """Write a refusal down.
 
@@ -53,9 +60,10 @@ class ModelExchange:
             message: its sentence.
             problem: the violation a strict run fails for, if it is one.
             unread: fields of the request that nobody looked at.
+            near: the nearest scripts side by side, when none answers.
         """
-        self.entry.status, self.entry.code, self.entry.problem = status, code, problem
-        self.entry.hint = self.world.redactor.text(message)
+        self.entry.status, self.entry.code = status, code
+        self.world.journal.explain(self.entry, message, problem, near=near)
         self.entry.unread = (*self.entry.unread, *unread)
 
     def finish(self, status: int, *, sent: Any = None, received: Any = None, **data: Any) -> None:

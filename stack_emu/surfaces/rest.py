@@ -17,10 +17,12 @@ from stack_emu.kernel import strict_json
 from stack_emu.kernel.dispatch import Call, dump, note_refusal, perform
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.faults import ConnectionDropped, Injected
+from stack_emu.kernel.journal import Entry
 from stack_emu.kernel.operations import ANONYMOUS, Caller, Download, OpenCommand, Operation, Redirect, Registry, Stream
 from stack_emu.kernel.world import World
 from stack_emu.surfaces.json_kinds import require_kinds
 from stack_emu.surfaces.lane import lane_of
+from stack_emu.surfaces.misses import explain_refusal, operation_miss
 from stack_emu.surfaces.routing import operation_routes
 
 CLIENT_GONE = (499, "CLIENT_GONE")
@@ -66,7 +68,7 @@ class RestSurface:
         call, raw_body = None, {}
         try:
             if declared is None:
-                raise self._unmatched(request.method, path)
+                raise self._unmatched(world, entry, origin)
             entry.operation = declared.name
             entry.route = declared.rest.path if declared.rest else None
             raw_body = await read_object(request)
@@ -83,8 +85,7 @@ class RestSurface:
                 response = _success(declared, reply)
         except Fault as fault:
             entry.code = fault.code
-            if fault.code in (faults.NOT_EMULATED.code, faults.METHOD_NOT_ALLOWED.code):
-                entry.problem, entry.hint = "unmatched", world.redactor.text(fault.message)
+            explain_refusal(world, call.caller if call is not None else ANONYMOUS, fault, entry)
             response = _refused(world, request, declared, fault)
         except ConnectionDropped:
             entry.hint = DROPPED
@@ -105,14 +106,15 @@ class RestSurface:
         entry.status = 0 if entry.hint == DROPPED else response.status
         return response
 
-    def _unmatched(self, method: str, path: str) -> Fault:
-        served = self.routes.methods_at(path)
-        what = f"{method} {path}"
-        if served:
-            hint = f"This path is served for {', '.join(served)}."
-            return Fault(faults.METHOD_NOT_ALLOWED, what=what, hint=hint, details={"what": what, "allow": served})
-        hint = f"The nearest operation is {self.routes.nearest(method, path)}."
-        return Fault(faults.NOT_EMULATED, what=what, hint=hint)
+    def _unmatched(self, world: World, entry: Entry, origin: str) -> Fault:
+        served = self.routes.methods_at(entry.path)
+        what = f"{entry.method} {entry.path}"
+        miss = operation_miss(self.routes.templates, entry.method, entry.path, origin, served)
+        spec = faults.METHOD_NOT_ALLOWED if served else faults.NOT_EMULATED
+        allow = {"allow": served} if served else {}
+        fault = Fault(spec, what=what, hint=miss.sentence, details={"what": what, **allow, **miss.details()})
+        world.journal.explain(entry, fault.message, "unmatched", near=miss.table)
+        return fault
 
 
 def _identify(world: World, call: Call, request: web.BaseRequest) -> Caller:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 from urllib.parse import unquote
@@ -75,13 +74,6 @@ class PathTable(Generic[T]):
         methods = {method for method, _, _ in self.templates}
         found = {method: len(match[1]) for method in methods if (match := self.match(method, raw_path)) is not None}
         return sorted(method for method, given in found.items() if given == min(found.values()))
-
-    def nearest(self, method: str, raw_path: str) -> str:
-        """The served method and template most like a request that matched nothing."""
-        wanted = f"{method} {raw_path}"
-        candidates = [f"{verb} {template}" for verb, template, _ in self.templates]
-        close = difflib.get_close_matches(wanted, candidates, n=1, cutoff=0.0)
-        return close[0] if close else "none"
 
 
 def operation_routes(registry: Registry) -> PathTable[Operation]:

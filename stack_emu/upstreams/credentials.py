@@ -22,11 +22,13 @@ class AcceptedCredential:
         secret: the secret text as it is injected (without a scheme such as ``Bearer``).
         connection_id: the connection it belongs to, for example ``scon_slack``.
         scopes: what it may do; None when the connection names no scopes, which permits everything.
+        connection_scopes: what the connection may do, where ``scopes`` is what a caller's grant leaves of that.
     """
 
     secret: str = field(repr=False)
     connection_id: str
     scopes: tuple[str, ...] | None = None
+    connection_scopes: tuple[str, ...] | None = None
 
 
 def presented(request: UpstreamRequest) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stack_emu.kernel.acts import Act, RowDraft
 from stack_emu.kernel.canonical import digest
 from stack_emu.kernel.faults import Names
+from stack_emu.kernel.near_miss import nearest_n
 from stack_emu.kernel.world import World
 from stack_emu.upstreams import replies
 from stack_emu.upstreams.credentials import AcceptedCredential, accepted_in, foreign_secrets
@@ -28,7 +29,7 @@ from stack_emu.upstreams.forward import Forwarder, require_loopback, too_large
 from stack_emu.upstreams.hosts import HostTable
 from stack_emu.upstreams.packs import Pack, PackContext
 from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest
-from stack_emu.upstreams.routes import RouteRule, find_route, nearest_route, render_reply
+from stack_emu.upstreams.routes import RouteRule, find_route, render_reply
 from stack_emu.upstreams.seen import Exchange, seen_requests
 
 if TYPE_CHECKING:
@@ -204,7 +205,9 @@ class Upstreams:
         fake = self._fake(name)
         standing = self._judge(world, fake, request)
         if standing.credential is not None and scopes is not None:
-            standing = replace(standing, credential=replace(standing.credential, scopes=tuple(scopes)))
+            whole = standing.credential
+            granted = replace(whole, scopes=tuple(scopes), connection_scopes=whole.scopes)
+            standing = replace(standing, credential=granted)
         exchange = Exchange(world, name, request, act, lane, _connection(standing))
         return await self._run(fake, exchange, standing, act, about or {})
 
@@ -310,9 +313,9 @@ class Upstreams:
             return self._ask_pack(fake, fake.pack, exchange, standing, act)
         if fake.forward is not None:
             return await self._forward(exchange, fake.forward)
-        near = nearest_route(fake.rules, request)
-        reply, hint = replies.unmatched(fake.name, request, near, exchange.world.redactor)
-        exchange.say("unmatched", hint)
+        near = nearest_n([rule.pattern for rule in fake.rules], request)
+        reply, hint, table = replies.unmatched(fake.name, request, near, exchange.world.redactor)
+        exchange.say("unmatched", hint, table)
         return reply
 
     async def _forward(self, exchange: Exchange, target: str) -> UpstreamReply:
@@ -357,7 +360,7 @@ class Upstreams:
             world.store.commit()
         exchange.entry.route = context.route
         exchange.entry.unread = context.unread
-        exchange.say(context.problem, context.hint)
+        exchange.say(context.problem, context.hint, context.near)
         return reply
 
     async def _wait(self, world: World, host: str, delay_ms: int | None) -> None:

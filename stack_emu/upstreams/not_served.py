@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from stack_emu.kernel.matching import Difference, Pattern, weigh
+from stack_emu.kernel.matching import Pattern
+from stack_emu.kernel.near_miss import Candidate, nearest_of
 from stack_emu.upstreams.packs import Declined, PackContext, PackRow
-from stack_emu.upstreams.requests import UpstreamReply
-
-_SHOWN = 3
+from stack_emu.upstreams.replies import unmatched_reply
+from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest
 
 
 def not_served(
@@ -26,34 +25,21 @@ def not_served(
     request = context.request
     asked = f"{request.method} {request.path}"
     refusal = next((one for one in declined if one.matches(request)), None)
-    near = _nearest(operations, context)
+    near = nearest_of(_candidate(row, request) for row in operations)
     why = f": {refusal.reason}" if refusal is not None else ""
-    closest = "; ".join(f"{row.name} is {row.call}" for row, _ in near)
-    context.problem = "unmatched"
-    context.hint = (
+    closest = "; ".join(one.name for one in near)
+    message = (
         f"{title}'s fake does not serve {refusal.name if refusal else asked}{why}; the nearest it serves: {closest}. "
         "Add a route for it to the upstream, or use one of these."
     )
     context.discard = True
-    details: dict[str, Any] = {
-        "upstream": context.upstream,
-        "nearest": near[0][0].call if near else None,
-        "differences": [one.as_json() for one in near[0][1]] if near else [],
-        "candidates": [
-            {"operation": row.name, "call": row.call, "differences": [one.as_json() for one in differences]}
-            for row, differences in near
-        ],
-    }
-    error = {"code": "UPSTREAM_UNMATCHED", "message": context.hint, "details": details}
-    return UpstreamReply.of_json({"error": context.world.redactor.value(error)}, 501)
+    context.problem = "unmatched"
+    reply, context.hint, context.near = unmatched_reply(
+        context.upstream, message, request, near, context.world.redactor
+    )
+    return reply
 
 
-def _nearest(operations: Sequence[PackRow], context: PackContext) -> list[tuple[PackRow, list[Difference]]]:
-    """The operations whose method and path miss by least, nearest first."""
-    weighed = []
-    for position, row in enumerate(operations):
-        method, _, path = row.call.partition(" ")
-        differences = Pattern(method=method, path=path).difference(context.request)
-        weighed.append((weigh(differences), position, row, differences))
-    weighed.sort(key=lambda one: one[:2])
-    return [(row, differences) for _, _, row, differences in weighed[:_SHOWN]]
+def _candidate(row: PackRow, request: UpstreamRequest) -> Candidate:
+    method, _, path = row.call.partition(" ")
+    return Candidate(f"{row.name} ({row.call})", tuple(Pattern(method=method, path=path).difference(request)))

@@ -43,6 +43,7 @@ class PackContext:
         unread: out: names of fields nobody looked at.
         discard: out: undo what was written; the reply is sent all the same.
         problem: out: the violation it was, for example ``unmatched``.
+        near: out: the nearest operations side by side, when it was unmatched.
         hint: out: the sentence that says what would have worked.
     """
 
@@ -57,6 +58,25 @@ class PackContext:
     discard: bool = False
     problem: str | None = None
     hint: str | None = None
+    near: str | None = None
+
+    def lacks(self, what: str, scopes: Sequence[str]) -> None:
+        """Say that a call is refused because the credential has none of the scopes, and where the scenario gives them.
+
+        Args:
+            what: the operation, as the service calls it.
+            scopes: any one of them would have let the call in.
+        """
+        credential = self.credential
+        if credential is None or credential.scopes is None:
+            return
+        needed, has = " or ".join(scopes), ", ".join(credential.scopes) or "none"
+        connection, whole = credential.connection_id, credential.connection_scopes or ()
+        if any(scope in whole for scope in scopes):
+            where = f"the connection has it, this caller's grant only {has}; add it to the grant, under grants: of {connection}"
+        else:
+            where = f"the connection {connection} has {has}; add it to the scopes of that service in the scenario"
+        self.hint = f"{what} needs the scope {needed}: {where}."
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from stack_emu.kernel.journal import Redactor
-from stack_emu.kernel.matching import Difference, Pattern, explain
+from stack_emu.kernel.matching import Difference, explain
+from stack_emu.kernel.near_miss import Candidate, sent_of, side_by_side
 from stack_emu.upstreams.credentials import AcceptedCredential
 from stack_emu.upstreams.packs import Pack
 from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest
@@ -55,35 +57,40 @@ def without_credential(pack: Pack | None, upstream: str, request: UpstreamReques
 def unmatched(
     upstream: str,
     request: UpstreamRequest,
-    near: tuple[Pattern, Sequence[Difference]] | None,
+    near: Sequence[Candidate],
     redactor: Redactor,
-) -> tuple[UpstreamReply, str]:
-    """The 501 for a request no route answers, and the sentence that says why the nearest one did not.
+) -> tuple[UpstreamReply, str, str]:
+    """The 501 for a request no route answers, the sentence that says why the nearest one did not, and all side by side.
 
     Args:
         upstream: its name.
         request: the request.
-        near: the nearest pattern and its differences; None when there are no routes.
+        near: the nearest routes; empty when there are none.
         redactor: masks what the request had.
     """
     asked = f"no route of upstream {upstream} answers {request.method} {request.path}"
-    if near is None:
-        return _unmatched_reply(upstream, f"{asked}; it has no routes, so add one.", None, [], redactor)
-    pattern, differences = near
-    shown = [_masked(difference) for difference in differences]
-    return _unmatched_reply(upstream, f"{asked}; {explain(pattern, shown)}.", str(pattern), shown, redactor)
+    if not near:
+        return unmatched_reply(upstream, f"{asked}; it has no routes, so add one.", request, [], redactor)
+    masked = [replace(one, differences=tuple(_masked(found) for found in one.differences)) for one in near]
+    first = masked[0]
+    message = f"{asked}; {explain(first.name, first.differences)}."
+    return unmatched_reply(upstream, message, request, masked, redactor)
 
 
-def _unmatched_reply(
-    upstream: str, message: str, nearest: str | None, differences: Sequence[Difference], redactor: Redactor
-) -> tuple[UpstreamReply, str]:
+def unmatched_reply(
+    upstream: str, message: str, request: UpstreamRequest, near: Sequence[Candidate], redactor: Redactor
+) -> tuple[UpstreamReply, str, str]:
+    """The 501 with the nearest candidates in its details, its sentence, and the candidates side by side; all masked."""
+    table = redactor.text(side_by_side(sent_of(request), near))
     details = {
         "upstream": upstream,
-        "nearest": nearest,
-        "differences": [difference.as_json() for difference in differences],
+        "nearest": near[0].name if near else None,
+        "differences": [difference.as_json() for difference in near[0].differences] if near else [],
+        "candidates": [candidate.as_json() for candidate in near],
+        "side_by_side": table.splitlines(),
     }
     error = redactor.value({"code": "UPSTREAM_UNMATCHED", "message": message, "details": details})
-    return UpstreamReply.of_json({"error": error}, 501), str(error["message"])
+    return UpstreamReply.of_json({"error": error}, 501), str(error["message"]), table
 
 
 def crashed(upstream: str, message: str) -> UpstreamReply:

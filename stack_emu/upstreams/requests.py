@@ -176,6 +176,12 @@ class UpstreamReply:
         named.setdefault("Content-Type", "text/plain; charset=utf-8")
         return cls(status, named, text.encode())
 
+    def with_header(self, name: str, value: str) -> UpstreamReply:
+        """The same reply with one header set."""
+        headers = self.headers.copy()
+        headers[name] = value
+        return UpstreamReply(self.status, headers, self.body)
+
     @cached_property
     def text(self) -> str:
         """The body as UTF-8 text; bytes that are not are replaced."""

@@ -154,8 +154,8 @@ class RestPack:
         operation = call.operation
         try:
             if operation.scopes and not call.allows(*operation.scopes):
-                needed = " or ".join(operation.scopes)
-                raise PackRefusal(self.missing_scope(call), f"{operation.name} needs the scope {needed}.")
+                call.context.lacks(operation.name, operation.scopes)
+                raise PackRefusal(self.missing_scope(call), call.context.hint)
             self.before(call)
             answer = operation.handler(call)
         except PackRefusal as refusal:

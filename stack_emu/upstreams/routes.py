@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 
 from stack_emu.kernel.acts import Act
 from stack_emu.kernel.clock import iso
-from stack_emu.kernel.matching import Difference, Pattern, nearest
+from stack_emu.kernel.matching import Pattern
 from stack_emu.upstreams.errors import UpstreamSettingsError
 from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest
 
@@ -90,11 +90,6 @@ def compile_routes(upstream: str, routes: Sequence[Route]) -> tuple[RouteRule, .
 def find_route(rules: Sequence[RouteRule], request: UpstreamRequest) -> RouteRule | None:
     """The first rule that matches."""
     return next((rule for rule in rules if not rule.pattern.difference(request)), None)
-
-
-def nearest_route(rules: Sequence[RouteRule], request: UpstreamRequest) -> tuple[Pattern, list[Difference]] | None:
-    """The pattern that misses the request by least, and why; None when there are no rules."""
-    return nearest([rule.pattern for rule in rules], request)
 
 
 def render_reply(

@@ -12,6 +12,8 @@ from stack_emu.kernel.world import World
 from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest
 
 _KEPT = 256 * 1024
+HINT_HEADER = "X-Stack-Emu-Hint"
+"""Header of a fake's reply with the sentence that says what would have worked."""
 
 
 @dataclass(frozen=True)
@@ -83,16 +85,19 @@ class Exchange:
             request=self._shown_request(),
         )
 
-    def say(self, kind: str | None, hint: str | None) -> None:
+    def say(self, kind: str | None, hint: str | None, near: str | None = None) -> None:
         """Say what would have worked and, with a ``kind``, that the call is a violation; what was said first stands."""
         if hint is None or self.entry.hint is not None:
             return
-        self.entry.problem = kind
-        self.entry.hint = self.world.redactor.text(hint)
+        self.world.journal.explain(self.entry, hint, kind, near=near)
 
     def finish(self, reply: UpstreamReply) -> UpstreamReply:
-        """Complete the journal entry with the reply and return it."""
+        """Complete the journal entry with the reply and return it, with what was said about it as a header."""
         redactor = self.world.redactor
+        if self.entry.hint is not None:
+            reply = reply.with_header(
+                HINT_HEADER, " ".join(self.entry.hint.split()).encode("ascii", "replace").decode()
+            )
         self.entry.status = reply.status
         self.entry.response = redactor.value(
             {

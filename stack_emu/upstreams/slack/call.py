@@ -159,6 +159,7 @@ class SlackCall:
         """
         if self.has(*scopes):
             return
+        self.context.lacks(self.context.request.path.rpartition("/")[2], scopes)
         credential = self.context.credential
         provided = ",".join(credential.scopes or ()) if credential is not None else ""
         raise SlackError("missing_scope", needed=scopes[0], provided=provided)

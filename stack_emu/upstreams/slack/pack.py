@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from stack_emu.kernel.errors import KernelError
 from stack_emu.kernel.world import World
+from stack_emu.upstreams.not_served import not_served
 from stack_emu.upstreams.packs import PackContext, PackRow, summary_of
 from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest
 from stack_emu.upstreams.slack import files
@@ -86,7 +88,7 @@ class SlackPack:
         if file is not None:
             context.route = f"{files.UPLOAD_PATH}{{ticket}}"
             return files.receive(context.world.store, file, context.request)
-        return _not_served(context, f"Slack's fake has no {context.request.method} {context.request.path}", None)
+        return _not_served(context)
 
 
 def _method(request: UpstreamRequest) -> str | None:
@@ -121,17 +123,14 @@ def _unknown(context: PackContext, method: str) -> UpstreamReply:
         context.hint = f"Slack has no method {method}" + (f"; did you mean {near[0]}?" if near else ".")
         data = {"ok": False, "error": "unknown_method", "req_method": method}
         return UpstreamReply.of_json(data, headers=_headers(context))
-    return _not_served(context, f"Slack's fake does not serve {method}", method)
+    return _not_served(context)
 
 
-def _not_served(context: PackContext, sentence: str, method: str | None) -> UpstreamReply:
-    near = difflib.get_close_matches(method or "", METHODS, 1, 0)
-    served = ", ".join(METHODS)
-    context.problem = "unmatched"
-    context.hint = f"{sentence}; add a route for it to the upstream, or use one it serves: {served}."
-    details: dict[str, Any] = {"upstream": context.upstream, "nearest": near[0] if near else None, "differences": []}
-    error = {"code": "UPSTREAM_UNMATCHED", "message": context.hint, "details": details}
-    return UpstreamReply.of_json({"error": error}, 501)
+def _not_served(context: PackContext) -> UpstreamReply:
+    """Slack takes every method as GET and as POST, so the rows are compared in the way the request came."""
+    verb = context.request.method if context.request.method in ("GET", "POST") else "POST"
+    rows = [replace(row, call=row.call.replace("POST", verb, 1)) for row in SlackPack().operations]
+    return not_served(context, "Slack", rows, DECLINED)
 
 
 def _workspace(context: PackContext) -> Workspace:
