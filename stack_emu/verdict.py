@@ -16,10 +16,17 @@ from stack_emu.scenario.models import ExpectedCall, ExpectedRow
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that did not hold: its kind (``expectation``, or a violation's name) and a sentence."""
+    """One thing that did not hold.
+
+    Args:
+        kind: ``expectation``, or a violation's name.
+        sentence: what did not hold, and what would have worked.
+        near: what came nearest, side by side.
+    """
 
     kind: str
     sentence: str
+    near: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,7 @@ def _overlap(item: Overlap, count: int) -> str:
 
 def _violations(hosted: HostedWorld) -> list[Finding]:
     found = [
-        Finding(entry.problem or "", f"{entry.method} {entry.path}: {entry.hint or entry.problem}")
+        Finding(entry.problem or "", f"{entry.method} {entry.path}: {entry.hint or entry.problem}", entry.near)
         for entry in hosted.world.journal.violations()
         if not (entry.problem == "leak" and hosted.scenario.expect.leaks == "none")
     ]

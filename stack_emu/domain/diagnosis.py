@@ -38,11 +38,13 @@ def explanation(world: World, caller: Caller, fault: Fault) -> str | None:
 
 def ago(world: World, instant_ms: int) -> str:
     """How long ago an instant was on the world's clock, and where that clock stands."""
-    now = world.now_ms()
-    passed = max(now - instant_ms, 0)
-    when = "just now" if passed < _SECOND else f"{format_duration(passed // _SECOND * _SECOND)} ago"
     kind = "virtual clock, which stands" if world.clock.virtual else "clock, which runs in real time; it was asked"
-    return f"{when} on this world's {kind} at {iso(now)}"
+    return f"{_since(world, instant_ms)} on this world's {kind} at {iso(world.now_ms())}"
+
+
+def _since(world: World, instant_ms: int) -> str:
+    passed = max(world.now_ms() - instant_ms, 0)
+    return "just now" if passed < _SECOND else f"{format_duration(passed // _SECOND * _SECOND)} ago"
 
 
 def _passport_expired(world: World, caller: Caller, details: Details) -> str | None:
@@ -55,7 +57,8 @@ def _passport_expired(world: World, caller: Caller, details: Details) -> str | N
         if passport.checkpoint_interval_seconds
         else ""
     )
-    return f"Passport {passport.id} expired {ago(world, passport.expires_at)}. {lived}{checkpoint}."
+    ending = _ending(world, world.store.get(Mission, passport.mission_id or ""), _since)
+    return f"Passport {passport.id} expired {ago(world, passport.expires_at)}. {lived}{checkpoint}. {ending}".rstrip()
 
 
 def _passport_revoked(world: World, caller: Caller, details: Details) -> str | None:
@@ -63,19 +66,28 @@ def _passport_revoked(world: World, caller: Caller, details: Details) -> str | N
     if passport is None or passport.revoked_at is None:
         return None
     how = f" ({passport.revocation} revocation)" if passport.revocation else ""
-    return f"Passport {passport.id} was revoked {ago(world, passport.revoked_at)}{how}. A new one can be issued."
+    ending = _ending(world, world.store.get(Mission, passport.mission_id or ""), _since)
+    return f"Passport {passport.id} was revoked {ago(world, passport.revoked_at)}{how}. {ending or 'Issue a new one.'}"
 
 
 def _mission_ended(world: World, caller: Caller, details: Details) -> str | None:
     mission = world.store.get(Mission, str(details.get("mission_id")))
     if mission is None or mission.operator_id != caller.operator_id:
         return None
-    if mission.status == "active":
+    return _ending(world, mission, ago) or None
+
+
+def _ending(world: World, mission: Mission | None, when: Callable[[World, int], str]) -> str:
+    """When a mission ended and how; empty while it lasts."""
+    if mission is None or (mission.status == "active" and mission.expires_at > world.now_ms()):
+        return ""
+    if mission.status in ("active", "expired"):
         lived = format_duration(mission.expires_at - mission.created_at)
-        longer = "start it with a longer expires_in_seconds"
-        return f"Mission {mission.id} expired {ago(world, mission.expires_at)}. It was opened for {lived}; {longer}."
+        longer = "start another one, with a longer expires_in_seconds"
+        return f"Mission {mission.id} expired {when(world, mission.expires_at)}. It was opened for {lived}; {longer}."
     because = f": {mission.end_reason}" if mission.end_reason else ""
-    return f"Mission {mission.id} was {mission.status} {ago(world, mission.ended_at or mission.expires_at)}{because}."
+    ended = when(world, mission.ended_at or mission.expires_at)
+    return f"Mission {mission.id} was {mission.status} {ended}{because}. Start another one."
 
 
 def _forbidden(world: World, caller: Caller, details: Details) -> str | None:

@@ -177,7 +177,7 @@ def near_miss(rules: Sequence[ModelRule], facts: Facts) -> Unscripted:
     text = f"{asked} The nearest is {first['rule']} ({first['when']}), which does not match: {_reasons(first)}."
     if others:
         text += " Then " + " · ".join(f"{other['rule']} ({other['when']}): {_reasons(other)}" for other in others) + "."
-    text += _last_failure(facts.result)
+    text += last_failure(facts.result)
     candidates = [_candidate(rules, index, facts) for index in order[:_NEAREST]]
     sent = {"user": facts.user, "model": facts.model, "turn": facts.turn}
     return NothingMatches(text, nearest, side_by_side(sent, candidates))
@@ -208,9 +208,11 @@ def _asked(when: ModelMatch, name: str) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _last_failure(result: Any) -> str:
+def last_failure(result: Any) -> str:
     """What the emulator said about the last call, when it failed: often that is why no turn applies."""
     error = result.get("error") if isinstance(result, Mapping) else None
+    if error is None and isinstance(result, Mapping) and isinstance(result.get("body"), Mapping):
+        error = result["body"].get("error")  # of an upstream, in the proxy's envelope
     if not isinstance(error, Mapping) or not isinstance(error.get("code"), str):
         return ""
     details = error.get("details")

@@ -18,6 +18,7 @@ from stack_emu.model_script.matching import (
     describe_when,
     difference,
     first_match,
+    last_failure,
     near_miss,
     result_difference,
     rule_name,
@@ -200,6 +201,6 @@ def _no_branch(turn: Turn, where: str, result: Any) -> Unscripted:
         listed.append(f"branches[{number}] ({describe_when(way.when)}): {reasons}")
     return Unscripted(
         f"{where} has no branch for this conversation: {returned}. {' · '.join(listed)}. "
-        "Add a branch without when: at its end for the rest.",
+        f"Add a branch without when: at its end for the rest.{last_failure(result)}",
         nearest,
     )

@@ -170,9 +170,8 @@ class ToolCalls:
         miss = tool_miss(known, visible, name[:100], arguments, services)
         entry.status, entry.code = 404, "UNKNOWN_TOOL"
         shown = world.redactor.text(name[:100])
-        world.journal.explain(entry, f"There is no tool {shown}. {miss.sentence}", "unmatched", near=miss.table)
-        data = world.redactor.value(miss.details())
-        return MCPError(code=INVALID_PARAMS, message=f"Unknown tool: {shown}. {miss.sentence}", data=data)
+        message = world.journal.explain(entry, f"Unknown tool: {shown}. {miss.sentence}", "unmatched", near=miss.table)
+        return MCPError(code=INVALID_PARAMS, message=message, data=world.redactor.value(miss.details()))
 
 
 def _gone(entry: Entry, name: str) -> Exception:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stack_emu.domain.diagnosis import explanation
+from stack_emu.domain.faults import MISSION_EXPIRED
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.journal import Entry
 from stack_emu.kernel.matching import MISSING, Difference, Pattern
@@ -107,7 +108,7 @@ def _reason(known: Sequence[tuple[str, str, Operation]], asked: _Asked, origin: 
         (text for start, text in _ELSEWHERE.items() if path == start or path.startswith(f"{start}/")), None
     )
     if elsewhere is not None:
-        return f"Nothing of STACK's: {elsewhere.format(origin=origin)}."
+        return f"This is no path of STACK's: {elsewhere.format(origin=origin)}."
     if path.startswith("/v1/v1/") and serves(path[3:]):
         return f"The path has /v1 twice: give the client {origin} as its base URL, without /v1."
     if serves(f"/v1{path}"):
@@ -192,3 +193,5 @@ def explain_refusal(world: World, caller: Caller, fault: Fault, entry: Entry) ->
     hint = explanation(world, caller, fault)
     if hint is not None and entry.hint is None:
         fault.details["hint"] = world.journal.explain(entry, hint)
+        if fault.code == MISSION_EXPIRED.code:  # SDK 3.0.0 and later keep nothing of this refusal but its message
+            fault.message = f"{fault.message}. {hint}"

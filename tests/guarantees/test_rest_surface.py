@@ -69,10 +69,10 @@ def test_a_wrong_method_is_told_which_ones_are_served(ground: Ground, method: st
 @pytest.mark.parametrize(
     ("method", "path", "nearest"),
     [
-        ("GET", "/v1/agent", "GET /v1/agents"),
-        ("POST", "/v1/passport/issue", "POST /v1/passports/issue"),
-        ("GET", "/v1/service", "GET /v1/services"),
-        ("POST", "/v1/mission/start", "POST /v1/missions/start"),
+        ("GET", "/v1/agent", "GET /v1/agents (agents.list)"),
+        ("POST", "/v1/passport/issue", "POST /v1/passports/issue (passports.issue)"),
+        ("GET", "/v1/service", "GET /v1/services (services.list_available)"),
+        ("POST", "/v1/mission/start", "POST /v1/missions/start (missions.start)"),
     ],
 )
 def test_an_unknown_route_names_the_nearest_operation(ground: Ground, method: str, path: str, nearest: str) -> None:

@@ -28,7 +28,7 @@ def test_the_client_of_mcp_2_lists_calls_and_sees_errors(serve: Callable[..., An
             again = await client.call_tool("stack_register_agent", {"name": "deploy-bot"})
             assert again.is_error
             assert payload(again)["error"]["code"] == "CONFLICT"
-            with pytest.raises(MCPError, match="the nearest is stack_register_agent") as unknown:
+            with pytest.raises(MCPError, match="The nearest is stack_register_agent") as unknown:
                 await client.call_tool("stack_register_agents", {})
             assert unknown.value.code == -32602
 

@@ -474,13 +474,13 @@ def test_an_unknown_tool_is_journaled_as_unmatched_with_the_nearest_one(serve_re
 
     async def work() -> None:
         async with connected(bare.url, KEY) as client:
-            with pytest.raises(MCPError, match="Unknown tool: stack_make_things; the nearest is stack_make_thing"):
+            with pytest.raises(MCPError, match=r"Unknown tool: stack_make_things\. The nearest is stack_make_thing"):
                 await client.call_tool("stack_make_things", {})
 
     run(work())
     (entry,) = bare.world.journal.violations()
     assert (entry.problem, entry.code) == ("unmatched", "UNKNOWN_TOOL")
-    assert entry.hint == "There is no tool stack_make_things; the nearest is stack_make_thing."
+    assert entry.hint == "Unknown tool: stack_make_things. The nearest is stack_make_thing."
 
 
 def test_a_fault_rule_for_a_tool_hits_calls_of_that_tool_and_no_rest_call(serve: Callable[..., Any]) -> None:

@@ -160,18 +160,15 @@ def test_an_unmatched_request_is_answered_501_with_the_nearest_route_and_why(wor
         "closest: POST /v1/incidents, but body.severity was 'low', expected 'high'."
     )
     assert reply.status == 501
-    assert reply.json() == {
-        "error": {
-            "code": "UPSTREAM_UNMATCHED",
-            "message": sentence,
-            "details": {
-                "upstream": "incidents",
-                "nearest": "POST /v1/incidents",
-                "differences": [{"field": "body.severity", "got": "low", "expected": "high"}],
-            },
-        }
-    }
+    error = reply.json()["error"]
+    details = error.pop("details")
+    assert error == {"code": "UPSTREAM_UNMATCHED", "message": sentence}
+    assert (details["upstream"], details["nearest"]) == ("incidents", "POST /v1/incidents")
+    assert details["differences"] == [{"field": "body.severity", "got": "low", "expected": "high"}]
+    assert details["candidates"][0]["differences"] == details["differences"]
+    assert len(details["candidates"]) == 3
     entry = world.last()
+    assert details["side_by_side"] == str(entry.near).splitlines()
     assert (entry.problem, entry.hint, entry.status, entry.route) == ("unmatched", sentence, 501, None)
 
 

@@ -56,14 +56,19 @@ def test_a_scope_that_a_connection_lacks_is_named(crm: Path, proxied: Callable[.
     refused = upstream.ask("POST", "https://api.crm.test/contacts", body={"name": "Bob"})
     assert refused.status == 403
     [entry] = upstream.journal()
-    assert entry["hint"] == "contacts.add needs the scope contacts:write."
+    assert entry["hint"] == (
+        "contacts.add needs the scope contacts:write: the connection scon_crm has contacts:read; "
+        "add it to the scopes of that service in the scenario."
+    )
+    assert refused.headers["x-stack-emu-hint"] == entry["hint"]
 
 
 def test_what_a_pack_does_not_serve_is_answered_with_the_nearest(crm: Path, proxied: Callable[..., Proxied]) -> None:
     upstream = proxied("./packs/crm", hosts=["api.crm.test"])
     refused = upstream.ask("DELETE", "https://api.crm.test/contacts/c_1").body["error"]
     assert refused["code"] == "UPSTREAM_UNMATCHED"
-    assert [one["operation"] for one in refused["details"]["candidates"]] == ["contacts.read", "contacts.add"]
+    names = [one["name"] for one in refused["details"]["candidates"]]
+    assert names == ["contacts.read (GET /contacts/{id})", "contacts.add (POST /contacts)"]
     assert "CRM's fake does not serve DELETE /contacts/c_1" in refused["message"]
 
 

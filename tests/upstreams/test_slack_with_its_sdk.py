@@ -371,7 +371,7 @@ def test_methods_slack_lacks_withdrew_or_has_but_the_fake_has_not_are_told_apart
     unserved = refusal(lambda: sdk.pins_add(channel="C0ENG", timestamp="1.000001"))
     assert unserved["error"]["code"] == "UPSTREAM_UNMATCHED"
     assert workspace.bench.last().problem == "unmatched"
-    assert "does not serve pins.add" in str(workspace.bench.last().hint)
+    assert "does not serve POST /api/pins.add" in str(workspace.bench.last().hint)
 
 
 def test_rate_limits_come_from_faults_in_slacks_words_and_the_sdk_retries(slack: Slack) -> None:
