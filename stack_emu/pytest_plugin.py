@@ -59,6 +59,8 @@ def stack_emu(request: pytest.FixtureRequest, stack_emu_emulator: EmulatorOfSess
         judged = world.verdict()
     for warning in judged["warnings"]:
         request.node.add_report_section("teardown", "stack-emu", f"{warning['kind']}: {warning['sentence']}")
+    for unread in judged["unread"]:
+        request.node.add_report_section("teardown", "stack-emu", f"unread: {unread['sentence']}")
     if judged["failures"] and not request.node.stash.get(_FAILED, False):
         lines = [f"{item['kind']}: {item['sentence']}" for item in judged["failures"]]
         pytest.fail("the world's expectations did not hold:\n  " + "\n  ".join(lines), pytrace=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -255,9 +256,15 @@ class TestWorld(WorldClient):
 
         journal = self.journal
         yield "stack-emu journal", "\n".join(_journal_line(entry) for entry in journal[-_SHOWN_ENTRIES:])
-        misses = [f"{entry['problem']}: {entry['hint']}" for entry in journal if entry["problem"]]
-        yield "stack-emu near misses", "\n".join(misses)
+        yield "stack-emu near misses", "\n".join(_miss(entry) for entry in journal if entry["hint"])
+        yield "stack-emu unread fields", "\n".join(unread["sentence"] for unread in self.verdict()["unread"])
         yield "stack-emu audit", table(self.audit.canonical())
+
+
+def _miss(entry: Mapping[str, Any]) -> str:
+    """What was said about an exchange: its hint, and the table of what came nearest."""
+    said = f"{entry['problem']}: {entry['hint']}" if entry["problem"] else str(entry["hint"])
+    return f"{said}\n{textwrap.indent(entry['near'], '    ')}" if entry["near"] else said
 
 
 def _journal_line(entry: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from stack_emu.kernel.acts import Overlap
 from stack_emu.kernel.audit import ActEntry, Row
 from stack_emu.kernel.matching import Pattern
 from stack_emu.scenario.models import ExpectedCall, ExpectedRow
+from stack_emu.unread import UnreadField, unread_fields
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,12 @@ class Verdict:
     Args:
         failures: expectations that did not hold, and violations when the world is strict.
         warnings: violations of a world that is not strict, and overlapping acts.
+        unread: fields that clients sent and nothing read.
     """
 
     failures: list[Finding] = field(default_factory=list)
     warnings: list[Finding] = field(default_factory=list)
+    unread: list[UnreadField] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -52,6 +55,7 @@ class Verdict:
             "ok": self.ok,
             "failures": [asdict(item) for item in self.failures],
             "warnings": [asdict(item) for item in self.warnings],
+            "unread": [{**asdict(item), "sentence": str(item)} for item in self.unread],
         }
 
 
@@ -62,9 +66,10 @@ def verdict(hosted: HostedWorld) -> Verdict:
     overlaps = [
         Finding("overlap", _overlap(item, count)) for item, count in Counter(hosted.world.lanes.overlaps).items()
     ]
+    unread = unread_fields(hosted.world.journal.entries())
     if hosted.strict:
-        return Verdict(failures + violations, overlaps)
-    return Verdict(failures, violations + overlaps)
+        return Verdict(failures + violations, overlaps, unread)
+    return Verdict(failures, violations + overlaps, unread)
 
 
 def _overlap(item: Overlap, count: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
-from stack_emu.verdict import Verdict
+from stack_emu.verdict import Finding, Verdict
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -23,7 +23,7 @@ def write_junit(path: Path, command: Sequence[str], code: int, judged: Verdict, 
         seconds: how long it ran.
     """
     cases = [_case("command", " ".join(command), f"exit code {code}" if code else None)]
-    cases += [_case(finding.kind, finding.sentence, finding.sentence) for finding in judged.failures]
+    cases += [_case(found.kind, found.sentence, _with_near(found)) for found in judged.failures]
     failed = len(judged.failures) + bool(code)
     path.write_text(
         '<?xml version="1.0" encoding="utf-8"?>\n'
@@ -32,6 +32,10 @@ def write_junit(path: Path, command: Sequence[str], code: int, judged: Verdict, 
         + "\n</testsuite>\n",
         encoding="utf-8",
     )
+
+
+def _with_near(finding: Finding) -> str:
+    return f"{finding.sentence}\n{finding.near}" if finding.near else finding.sentence
 
 
 def _case(kind: str, name: str, failure: str | None) -> str:

@@ -161,7 +161,10 @@ def _environment(options: argparse.Namespace, now: Serving) -> dict[str, str]:
 
 
 def _report(judged: Verdict) -> None:
-    for finding in judged.failures:
-        print(f"stack-emu: {finding.kind}: {finding.sentence}", file=sys.stderr)
-    for finding in judged.warnings:
-        print(f"stack-emu: warning: {finding.kind}: {finding.sentence}", file=sys.stderr)
+    for word, findings in (("", judged.failures), ("warning: ", judged.warnings)):
+        for finding in findings:
+            print(f"stack-emu: {word}{finding.kind}: {finding.sentence}", file=sys.stderr)
+            for line in (finding.near or "").splitlines():
+                print(f"    {line}", file=sys.stderr)
+    for unread in judged.unread:
+        print(f"stack-emu: unread: {unread}", file=sys.stderr)

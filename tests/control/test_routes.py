@@ -254,7 +254,7 @@ def test_the_verdict_tells_failures_and_warnings(emulator: EmulatorClient) -> No
     [unmet] = strict.verdict()["failures"]
     assert unmet["sentence"] == "expected exactly 1 call to orders, saw 0"
     look_up(strict)
-    assert strict.verdict() == {"ok": True, "failures": [], "warnings": []}
+    assert strict.verdict() == {"ok": True, "failures": [], "warnings": [], "unread": []}
     strict.faults.add(on={"operation": "agents.list"}, inject={"error": "NOT_FOUND"})
     judged = strict.verdict()
     assert not judged["ok"]
