@@ -12,11 +12,12 @@ import pytest
 from stack_emu.emulator import Emulator
 from tests.diagnosis.driving import KEY, SCENARIO, Driver
 
+pytest_plugins = ["pytester"]
 REGISTER = {"name": "deployer-2", "accountability_mod": "logged", "colour": "red"}
 SENTENCES = [
     "agents.register was sent accountability_mod over rest, which nothing reads; did you mean accountability_mode? (2 times)",
     "agents.register was sent colour over rest, which nothing reads (2 times)",
-    "agents.get was sent agnet over mcp, which nothing reads",
+    "agents.get was sent agnet over mcp, which nothing reads; did you mean agent_id?",
     "slack POST /api/chat.postMessage was sent colour over upstream, which nothing reads",
 ]
 
@@ -60,6 +61,7 @@ def test_exec_prints_them_and_what_came_nearest(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", ["", "    assert False\n"])
 def test_the_report_of_a_test_has_them(pytester: pytest.Pytester, ending: str) -> None:
+    pytester.makeini("[pytest]\naddopts = -p no:randomly -p no:cacheprovider -p no:schemathesis\n")
     pytester.makefile(".yaml", world=SCENARIO.read_text().replace("strict: true", "strict: false"))
     pytester.makepyfile(
         "import httpx, pytest\n"
@@ -69,7 +71,7 @@ def test_the_report_of_a_test_has_them(pytester: pytest.Pytester, ending: str) -
         f"    httpx.post(f'{{stack_emu.base_url}}/v1/agents/register', headers=headers, json={REGISTER!r})\n"
         "    httpx.post(f'{stack_emu.base_url}/v1/agent/register', headers=headers, json={})\n" + ending
     )
-    result = pytester.runpytest_subprocess("-rA", "-p", "no:randomly", "-p", "no:schemathesis")
+    result = pytester.runpytest_subprocess("-rA")
     result.stdout.fnmatch_lines(["*agents.register was sent colour over rest, which nothing reads*"])
     if ending:
         result.stdout.fnmatch_lines(
