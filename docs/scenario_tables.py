@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined
 
+from stack_emu.kernel.matchers import WORDS
 from stack_emu.scenario.models import Scenario
 from stack_emu.scenario.schema import json_schema
 from stack_emu.scenario.values import (
@@ -25,6 +26,7 @@ from stack_emu.scenario.values import (
 
 PAGE = Path(__file__).with_name("scenario-format.md")
 _BLOCK = re.compile(r"<!-- keys (\w+) -->\n.*?<!-- end -->", re.DOTALL)
+_MATCHERS = re.compile(r"<!-- matchers -->\n.*?<!-- end -->", re.DOTALL)
 _TIMES = {
     DURATION_PATTERN: "[duration](#times)",
     OFFSET_PATTERN: "[offset](#times)",
@@ -35,7 +37,14 @@ _SPECIAL = {("Service", "credential"): "`canary`, text or [credential](#credenti
 
 def filled(page: str) -> str:
     """The page with its tables as the models say."""
-    return _BLOCK.sub(lambda found: f"<!-- keys {found[1]} -->\n{table(found[1])}\n<!-- end -->", page)
+    page = _BLOCK.sub(lambda found: f"<!-- keys {found[1]} -->\n{table(found[1])}\n<!-- end -->", page)
+    return _MATCHERS.sub(f"<!-- matchers -->\n{_matchers()}\n<!-- end -->", page)
+
+
+def _matchers() -> str:
+    return "\n".join(
+        ["| word | asks for |", "|---|---|", *(f"| `{word}` | {meaning} |" for word, meaning in WORDS.items())]
+    )
 
 
 def tables() -> list[str]:

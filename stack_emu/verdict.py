@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from stack_emu.hosting import HostedWorld
 from stack_emu.kernel.acts import Overlap
@@ -120,6 +121,7 @@ class _Seen:
 
     def __init__(self, request: Mapping[str, Any]) -> None:
         self.method: str = request["method"]
+        self.host: str = urlsplit(request["url"]).hostname or ""
         self.path: str = request["path"]
         self.query: Sequence[tuple[str, str]] = tuple(request["query"].items())
         self.headers: Mapping[str, str] = request["headers"]

@@ -54,6 +54,7 @@ def vocabulary(registry: Registry | None = None) -> Vocabulary:
     """
     from stack_emu.domain.families import registry as every_family
     from stack_emu.domain.faults import by_code
+    from stack_emu.kernel.matching import pattern_problems
     from stack_emu.surfaces.messages_errors import STATUS_OF_TYPE
     from stack_emu.surfaces.openai_errors import STATUS_OF_CODE
     from stack_emu.upstreams.packs import PackNames, pack_problem
@@ -65,6 +66,7 @@ def vocabulary(registry: Registry | None = None) -> Vocabulary:
         approved=frozenset(APPROVED_OPERATIONS),
         tools=frozenset(served.tools),
         packs=PackNames(),
+        pattern_problems=pattern_problems,
         pack_problem=pack_problem,
         codes=frozenset({*by_code(), *STATUS_OF_TYPE, *STATUS_OF_CODE}),
         unserved=UNSERVED_SECTIONS,

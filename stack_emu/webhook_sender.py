@@ -10,6 +10,7 @@ from typing import Any
 from stack_emu.domain import deliveries
 from stack_emu.kernel.audit import ActEntry
 from stack_emu.kernel.world import Timer, World
+from stack_emu.upstreams import callbacks
 from stack_emu.upstreams.errors import UpstreamError
 from stack_emu.upstreams.webhook_post import post
 
@@ -35,6 +36,7 @@ class WebhookSender:
     def attach(self, world: World) -> None:
         """Send what this world has to deliver."""
         world.timer_runners[deliveries.TIMER] = self._start
+        world.timer_runners[callbacks.TIMER] = self._start_callback
         world.on_act.append(lambda entry: self._nudge(world, entry))
         world.on_restore.append(lambda: self.drop(world))
 
@@ -75,7 +77,7 @@ class WebhookSender:
 
     def _nudge(self, world: World, entry: ActEntry) -> None:
         """An act is committed: send what it left, once the code that ran it is done."""
-        if self._spawn is None or not deliveries.pending(world):
+        if self._spawn is None or not (deliveries.pending(world) or _callback_due(world)):
             return
         with contextlib.suppress(RuntimeError):  # outside the server's loop: the next request sends it
             asyncio.get_running_loop().call_soon(self._fire, world)
@@ -93,7 +95,14 @@ class WebhookSender:
         if self._spawn is None:
             deliveries.settle(world, delivery_id, now_ms, None, "no server is running that could send it")
             return
-        task = self._spawn(_attempt(world, delivery_id, now_ms, posting))
+        self._send(world, _attempt(world, delivery_id, now_ms, posting), self._spawn)
+
+    def _start_callback(self, world: World, timer: Timer) -> None:
+        if self._spawn is not None:
+            self._send(world, _call_back(world, timer), self._spawn)
+
+    def _send(self, world: World, work: Awaitable[Any], spawn: Spawn) -> None:
+        task = spawn(work)
         self._under_way.setdefault(world, set()).add(task)
         task.add_done_callback(lambda done: self._forget(world, done))
 
@@ -102,6 +111,29 @@ class WebhookSender:
         tasks.discard(task)
         if not tasks:
             self._under_way.pop(world, None)
+
+
+def _callback_due(world: World) -> bool:
+    timer = world.next_due()
+    return timer is not None and timer.kind == callbacks.TIMER and timer.at_ms <= world.now_ms()
+
+
+async def _call_back(world: World, timer: Timer) -> None:
+    """Send the callback of a route. It is tried once; how it ended is in the journal."""
+    sent = timer.payload
+    entry = world.journal.add(
+        world.now_ms(),
+        "callback",
+        sent["method"],
+        sent["url"].partition("?")[0],
+        lane=timer.lane,
+        operation=callbacks.TIMER,
+        request={"upstream": sent["upstream"], "headers": dict(sent["headers"]), "body": callbacks.content_of(sent)},
+    )
+    try:
+        entry.status = await post(sent["url"], sent["headers"], sent["body"].encode(), method=sent["method"])
+    except UpstreamError as error:
+        entry.status, entry.hint = 0, str(error)
 
 
 async def _attempt(world: World, delivery_id: str, now_ms: int, posting: deliveries.Posting) -> None:

@@ -7,7 +7,6 @@ nearest miss is the pattern whose list of differences weighs least, so matching 
 from __future__ import annotations
 
 import difflib
-import enum
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,6 +15,9 @@ from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote
 
+from stack_emu.kernel.matchers import compares, described, is_matcher, problems
+from stack_emu.kernel.missing import MISSING
+
 
 class Matchable(Protocol):
     """What a pattern looks at."""
@@ -23,6 +25,11 @@ class Matchable(Protocol):
     @property
     def method(self) -> str:
         """HTTP method."""
+        ...
+
+    @property
+    def host(self) -> str:
+        """Host name in lower case; empty where there is none."""
         ...
 
     @property
@@ -46,17 +53,7 @@ class Matchable(Protocol):
         ...
 
 
-class Missing(enum.Enum):
-    """Stands for a value that is not there; ``None`` is JSON's null."""
-
-    MISSING = "missing"
-
-    def __repr__(self) -> str:
-        return "missing"
-
-
-MISSING = Missing.MISSING
-_FIELDS = ("method", "path", "query", "headers", "body")
+_FIELDS = ("method", "host", "path", "query", "headers", "body", "jsonpath")
 _SHOWN = 3
 _LONGEST = 80
 
@@ -68,7 +65,7 @@ class Difference:
     Args:
         field: where, for example ``method``, ``query.limit`` or ``body.items[0].id``.
         got: what the request has, or :data:`MISSING`.
-        expected: what the pattern wants; ``{"regex": …}`` for a regular expression.
+        expected: what the pattern wants: a value or a matcher.
     """
 
     field: str
@@ -107,29 +104,34 @@ class Pattern:
     """What a request must look like. Parts that are None match anything.
 
     Args:
-        method: HTTP method, any case.
-        path: a path template.
+        method: HTTP method in any case, or several of them.
+        path: a path template, or a matcher.
         query: parameters that must be there; of a repeated one any value may fit, a list asks for all in order.
         headers: headers that must be there.
         body: JSON that must be contained in the body: objects need at least these fields, lists the same length.
         label: how messages call the pattern; its method and path when empty.
+        host: host name, or a matcher.
+        jsonpath: RFC 9535 queries of the body, each with what one of the values it finds must be like.
 
-    In ``query``, ``headers`` and ``body``, ``{"regex": "…"}`` asks for text in which the expression is found.
+    Values in ``path``, ``host``, ``query``, ``headers``, ``body`` and ``jsonpath`` may be matchers, see
+    :mod:`stack_emu.kernel.matchers`.
     """
 
-    method: str | None = None
-    path: str | None = None
+    method: str | Sequence[str] | None = None
+    path: str | Mapping[str, Any] | None = None
     query: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, Any] = field(default_factory=dict)
     body: Any = MISSING
     label: str = ""
+    host: str | Mapping[str, Any] | None = None
+    jsonpath: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, when: Mapping[str, Any], *, label: str = "") -> Pattern:
-        """Build a pattern from a plain dict with the keys method, path, query, headers and body.
+        """Build a pattern from a plain dict with the keys method, host, path, query, headers, body and jsonpath.
 
         Raises:
-            ValueError: for an unknown key or a regular expression that does not compile, naming it.
+            ValueError: for an unknown key or a matcher that cannot work, naming it.
         """
         for key in when:
             if key not in _FIELDS:
@@ -137,43 +139,62 @@ class Pattern:
                 hint = f"did you mean {near[0]!r}?" if near else f"it knows {', '.join(_FIELDS)}."
                 raise ValueError(f"a request pattern has no part {key!r}; {hint}")
         given = {key: value for key, value in when.items() if value is not None}
-        for place, expression in _regexes(given, ""):
-            _check_regex(place, expression)
+        for place, sentence in pattern_problems(given):
+            raise ValueError(f"{place}: {sentence}.")
         return cls(**given, label=label)
 
     def __str__(self) -> str:
-        return self.label or f"{(self.method or 'any method').upper()} {self.path or 'any path'}"
+        if self.label:
+            return self.label
+        methods = " or ".join(method.upper() for method in self._methods()) or "any method"
+        path = described(self.path) if isinstance(self.path, Mapping) else self.path
+        return f"{methods} {path or 'any path'}"
 
     def difference(self, request: Matchable) -> list[Difference]:
         """Every respect in which ``request`` is not what this pattern wants; empty when it matches."""
         return [
             *self._method(request),
+            *self._host(request),
             *self._path(request),
             *self._query(request),
             *self._headers(request),
             *self._body(request),
+            *self._jsonpath(request),
         ]
 
     def params(self, request: Matchable) -> dict[str, str]:
         """The segments captured by ``{name}`` in the path; empty when the path does not fit."""
-        if self.path is None:
+        if not isinstance(self.path, str):
             return {}
         return PathTemplate(self.path).match(request.path) or {}
 
+    def _methods(self) -> Sequence[str]:
+        if self.method is None:
+            return ()
+        return (self.method,) if isinstance(self.method, str) else self.method
+
     def _method(self, request: Matchable) -> Iterator[Difference]:
-        if self.method is not None and self.method.upper() != request.method.upper():
-            yield Difference("method", request.method.upper(), self.method.upper())
+        wanted = [method.upper() for method in self._methods()]
+        if wanted and request.method.upper() not in wanted:
+            yield Difference("method", request.method.upper(), wanted[0] if len(wanted) == 1 else {"one_of": wanted})
+
+    def _host(self, request: Matchable) -> Iterator[Difference]:
+        if self.host is not None:
+            yield from json_differences(self.host, request.host, "host")
 
     def _path(self, request: Matchable) -> Iterator[Difference]:
-        if self.path is not None and PathTemplate(self.path).match(request.path) is None:
-            yield Difference("path", request.path, self.path)
+        if isinstance(self.path, str):
+            if PathTemplate(self.path).match(request.path) is None:
+                yield Difference("path", request.path, self.path)
+        elif self.path is not None:
+            yield from json_differences(self.path, request.path, "path")
 
     def _query(self, request: Matchable) -> Iterator[Difference]:
         for name, wanted in self.query.items():
-            values = [value for given, value in request.query if given == name]
+            values: list[Any] = [value for given, value in request.query if given == name]
             if isinstance(wanted, (list, tuple)):
                 yield from json_differences(wanted, values, f"query.{name}", loose=True)
-            elif not any(_fits(wanted, value) for value in values):
+            elif not any(_fits(wanted, value) for value in values or [MISSING]):
                 yield Difference(f"query.{name}", values[0] if values else MISSING, wanted)
 
     def _headers(self, request: Matchable) -> Iterator[Difference]:
@@ -187,6 +208,17 @@ class Pattern:
         content = MISSING if request.content is None else request.content
         loose = "form" in _lowered(request.headers).get("content-type", "")
         yield from json_differences(self.body, content, "body", loose=loose)
+
+    def _jsonpath(self, request: Matchable) -> Iterator[Difference]:
+        for query, wanted in self.jsonpath.items():
+            found = _found_at(query, request.content)
+            if wanted == {"absent": True}:
+                fits = not found
+            else:
+                fits = any(_fits(wanted, value) for value in found)
+            if not fits:
+                shown = MISSING if not found else found[0] if len(found) == 1 else found
+                yield Difference(f"jsonpath {query}", shown, wanted)
 
 
 P = TypeVar("P", bound=Pattern)
@@ -235,17 +267,16 @@ def json_differences(expected: Any, got: Any, place: str, *, loose: bool = False
     """Where JSON data ``got`` does not contain ``expected``.
 
     An object must have at least the expected fields; a list must have the expected length, element by element; other
-    values must be equal, where ``true`` is not ``1``. ``{"regex": "…"}`` asks for text in which it is found.
+    values must be equal, where ``true`` is not ``1``. A matcher asks for what its words say.
 
     Args:
-        expected: JSON data.
+        expected: JSON data, in which objects may be matchers.
         got: JSON data, or :data:`MISSING`.
         place: name of the place, put in front of the differences' fields.
         loose: compare numbers and booleans with text by their spelling, for forms and query strings.
     """
-    expression = regex_of(expected)
-    if expression is not None:
-        if not _found(expression, got):
+    if is_matcher(expected):
+        if not all(_holds(word, wanted, got, loose) for word, wanted in expected.items()):
             yield Difference(place, got, expected)
     elif isinstance(expected, Mapping) and isinstance(got, Mapping):
         for key, value in expected.items():
@@ -257,18 +288,56 @@ def json_differences(expected: Any, got: Any, place: str, *, loose: bool = False
         yield Difference(place, got, expected)
 
 
-def regex_of(expected: Any) -> str | None:
-    """The expression of ``{"regex": "…"}``, or None when ``expected`` is anything else."""
-    if isinstance(expected, Mapping) and len(expected) == 1:
-        expression = expected.get("regex")
-        return expression if isinstance(expression, str) else None
-    return None
+def _holds(word: str, wanted: Any, got: Any, loose: bool) -> bool:
+    if word == "not":
+        return got is not MISSING and not _fits(wanted, got, loose)
+    if word == "one_of":
+        return any(_fits(one, got, loose) for one in wanted)
+    if word == "equals":
+        return got is not MISSING and _same(wanted, got, loose)
+    if word == "contains":
+        if isinstance(got, (list, tuple)):
+            return any(_fits(wanted, one, loose) for one in got)
+        return isinstance(got, str) and isinstance(wanted, str) and wanted in got
+    return compares(word, wanted, got, loose)
 
 
-def _found(expression: str, got: Any) -> bool:
-    if got is MISSING or isinstance(got, (Mapping, list, tuple)):
-        return False
-    return re.search(expression, _spelled(got)) is not None
+def pattern_problems(when: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is wrong with the matchers and queries of a pattern given as a plain dict: where, and a sentence."""
+    for key in ("host", "path", "query", "headers", "body"):
+        if key in when:
+            yield from problems(when[key], key)
+    for query, wanted in (when.get("jsonpath") or {}).items():
+        try:
+            _jsonpath(query)
+        except ValueError as error:
+            yield "jsonpath", str(error)
+        yield from problems(wanted, f"jsonpath.{query}")
+
+
+def _found_at(query: str, content: Any) -> list[Any]:
+    """The values an RFC 9535 query finds in a body; none in one that is not JSON data."""
+    if not isinstance(content, (Mapping, list)):
+        return []
+    return list(_jsonpath(query).findall(content))
+
+
+@lru_cache(maxsize=256)
+def _jsonpath(query: str) -> Any:
+    """A compiled query.
+
+    Raises:
+        ValueError: when it cannot be read.
+    """
+    import jsonpath
+
+    try:
+        return jsonpath.JSONPathEnvironment(strict=True).compile(query)
+    except jsonpath.JSONPathError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"{query} is not a JSONPath query ({reason}); write one such as $.lines[?@.qty > 2].sku"
+        ) from None
 
 
 def _same(expected: Any, got: Any, loose: bool) -> bool:
@@ -281,8 +350,8 @@ def _spelled(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _fits(expected: Any, got: str) -> bool:
-    return next(json_differences(expected, got, "", loose=True), None) is None
+def _fits(expected: Any, got: Any, loose: bool = True) -> bool:
+    return next(json_differences(expected, got, "", loose=loose), None) is None
 
 
 def _lowered(headers: Mapping[str, Any]) -> dict[str, Any]:
@@ -291,9 +360,9 @@ def _lowered(headers: Mapping[str, Any]) -> dict[str, Any]:
 
 def _weight(difference: Difference) -> float:
     """A wrong path outweighs a wrong method, which outweighs any one field; the likelier typo is nearer."""
-    if difference.field == "path":
+    if difference.field == "path" and isinstance(difference.expected, str):
         return 4 + 8 * (1 - difflib.SequenceMatcher(None, difference.got, difference.expected).ratio())
-    return 3 if difference.field == "method" else 1
+    return {"method": 3, "path": 8, "host": 6}.get(difference.field, 1)
 
 
 def _segments(path: str) -> str:
@@ -315,25 +384,6 @@ def _segment_regex(segment: str) -> str:
     return "".join(f"(?P<{piece}>[^\x1e]+)" if index % 2 else re.escape(piece) for index, piece in enumerate(pieces))
 
 
-def _regexes(value: Any, place: str) -> Iterator[tuple[str, str]]:
-    expression = regex_of(value)
-    if expression is not None:
-        yield place, expression
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _regexes(item, f"{place}.{key}" if place else str(key))
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            yield from _regexes(item, f"{place}[{index}]")
-
-
-def _check_regex(place: str, expression: str) -> None:
-    try:
-        re.compile(expression)
-    except re.error as error:
-        raise ValueError(f"the regular expression of {place} does not compile: {error}.") from None
-
-
 def value_text(value: Any) -> str:
     """A value in a message: text in quotes, other JSON as it is written, at most 80 characters."""
     if value is MISSING:
@@ -344,5 +394,4 @@ def value_text(value: Any) -> str:
 
 def expected_text(value: Any) -> str:
     """What a pattern wants, in a message."""
-    expression = regex_of(value)
-    return value_text(value) if expression is None else f"text matching /{expression}/"
+    return described(value) if is_matcher(value) else value_text(value)

@@ -117,15 +117,20 @@ class World:
         if self.store.get(Timer, timer_id) is not None:
             self.store.delete(Timer, timer_id)
 
-    def next_due_ms(self) -> int | None:
-        """The instant of the next timer, or None."""
+    def next_due(self) -> Timer | None:
+        """The timer that is due next, or None."""
         while self._heap:
             at_ms, timer_id = self._heap[0]
             timer = self.store.get(Timer, timer_id)
             if timer is not None and timer.at_ms == at_ms:
-                return at_ms
+                return timer
             heapq.heappop(self._heap)
         return None
+
+    def next_due_ms(self) -> int | None:
+        """When the next timer is due, in epoch milliseconds, or None."""
+        timer = self.next_due()
+        return timer.at_ms if timer is not None else None
 
     def fire_due(self) -> int:
         """Fire every timer that is due, in order of (instant, id); returns how many fired.

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from stack_emu.kernel.matching import MISSING, Difference
+from stack_emu.kernel.matching import Difference
+from stack_emu.kernel.missing import MISSING
 from stack_emu.kernel.near_miss import Candidate, side_by_side
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -138,7 +139,8 @@ def _true_or_false(error: _Error, location: Location) -> str:
 
 
 def _choice(error: _Error, location: Location) -> str:
-    value, expected = error["input"], _choices(location)
+    value = error["input"]
+    expected = _choices(location) or re.findall("'([^']*)'", str(error["ctx"]["expected"]))
     if location == ("stack_emu",):
         return f"{show(value, location)} is not a version this release reads; write stack_emu: 1"
     close = nearest(value, expected) if isinstance(value, str) else None

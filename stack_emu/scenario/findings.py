@@ -6,7 +6,7 @@ file keeps the models from being built. They therefore skip whatever has the wro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -109,6 +109,7 @@ class Vocabulary:
         packs: the upstream packs there are.
         pack_problem: what is wrong with a pack (its name or the path of its folder) and its seed, as one sentence that
             may begin with the place in the seed; None when nothing is.
+        pattern_problems: what is wrong with the matchers of a request pattern: where inside it, and a sentence.
         codes: STACK's error codes, and in lower case the error types of the Messages API, which count in any case.
         detectors: the signal types there are.
         faulted: the operations faults can hit; `operations` when None.
@@ -119,6 +120,7 @@ class Vocabulary:
 
     operations: Collection[str] | None = None
     packs: Collection[str] | None = None
+    pattern_problems: Callable[[Mapping[str, Any]], Iterable[tuple[str, str]]] | None = None
     pack_problem: Callable[[str, Mapping[str, Any]], str | None] | None = None
     codes: Collection[str] | None = None
     detectors: Collection[str] | None = None

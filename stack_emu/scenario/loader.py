@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from stack_emu.scenario.branches import apt_branches
 from stack_emu.scenario.explain import explain
 from stack_emu.scenario.findings import Finding, Findings, Place, Vocabulary
 from stack_emu.scenario.models import Scenario
@@ -161,7 +162,7 @@ def _inspect_nodes(
     try:
         scenario = Scenario.model_validate(data)
     except ValidationError as error:
-        details = [dict(detail) for detail in error.errors(include_url=False)]
+        details = apt_branches([dict(detail) for detail in error.errors(include_url=False)], data)
         explained = [_from_pydantic(detail, root, source) for detail in details if not _is_echo(detail)]
         seen = {(problem.line, problem.column) for problem in problems if problem.line}
         problems += [problem for problem in explained if (problem.line, problem.column) not in seen]

@@ -149,20 +149,17 @@ def _check_span(place: Place, findings: Findings) -> None:
         findings.error(place, f"{format_duration(length)} is outside what STACK accepts; write 60s to 3600s")
 
 
-def _check_reach(entries: list[Place], kind: str, findings: Findings) -> None:
-    """Warn about entries behind one that already matches everything."""
-    catch_all = next((e for e in entries if isinstance(e.value, dict) and not e.at("when").value), None)
-    if catch_all is None:
-        return
-    behind = entries[entries.index(catch_all) + 1 :]
-    if behind:
-        sentence = f"this {kind} is never reached: one above it has no when and matches everything; move that one last"
-        findings.warn(behind[0], sentence)
-
-
 def check_routes_reach(upstream: Place, findings: Findings) -> None:
-    """Warn about routes behind one that matches every request."""
-    _check_reach(upstream.each("routes"), "route", findings)
+    """Warn about routes behind one that matches every request, in every state and as often as one likes."""
+    routes = upstream.each("routes")
+    for number, route in enumerate(routes[:-1]):
+        ends = any(route.at(key).value for key in ("requires", "times")) or route.at("repeat").value == "none"
+        if isinstance(route.value, dict) and not route.at("when").value and not ends:
+            sentence = (
+                "this route is never reached: one above it has no when and matches everything; move that one last"
+            )
+            findings.warn(routes[number + 1], sentence)
+            return
 
 
 def _check_templates(root: Place, findings: Findings) -> None:
@@ -171,8 +168,10 @@ def _check_templates(root: Place, findings: Findings) -> None:
     rendered += [rule.at("inject") for rule in root.each("faults")]
     rendered += [intent.at("constraints") for service in root.each("services") for intent in service.each("intents")]
     for _, upstream in root.entries("upstreams"):
-        replies = [route.at("reply") for route in upstream.each("routes")]
+        routes = upstream.each("routes")
+        replies = [reply for route in routes for reply in (route.at("reply"), *route.each("replies"))]
         rendered += [reply for reply in replies if reply.at("template").value is not False]
+        rendered += [route.at(key) for route in routes for key in ("requires", "sets", "callbacks")]
     for part in rendered:
         for string in part.strings():
             problem = templates.check(string.value) if "{{" in string.value else None
@@ -200,9 +199,40 @@ def _check_operations(root: Place, vocabulary: Vocabulary, findings: Findings) -
         check_word(findings, step.at("operation"), vocabulary.operations, "operation")
     for _, upstream in root.entries("upstreams"):
         _check_pack(upstream, vocabulary, findings)
+        for route in upstream.each("routes"):
+            _check_matchers(route.at("when"), vocabulary, findings)
+    for call in root.at("expect").each("upstream"):
+        _check_matchers(call, vocabulary, findings)
     for name, sentence in vocabulary.unserved.items():
         if root.at(name).value:
             findings.warn(root.at(name), f"{sentence}; remove {name}, or leave it for a version that has it")
+
+
+def _check_matchers(when: Place, vocabulary: Vocabulary, findings: Findings) -> None:
+    if vocabulary.pattern_problems is None or not isinstance(when.value, dict):
+        return
+    for place, sentence in vocabulary.pattern_problems(when.value):
+        findings.error(when.at(*_steps(when.value, place)), sentence)
+
+
+def _steps(value: Any, place: str) -> list[str | int]:
+    """The keys of a place such as `body.lines[0].sku`, as far as the value has them; keys may have dots in them."""
+    steps: list[str | int] = []
+    while place:
+        place = place.lstrip(".")
+        if isinstance(value, dict):
+            key = max((key for key in value if place.startswith(str(key))), key=lambda key: len(str(key)), default=None)
+            if key is None:
+                break
+            steps.append(key)
+            value, place = value[key], place[len(str(key)) :]
+        elif isinstance(value, (list, tuple)) and place.startswith("["):
+            index, _, place = place[1:].partition("]")
+            steps.append(int(index))
+            value = value[int(index)]
+        else:
+            break
+    return steps
 
 
 def _check_pack(upstream: Place, vocabulary: Vocabulary, findings: Findings) -> None:

@@ -37,19 +37,36 @@ PackName = Annotated[str, Field(pattern=PACK_PATTERN, max_length=2048)]
 Path = Annotated[str, Field(pattern=PATH_PATTERN, max_length=2048)]
 
 
+Matcher = dict[str, Json]
+
+
 class RequestMatch(Model):
     """Which request a route answers. Every part that is given must match; parts left out match anything."""
 
-    method: Method | None = Field(None, description="HTTP method.")
-    path: Path | None = Field(
-        None, description="Path, exact, or with {name} for one segment and a final * for the rest; no query string."
+    method: Method | tuple[Method, ...] | None = Field(None, description="HTTP method, or a list of them.")
+    host: Host | Matcher | None = Field(
+        None, description="Host name, for an upstream that answers for several; or a [matcher](#matchers)."
     )
-    query: dict[str, Json] | None = Field(None, description="Query parameters that must be there with these values.")
-    headers: Headers | None = Field(
-        None, description="Headers that must be there with these values; names in any case."
+    path: Path | Matcher | None = Field(
+        None,
+        description="Path, exact, or with {name} for one segment and a final * for the rest; or a [matcher](#matchers).",
+    )
+    query: dict[str, Json] | None = Field(
+        None, description="Query parameters that must be there with these values or [matchers](#matchers)."
+    )
+    headers: dict[str, Json] | None = Field(
+        None, description="Headers that must be there with these values or [matchers](#matchers); names in any case."
     )
     body: Json = Field(
-        None, description="What the body must contain: for an object, at least these fields; otherwise the whole value."
+        None,
+        description=(
+            "What the body must contain: for an object, at least these fields; otherwise the whole value. "
+            "Anywhere inside may stand a [matcher](#matchers)."
+        ),
+    )
+    jsonpath: dict[str, Json] | None = Field(
+        None,
+        description="JSONPath queries (RFC 9535) of the body, each with a value or matcher that one of its results must meet.",
     )
 
 
@@ -67,13 +84,44 @@ class Reply(Model):
     delay: Duration = Field(0, description="How long to wait before answering.")
 
 
+class Callback(Model):
+    """A request that a route sends to a webhook on this machine after it has answered. Text is rendered as a template."""
+
+    url: str = Field(description="Where to, on this machine, such as http://127.0.0.1:9000/hook.")
+    after: Duration = Field(0, description="How long after the answer, on the world's clock.")
+    method: Literal["POST", "PUT", "PATCH"] = Field("POST", description="HTTP method.")
+    headers: Headers = Field(default_factory=dict, description="Headers.")
+    json_: Json = Field(None, alias="json", description="The body as JSON.")
+    text: str | None = Field(None, description="The body as text.")
+
+
 class Route(Model):
-    """A request pattern and its answer. The first route that matches answers."""
+    """A request pattern and its answer. The first route that matches, in its state and not used up, answers."""
 
     when: RequestMatch = Field(
         RequestMatch.model_construct(), description="Which requests the route answers; all when left out."
     )
-    reply: Reply = Field(description="What it answers.")
+    reply: Reply | None = Field(None, description="What it answers.")
+    replies: tuple[Reply, ...] = Field((), description="What it answers instead: one after the other.")
+    repeat: Literal["last", "all", "none"] = Field(
+        "last",
+        description="After the last of replies: last repeats it, all begins again, none leaves further calls to others.",
+    )
+    times: Count | None = Field(
+        None, description="Answers at most this often; further calls are left to what comes after it."
+    )
+    per: Literal["lane", "world"] = Field(
+        "lane",
+        description="Where replies and times count: per lane (repeatable) or in the whole world (order-dependent).",
+    )
+    requires: dict[str, Json] = Field(
+        default_factory=dict,
+        description="States of the upstream in which it answers, as values or [matchers](#matchers); names may be templates.",
+    )
+    sets: dict[str, Json] = Field(
+        default_factory=dict, description="States of the upstream it brings about; names and values may be templates."
+    )
+    callbacks: tuple[Callback, ...] = Field((), description="What it sends to webhooks on this machine afterwards.")
 
 
 class Upstream(Model):
@@ -94,6 +142,7 @@ class Upstream(Model):
         None,
         description="URL of a server on this machine that gets every other request, such as http://127.0.0.1:9000.",
     )
+    state: dict[str, Json] = Field(default_factory=dict, description="The states its routes begin with, by name.")
 
 
 class FaultTarget(Model):

@@ -33,7 +33,8 @@ def check_upstreams(root: Place, findings: Findings) -> None:
             _claim(host, name, claimed, findings)
         check_routes_reach(upstream, findings)
         for route in upstream.each("routes"):
-            _one_body(route.at("reply"), findings)
+            if isinstance(route.value, dict):
+                _check_route(route, findings)
     for host in root.at("gateway").each("allow"):
         _check_allowed(host, claimed, findings)
 
@@ -61,6 +62,33 @@ def _check_upstream(upstream: Place, findings: Findings) -> None:
         findings.error(upstream.at("seed"), "seed is for a pack's state; add pack: or remove seed")
     if isinstance(keys.get("forward"), str):
         _check_forward(upstream.at("forward"), findings)
+
+
+def _check_route(route: Place, findings: Findings) -> None:
+    has_reply, has_replies = route.value.get("reply") is not None, bool(route.value.get("replies"))
+    if has_reply and has_replies:
+        findings.error(route.at("replies"), "a route has one reply or several; remove reply or replies")
+    if not has_reply and not has_replies:
+        findings.error(route, "the route answers nothing; add reply: {json: …}, or replies: a list of them")
+    if route.value.get("repeat") is not None and not has_replies:
+        findings.error(
+            route.at("repeat"), "repeat says what comes after the last of replies; add replies, or use times"
+        )
+    if route.value.get("per") == "world":
+        sentence = "per: world counts in the order calls arrive, so concurrent runs may differ; per: lane repeats"
+        findings.warn(route.at("per"), sentence)
+    for reply in (route.at("reply"), *route.each("replies")):
+        _one_body(reply, findings)
+    for callback in route.each("callbacks"):
+        _check_callback(callback, findings)
+
+
+def _check_callback(callback: Place, findings: Findings) -> None:
+    url = callback.at("url")
+    if isinstance(url.value, str) and "{{" not in url.value:
+        _check_forward(url, findings)
+    if isinstance(callback.value, dict) and callback.value.get("json") is not None and callback.value.get("text"):
+        findings.error(callback.at("text"), "a callback has one body; remove json or text")
 
 
 def _check_forward(place: Place, findings: Findings) -> None:

@@ -11,7 +11,8 @@ from stack_emu.domain.diagnosis import explanation
 from stack_emu.domain.faults import MISSION_EXPIRED
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.journal import Entry
-from stack_emu.kernel.matching import MISSING, Difference, Pattern
+from stack_emu.kernel.matching import Difference, Pattern
+from stack_emu.kernel.missing import MISSING
 from stack_emu.kernel.near_miss import Candidate, nearest_of, side_by_side
 from stack_emu.kernel.operations import Caller, Operation
 from stack_emu.kernel.world import World
@@ -64,6 +65,7 @@ class _Asked:
     path: str
     query: Sequence[tuple[str, str]] = ()
     content: Any = None
+    host: str = ""
 
     @property
     def headers(self) -> Mapping[str, str]:

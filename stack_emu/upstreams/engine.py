@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from stack_emu.kernel.acts import Act, RowDraft
 from stack_emu.kernel.canonical import digest
 from stack_emu.kernel.faults import Names
-from stack_emu.kernel.near_miss import nearest_n
 from stack_emu.kernel.world import World
 from stack_emu.upstreams import replies
 from stack_emu.upstreams.credentials import AcceptedCredential, accepted_in, foreign_secrets
@@ -29,7 +28,7 @@ from stack_emu.upstreams.forward import Forwarder, require_loopback, too_large
 from stack_emu.upstreams.hosts import HostTable
 from stack_emu.upstreams.packs import Pack, PackContext
 from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest
-from stack_emu.upstreams.routes import RouteRule, find_route, render_reply
+from stack_emu.upstreams.route_answers import RouteAnswer, Routes
 from stack_emu.upstreams.seen import Exchange, seen_requests
 
 if TYPE_CHECKING:
@@ -304,17 +303,18 @@ class Upstreams:
             return replies.without_credential(fake.pack, fake.name, request)
         if fake.name in self._overrides:
             return await self._forward(exchange, self._overrides[fake.name])
-        rule = find_route(fake.rules, request)
-        if rule is not None:
-            exchange.entry.route = rule.pattern.path or "*"
-            await self._wait(exchange.world, request.host, rule.reply.delay)
-            return self._render(fake, exchange, rule, act)
+        routes = Routes(exchange.world, fake, request, act, exchange.lane or "", self._render)
+        answered = self._by_route(routes, exchange)
+        if isinstance(answered, RouteAnswer):
+            await self._wait(exchange.world, request.host, answered.delay_ms)
+            return answered.reply
+        if answered is not None:
+            return answered
         if fake.pack is not None:
             return self._ask_pack(fake, fake.pack, exchange, standing, act)
         if fake.forward is not None:
             return await self._forward(exchange, fake.forward)
-        near = nearest_n([rule.pattern for rule in fake.rules], request)
-        reply, hint, table = replies.unmatched(fake.name, request, near, exchange.world.redactor)
+        reply, hint, table = replies.unmatched(fake.name, request, routes.nearest(), exchange.world.redactor)
         exchange.say("unmatched", hint, table)
         return reply
 
@@ -322,16 +322,25 @@ class Upstreams:
         exchange.entry.route = "forward"
         return await self._forwarder.send(target, exchange.request)
 
-    def _render(self, fake: Fake, exchange: Exchange, rule: RouteRule, act: Act) -> UpstreamReply:
-        from stack_emu.scenario.templates import TemplateError, Templates
+    def _by_route(self, routes: Routes, exchange: Exchange) -> RouteAnswer | UpstreamReply | None:
+        """What a route answers, or the reply of one that failed; None when none answers."""
+        from stack_emu.scenario.templates import TemplateError
+
+        try:
+            answered = routes.answer()
+        except (TemplateError, UpstreamSettingsError) as error:
+            exchange.say("crash", f"a route of upstream {routes.fake.name} failed: {error}.")
+            return replies.crashed(routes.fake.name, str(exchange.entry.hint))
+        if answered is not None:
+            exchange.entry.route = str(answered.rule.pattern).partition(" ")[2] if answered.rule.pattern.path else "*"
+        return answered
+
+    def _render(self, value: Any, variables: Mapping[str, Any]) -> Any:
+        from stack_emu.scenario.templates import Templates
 
         if self._templates is None:
             self._templates = Templates()
-        try:
-            return render_reply(rule, exchange.request, act, fake.seed, self._templates.render)
-        except TemplateError as error:
-            exchange.say("crash", f"the reply of route {rule.pattern} of upstream {fake.name}: {error}.")
-            return replies.crashed(fake.name, str(exchange.entry.hint))
+        return self._templates.render(value, variables)
 
     def _ask_pack(self, fake: Fake, pack: Pack, exchange: Exchange, standing: _Standing, act: Act) -> UpstreamReply:
         world = exchange.world

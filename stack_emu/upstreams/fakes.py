@@ -26,7 +26,8 @@ class Fake:
         rules: canned answers.
         pack: the stateful fake behind it.
         forward: base URL of a server on this machine.
-        seed: what the pack's state begins with; ``state`` in templates.
+        seed: what the pack's state begins with; part of ``state`` in templates.
+        states: the states its routes begin with.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Fake:
     pack: Pack | None = None
     forward: str | None = None
     seed: Mapping[str, Any] = field(default_factory=dict)
+    states: Mapping[str, Any] = field(default_factory=dict)
 
     def host_names(self, upstream: Upstream) -> tuple[str, ...]:
         """The hosts it answers for: those of the settings, else its pack's own."""
@@ -60,4 +62,5 @@ def compile_fake(name: str, upstream: Upstream) -> Fake:
             pack.check(upstream.seed)
     except (ValueError, UpstreamSettingsError) as error:
         raise UpstreamSettingsError(f"upstream {name}: {error}") from None
-    return Fake(name, compile_routes(name, upstream.routes), pack, upstream.forward, upstream.seed)
+    rules = compile_routes(name, upstream.routes)
+    return Fake(name, rules, pack, upstream.forward, upstream.seed, upstream.state)

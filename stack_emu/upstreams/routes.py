@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from multidict import CIMultiDict
@@ -16,7 +17,7 @@ from stack_emu.upstreams.errors import UpstreamSettingsError
 from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest
 
 if TYPE_CHECKING:
-    from stack_emu.scenario.upstream_models import Reply, Route
+    from stack_emu.scenario.upstream_models import Callback, Reply, Route
 
 Render = Callable[[Any, Mapping[str, Any]], Any]
 """Renders the templates in a JSON value with variables."""
@@ -27,10 +28,34 @@ _COUNTER_SPAN = 90_000_000
 
 @dataclass(frozen=True)
 class RouteRule:
-    """A compiled route."""
+    """A compiled route.
 
+    Args:
+        number: its place among the routes of its upstream, counted from 1.
+        pattern: which requests it answers.
+        replies: what it answers, one after the other.
+        repeat: what comes after the last reply: ``last``, ``all`` or ``none``.
+        times: how often it answers at most.
+        per: where replies are counted: ``lane`` or ``world``.
+        requires: the states in which it answers.
+        sets: the states it brings about.
+        callbacks: what it sends afterwards.
+    """
+
+    number: int
     pattern: Pattern
-    reply: Reply
+    replies: tuple[Reply, ...]
+    repeat: str = "last"
+    times: int | None = None
+    per: str = "lane"
+    requires: Mapping[str, Any] = field(default_factory=dict)
+    sets: Mapping[str, Any] = field(default_factory=dict)
+    callbacks: tuple[Callback, ...] = ()
+
+    @property
+    def counts(self) -> bool:
+        """Whether it matters how often it has answered."""
+        return len(self.replies) > 1 or self.repeat == "none" or self.times is not None
 
 
 @dataclass
@@ -83,33 +108,42 @@ def compile_routes(upstream: str, routes: Sequence[Route]) -> tuple[RouteRule, .
             pattern = Pattern.from_dict(route.when.model_dump(exclude_unset=True))
         except ValueError as error:
             raise UpstreamSettingsError(f"route {number} of upstream {upstream}: {error}") from None
-        rules.append(RouteRule(pattern, route.reply))
+        replies = route.replies or ((route.reply,) if route.reply is not None else ())
+        rules.append(
+            RouteRule(
+                number,
+                pattern,
+                replies,
+                route.repeat,
+                route.times,
+                route.per,
+                route.requires,
+                route.sets,
+                route.callbacks,
+            )
+        )
     return tuple(rules)
 
 
-def find_route(rules: Sequence[RouteRule], request: UpstreamRequest) -> RouteRule | None:
-    """The first rule that matches."""
-    return next((rule for rule in rules if not rule.pattern.difference(request)), None)
-
-
 def render_reply(
-    rule: RouteRule, request: UpstreamRequest, act: Act, state: Mapping[str, Any], render: Render
+    rule: RouteRule, reply: Reply, request: UpstreamRequest, act: Act, state: Mapping[str, Any], render: Render
 ) -> UpstreamReply:
     """Render a rule's reply.
 
     Templates know ``request`` (method, path, url, query, headers with lower-case names, json, form, text, params),
-    ``now`` (ISO 8601), ``counter(name)``, ``id(prefix)`` and ``state``.
+    ``now`` (ISO 8601), ``at(offset)``, ``counter(name)``, ``id(prefix)`` and ``state``.
 
     Args:
         rule: the rule that matched.
+        reply: which of its replies it is.
         request: what it matched.
         act: source of ``counter`` and ``id`` and of the instant.
-        state: what the scenario put under the upstream's ``seed``.
+        state: the upstream's states, and what the scenario put under its ``seed``.
         render: renders the templates in a JSON value with the given variables.
     """
-    reply = rule.reply
     minted = Minted(act)
-    variables = _variables(rule, request, act, state, minted) if reply.template else {}
+    variables = variables_of(rule, request, iso(act.now_ms), state) if reply.template else {}
+    variables |= {"counter": minted.counter, "id": minted.id, "at": partial(_later, act.now_ms)}
 
     def fill(value: Any) -> Any:
         return render(value, variables) if reply.template else value
@@ -126,9 +160,8 @@ def render_reply(
     return UpstreamReply.of_json(data, reply.status, headers)
 
 
-def _variables(
-    rule: RouteRule, request: UpstreamRequest, act: Act, state: Mapping[str, Any], minted: Minted
-) -> dict[str, Any]:
+def variables_of(rule: RouteRule, request: UpstreamRequest, now: str, state: Mapping[str, Any]) -> dict[str, Any]:
+    """What every template of a route knows: ``request``, ``now`` and ``state``."""
     content = request.content
     return {
         "request": {
@@ -142,8 +175,14 @@ def _variables(
             "text": request.text,
             "params": rule.pattern.params(request),
         },
-        "now": iso(act.now_ms),
-        "counter": minted.counter,
-        "id": minted.id,
+        "now": now,
         "state": state,
     }
+
+
+def _later(now_ms: int, offset: str) -> str:
+    """``at('+15m')``: an instant before or after the call, in ISO 8601."""
+    from stack_emu.scenario.values import parse_duration
+
+    sign = -1 if offset.startswith("-") else 1
+    return iso(now_ms + sign * parse_duration(offset.lstrip("+-")))

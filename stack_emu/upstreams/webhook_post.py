@@ -17,6 +17,7 @@ async def post(
     headers: Mapping[str, str],
     body: bytes,
     *,
+    method: str = "POST",
     timeout_s: float = TIMEOUT_SECONDS,
     max_bytes: int = MAX_REPLY_BYTES,
 ) -> int:
@@ -28,6 +29,7 @@ async def post(
         url: on this machine.
         headers: to send.
         body: to send.
+        method: HTTP method.
         timeout_s: seconds until the answer must be complete.
         max_bytes: longest body of an answer that is accepted.
 
@@ -37,18 +39,18 @@ async def post(
     """
     require_loopback(url)
     try:
-        return await asyncio.wait_for(_exchange(url, headers, body, max_bytes), timeout_s)
+        return await asyncio.wait_for(_exchange(method, url, headers, body, max_bytes), timeout_s)
     except asyncio.TimeoutError:
         raise UpstreamTimeout(f"the receiver did not answer within {timeout_s:g} seconds") from None
 
 
-async def _exchange(url: str, headers: Mapping[str, str], body: bytes, max_bytes: int) -> int:
+async def _exchange(method: str, url: str, headers: Mapping[str, str], body: bytes, max_bytes: int) -> int:
     import aiohttp
 
     try:
         async with (
             aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False) as session,
-            session.post(url, headers=headers, data=body, allow_redirects=False) as response,
+            session.request(method, url, headers=headers, data=body, allow_redirects=False) as response,
         ):
             size = 0
             async for chunk in response.content.iter_chunked(64 * 1024):

@@ -12,6 +12,7 @@ from stack_emu.scenario.loader import ScenarioError, from_data, inspect_text, lo
 from stack_emu.vocabulary import vocabulary
 
 TABLE = Path(__file__).parent / "mistakes.txt"
+BY_NAME = Path(__file__).parent / "mistakes_by_name.txt"
 
 
 class Case(NamedTuple):
@@ -20,9 +21,9 @@ class Case(NamedTuple):
     problems: list[str]
 
 
-def read_table() -> list[Case]:
+def read_table(table: Path) -> list[Case]:
     cases: list[Case] = []
-    for line in TABLE.read_text(encoding="utf-8").split("\n"):
+    for line in table.read_text(encoding="utf-8").split("\n"):
         if line.startswith("# "):
             cases.append(Case(line[2:], "", []))
         elif line.startswith("|"):
@@ -32,7 +33,8 @@ def read_table() -> list[Case]:
     return cases
 
 
-CASES = read_table()
+CASES = read_table(TABLE)
+CASES_BY_NAME = read_table(BY_NAME)
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
@@ -41,9 +43,15 @@ def test_a_mistake_is_reported_with_its_line_column_and_remedy(case: Case) -> No
     assert found == [f"S:{problem}" for problem in case.problems]
 
 
+@pytest.mark.parametrize("case", CASES_BY_NAME, ids=[case.name for case in CASES_BY_NAME])
+def test_a_mistake_that_only_shows_beside_what_there_is(case: Case) -> None:
+    found = [str(problem) for problem in inspect_text(case.text, "S", vocabulary()).problems]
+    assert found == [f"S:{problem}" for problem in case.problems]
+
+
 def test_every_case_in_the_table_expects_something() -> None:
     assert len(CASES) > 140
-    assert all(case.problems for case in CASES)
+    assert all(case.problems for case in [*CASES, *CASES_BY_NAME])
     assert len({case.name for case in CASES}) == len(CASES)
 
 

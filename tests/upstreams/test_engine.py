@@ -119,7 +119,7 @@ def test_hosts_lead_to_their_upstream(bench: Make, host: str, owner: str | None)
         ({"a": {"forward": "9000"}}, "upstream a: '9000' is no forward; write a URL such as http://127.0.0.1:9000."),
         (
             {"a": {"routes": [{"when": {"body": {"regex": "("}}, "reply": {}}]}},
-            "route 1 of upstream a: the regular expression of body does not compile",
+            "route 1 of upstream a: body.regex: this is not a regular expression",
         ),
     ],
 )
