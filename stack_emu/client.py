@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
 import json
-import threading
+import textwrap
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import quote
+
+from stack_emu.control_connection import ControlConnection, EmulatorError, split_url
 
 if TYPE_CHECKING:
     from anthropic import Anthropic, AsyncAnthropic
     from getstack import AsyncStack, Stack
     from openai import AsyncOpenAI, OpenAI
+
+__all__ = [
+    "ApprovalControl",
+    "AsyncWorldClient",
+    "AuditControl",
+    "ClockControl",
+    "ControlConnection",
+    "EmulatorClient",
+    "EmulatorError",
+    "FaultControl",
+    "ModelControl",
+    "OutboxControl",
+    "UpstreamControl",
+    "WorldClient",
+    "split_url",
+]
 
 Milliseconds = int
 
@@ -25,95 +42,6 @@ class _Closable(Protocol):
 
 
 C = TypeVar("C", bound=_Closable)
-
-
-class EmulatorError(Exception):
-    """The emulator refused a control request, or could not be reached; the message says what would have worked."""
-
-
-class ControlConnection:
-    """Keep-alive connections to one emulator, one for each thread. Proxies of the environment are not used.
-
-    Args:
-        url: base URL of the emulator, such as ``http://127.0.0.1:4747``.
-    """
-
-    def __init__(self, url: str) -> None:
-        parts = split_url(url)
-        self.url = url.rstrip("/")
-        self._address = (str(parts.hostname), parts.port or 80)
-        self._prefix = parts.path.rstrip("/")
-        self._local = threading.local()
-        self._open: list[http.client.HTTPConnection] = []
-
-    def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> bytes:
-        """Send one control request and return the reply's bytes.
-
-        Raises:
-            EmulatorError: when it is refused or nothing answers.
-        """
-        payload = None if body is None else json.dumps(body).encode("utf-8")
-        headers = {"Content-Type": "application/json"} if payload is not None else {}
-        for attempt in (1, 2):
-            connection = self._connection()
-            try:
-                connection.request(method, self._prefix + path, payload, headers)
-                reply = connection.getresponse()
-                data = reply.read()
-                break
-            except (OSError, http.client.HTTPException) as error:
-                connection.close()
-                if attempt == 2 or isinstance(error, ConnectionRefusedError):
-                    reason = getattr(error, "strerror", None) or error
-                    raise EmulatorError(
-                        f"no emulator answers at {self.url} ({reason}); start one with: stack-emu up"
-                    ) from None
-        if reply.status >= 400:
-            raise EmulatorError(_message(data, reply.status))
-        return data
-
-    def _connection(self) -> http.client.HTTPConnection:
-        known: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
-        if known is None:
-            known = self._local.connection = http.client.HTTPConnection(*self._address, timeout=60)
-            self._open.append(known)
-        return known
-
-    def json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """As ``request``, with the reply parsed."""
-        data = self.request(method, path, body)
-        try:
-            return json.loads(data)
-        except ValueError:
-            raise EmulatorError(f"what listens at {self.url} does not answer as an emulator; check the port") from None
-
-    def close(self) -> None:
-        """Close every connection."""
-        for connection in self._open:
-            connection.close()
-
-
-def split_url(url: str) -> SplitResult:
-    """The parts of an emulator's URL.
-
-    Raises:
-        EmulatorError: when it is none.
-    """
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme == "http" and bool(parts.hostname) and (parts.port or 80) > 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise EmulatorError(f"{url} is not the URL of an emulator; it looks like http://127.0.0.1:4747")
-    return parts
-
-
-def _message(data: bytes, status: int) -> str:
-    try:
-        return str(json.loads(data)["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        return f"the emulator answered {status}: {data[:200].decode('utf-8', 'replace')}"
 
 
 class ClockControl:
@@ -270,6 +198,14 @@ class UpstreamControl:
     def requests(self) -> list[dict[str, Any]]:
         """What it received, oldest first: method, path, query, headers (masked), body, status."""
         return list(self._world.control("GET", f"/upstreams/{quote(self.name, safe='')}/requests")["requests"])
+
+    def verify(self, **expected: Any) -> None:
+        """Check one call that it must have received, with the keys of ``expect.upstream``: ``path="/x", times=1``.
+
+        Raises:
+            AssertionError: when it does not hold, with what came nearest.
+        """
+        self._world.verify(upstream=[{"to": self.name, **expected}])
 
     def forward(self, url: str) -> None:
         """Send what no route answers to a server on this machine."""
@@ -502,6 +438,20 @@ class WorldClient:
         """Which expectations did not hold and what a strict run fails for."""
         return dict(self.control("GET", "/verdict"))
 
+    def verify(self, **expected: Any) -> None:
+        """Check what must have happened so far, in the words of a scenario's ``expect``.
+
+        Args:
+            **expected: its sections: ``upstream``, ``audit``, ``operations``, ``model``, ``sent`` and ``order``, each a list.
+
+        Raises:
+            AssertionError: with every expectation that does not hold, and what came nearest.
+            EmulatorError: for a mistake in what is expected.
+        """
+        unmet = self.control("POST", "/verify", expected)["unmet"]
+        if unmet:
+            raise AssertionError("\n".join(_unmet_text(one) for one in unmet))
+
     def snapshot(self, name: str = "snapshot") -> str:
         """Keep a picture of the world under a name and return the name."""
         self.control("PUT", f"/snapshots/{quote(name, safe='')}")
@@ -514,6 +464,12 @@ class WorldClient:
     def reset(self) -> None:
         """Return to the scenario's seed."""
         self.control("POST", "/reset")
+
+
+def _unmet_text(unmet: Mapping[str, Any]) -> str:
+    """An expectation that does not hold, with the table of what came nearest below it."""
+    table = textwrap.indent(unmet["near"] or "", "    ")
+    return f"{unmet['place']}: {unmet['sentence']}" + (f"\n{table}" if table else "")
 
 
 class EmulatorClient:

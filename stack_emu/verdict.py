@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from stack_emu.hosting import HostedWorld
 from stack_emu.kernel.acts import Overlap
-from stack_emu.kernel.audit import ActEntry, Row
-from stack_emu.kernel.matching import Pattern
-from stack_emu.scenario.models import ExpectedCall, ExpectedRow
 from stack_emu.unread import UnreadField, unread_fields
+from stack_emu.verification import checked
 
 
 @dataclass(frozen=True)
@@ -39,11 +35,13 @@ class Verdict:
         failures: expectations that did not hold, and violations when the world is strict.
         warnings: violations of a world that is not strict, and overlapping acts.
         unread: fields that clients sent and nothing read.
+        held: the expectations that hold, by name.
     """
 
     failures: list[Finding] = field(default_factory=list)
     warnings: list[Finding] = field(default_factory=list)
     unread: list[UnreadField] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -62,15 +60,18 @@ class Verdict:
 
 def verdict(hosted: HostedWorld) -> Verdict:
     """Judge a world's run so far against its scenario."""
-    failures = [Finding("expectation", sentence) for sentence in _unmet(hosted)]
+    results = list(checked(hosted, hosted.scenario.expect))
+    failures = [Finding("expectation", found.sentence, found.near) for _, found in results if found is not None]
+    held = [name for name, found in results if found is None]
+    failures += _leaks(hosted)
     violations = _violations(hosted)
     overlaps = [
         Finding("overlap", _overlap(item, count)) for item, count in Counter(hosted.world.lanes.overlaps).items()
     ]
     unread = unread_fields(hosted.world.journal.entries())
     if hosted.strict:
-        return Verdict(failures + violations, overlaps, unread)
-    return Verdict(failures, violations + overlaps, unread)
+        return Verdict(failures + violations, overlaps, unread, held)
+    return Verdict(failures, violations + overlaps, unread, held)
 
 
 def _overlap(item: Overlap, count: int) -> str:
@@ -91,87 +92,8 @@ def _violations(hosted: HostedWorld) -> list[Finding]:
     return found
 
 
-def _unmet(hosted: HostedWorld) -> list[str]:
-    expect = hosted.scenario.expect
-    unmet = [sentence for wanted in expect.upstream if (sentence := _unmet_call(hosted, wanted))]
-    unmet += [sentence for row in expect.audit if (sentence := _unmet_row(hosted, row))]
-    if expect.leaks == "none":
-        leaks = [entry for entry in hosted.world.journal.violations() if entry.problem == "leak"]
-        unmet += [f"expected no leaks: {entry.hint}" for entry in leaks]
-    return unmet
-
-
-def _unmet_call(hosted: HostedWorld, wanted: ExpectedCall) -> str | None:
-    pattern = Pattern.from_dict(wanted.model_dump(exclude_none=True, exclude={"to", "times"}))
-    seen = [_Seen(request) for request in hosted.world.settings["upstreams"].requests(hosted.world, wanted.to)]
-    count = sum(not pattern.difference(request) for request in seen)
-    if _count_holds(count, wanted.times):
-        return None
-    what = " ".join(filter(None, [wanted.method, wanted.path])) or "call"
-    hint = ""
-    if count == 0 and seen:
-        closest = min(seen, key=lambda request: len(pattern.difference(request)))
-        differences = "; ".join(str(item) for item in pattern.difference(closest))
-        hint = f"; the closest was {closest.method} {closest.path}, but {differences}"
-    return f"expected {_times(wanted.times)} {what} to {wanted.to}, saw {count}{hint}"
-
-
-class _Seen:
-    """A request an upstream received, in the form patterns look at."""
-
-    def __init__(self, request: Mapping[str, Any]) -> None:
-        self.method: str = request["method"]
-        self.host: str = urlsplit(request["url"]).hostname or ""
-        self.path: str = request["path"]
-        self.query: Sequence[tuple[str, str]] = tuple(request["query"].items())
-        self.headers: Mapping[str, str] = request["headers"]
-        self.content: Any = request["body"]
-
-
-def _unmet_row(hosted: HostedWorld, wanted: ExpectedRow) -> str | None:
-    rows = [(act, row) for act in hosted.world.audit.acts() for row in act.rows]
-    matching = [row for act, row in rows if not _row_differs(hosted, wanted, act, row)]
-    if _count_holds(len(matching), wanted.times):
-        return None
-    named = wanted.model_dump(exclude_none=True, exclude={"times"})
-    same_action = [row for _, row in rows if row.action == wanted.action]
-    hint = ""
-    if not matching and same_action:
-        last = same_action[-1]
-        hint = f"; the last {wanted.action} row was {last.outcome}" + (
-            f" ({last.error_code})" if last.error_code else ""
-        )
-    return f"expected {_times(wanted.times)} audit row {named}, saw {len(matching)}{hint}"
-
-
-def _row_differs(hosted: HostedWorld, wanted: ExpectedRow, act: ActEntry, row: Row) -> bool:
-    agent = hosted.scenario.find_agent(wanted.agent) if wanted.agent else None
-    meta: Mapping[str, Any] = row.metadata
-    checks: list[tuple[Any, tuple[Any, ...]]] = [
-        (wanted.action, (row.action,)),
-        (wanted.outcome, (row.outcome,)),
-        (
-            agent.id if agent is not None and agent.id else wanted.agent,
-            (row.agent_id, _agent_name(hosted, row.agent_id)),
-        ),
-        (wanted.passport, (row.passport_jti,)),
-        (wanted.mission, (meta.get("mission"),)),
-        (wanted.service, (meta.get("service"), meta.get("connection"))),
-        (wanted.code, (row.error_code,)),
-    ]
-    return any(value is not None and value not in got for value, got in checks)
-
-
-def _agent_name(hosted: HostedWorld, agent_id: str | None) -> str | None:
-    from stack_emu.domain.state import Agent
-
-    agent = hosted.world.store.get(Agent, agent_id) if agent_id else None
-    return agent.name if agent is not None else None
-
-
-def _count_holds(count: int, times: int | None) -> bool:
-    return count >= 1 if times is None else count == times
-
-
-def _times(times: int | None) -> str:
-    return "at least one" if times is None else f"exactly {times}"
+def _leaks(hosted: HostedWorld) -> list[Finding]:
+    if hosted.scenario.expect.leaks != "none":
+        return []
+    leaks = [entry for entry in hosted.world.journal.violations() if entry.problem == "leak"]
+    return [Finding("expectation", f"expected no leaks: {entry.hint}") for entry in leaks]

@@ -23,6 +23,7 @@ def write_junit(path: Path, command: Sequence[str], code: int, judged: Verdict, 
         seconds: how long it ran.
     """
     cases = [_case("command", " ".join(command), f"exit code {code}" if code else None)]
+    cases += [_case("expectation", name, None) for name in judged.held]
     cases += [_case(found.kind, found.sentence, _with_near(found)) for found in judged.failures]
     failed = len(judged.failures) + bool(code)
     path.write_text(

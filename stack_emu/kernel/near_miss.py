@@ -87,6 +87,28 @@ def side_by_side(sent: Mapping[str, Any], candidates: Sequence[Candidate]) -> st
     return "\n".join([_table(rows), *notes])
 
 
+def recorded_side_by_side(candidates: Sequence[Candidate]) -> str:
+    """A table with a line for each respect in which a record differs: what was expected, then what each one was.
+
+    Args:
+        candidates: the nearest records, nearest first, each with how it differs from what was expected.
+    """
+    expected: dict[str, str] = {}
+    for candidate in candidates:
+        for difference in candidate.differences:
+            expected.setdefault(difference.field, expected_text(difference.expected))
+    if not expected:
+        return ""
+    rows = [["", "expected", *(candidate.name for candidate in candidates)]]
+    for place, value in expected.items():
+        rows.append([place, value, *(_recorded(candidate, place) for candidate in candidates)])
+    return _table(rows)
+
+
+def _recorded(candidate: Candidate, place: str) -> str:
+    return next((value_text(found.got) for found in candidate.differences if found.field == place), _FITS)
+
+
 def sent_of(request: Matchable) -> dict[str, Any]:
     """What :func:`side_by_side` says of a request where no difference tells: its method and path."""
     return {"method": request.method.upper(), "path": request.path}

@@ -60,7 +60,9 @@ def report(path: Path | str, vocabulary: Vocabulary | None = None) -> Report:
 
 def summary(scenario: Scenario) -> str:
     """What a scenario contains, such as `1 operator, 3 agents, 2 upstreams`, without what it has none of."""
-    expectations = len(scenario.expect.upstream) + len(scenario.expect.audit) + (scenario.expect.leaks is not None)
+    sections = ("upstream", "audit", "operations", "model", "sent")
+    expectations = sum(len(getattr(scenario.expect, section)) for section in sections)
+    expectations += bool(scenario.expect.order) + (scenario.expect.leaks is not None)
     counts = [
         (len(scenario.operators), "operator"),
         (len(scenario.agents), "agent"),

@@ -209,7 +209,8 @@ def _upstreams_known(root: Place, names: _Names, findings: Findings) -> None:
     for step in root.each("timeline"):
         if step.at("as").value is not None and step.text("as") not in names.keys:
             findings.error(step.at("as"), "this is no API key of the scenario; use one that an operator has under keys")
-    for call in root.at("expect").each("upstream"):
+    steps = [step.at("upstream") for step in root.at("expect").each("order") if step.at("upstream").value]
+    for call in [*root.at("expect").each("upstream"), *steps]:
         _known(findings, call.at("to"), names.upstreams, "upstream", "upstreams")
 
 

@@ -201,7 +201,10 @@ def _check_operations(root: Place, vocabulary: Vocabulary, findings: Findings) -
         _check_pack(upstream, vocabulary, findings)
         for route in upstream.each("routes"):
             _check_matchers(route.at("when"), vocabulary, findings)
-    for call in root.at("expect").each("upstream"):
+    expect = root.at("expect")
+    steps = [step.at(kind) for step in expect.each("order") for kind in ("upstream", "operations", "model", "sent")]
+    sections = [call for section in ("upstream", "operations", "model", "sent") for call in expect.each(section)]
+    for call in (*sections, *steps):
         _check_matchers(call, vocabulary, findings)
     for name, sentence in vocabulary.unserved.items():
         if root.at(name).value:

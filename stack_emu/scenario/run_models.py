@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from stack_emu.scenario.upstream_models import SIGNAL_PATTERN, Method, Path
-from stack_emu.scenario.values import Count, Duration, Headers, Host, Identifier, Instant, Int, Json, Model, Offset
+from stack_emu.scenario.upstream_models import SIGNAL_PATTERN, Matcher, Method, Path
+from stack_emu.scenario.values import Count, Duration, Flag, Host, Identifier, Instant, Int, Json, Model, Offset
 
 DEFAULT_START = 1_767_225_600_000
 """Where a virtual clock starts when the scenario does not say: 2026-01-01T00:00:00Z."""
@@ -168,23 +168,79 @@ class GatewaySettings(Model):
     )
 
 
-class ExpectedCall(Model):
+class CountRange(Model):
+    """How often, as bounds."""
+
+    at_least: Times | None = Field(None, description="This often or more.")
+    at_most: Times | None = Field(None, description="This often or less.")
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> CountRange:
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("how often is not said; write at_least: 1, at_most: 3, or both")
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            raise ValueError(f"at_least {self.at_least} is more than at_most {self.at_most}; nothing can hold both")
+        return self
+
+
+class Within(Model):
+    """When, on the world's clock."""
+
+    after: Offset | None = Field(None, description="This long after the world's start or later, such as +1m.")
+    before: Offset | None = Field(None, description="Sooner than this long after the world's start.")
+
+
+class Expected(Model):
+    """What every expectation may say besides what it is about."""
+
+    times: Times | CountRange | None = Field(
+        None, description="Exactly how often, or {at_least, at_most}; at least once when left out."
+    )
+    never: Flag = Field(False, description="true: not once.")
+    within: Within | None = Field(None, description="Only what happened in this time counts.")
+    lane: Json = Field(None, description="Lane it happened in, or a [matcher](#matchers).")
+
+    @model_validator(mode="after")
+    def _says_how_often_once(self) -> Expected:
+        if self.never and self.times is not None:
+            raise ValueError("never and times both say how often; remove one of them")
+        return self
+
+
+class ExpectedCall(Expected):
     """A call some upstream must have received."""
 
     to: str = Field(description="Name of the upstream.")
-    method: Method | None = Field(None, description="HTTP method.")
-    path: Path | None = Field(
-        None, description="Path, exact, or with {name} for one segment and a final * for the rest."
+    method: Method | tuple[Method, ...] | None = Field(None, description="HTTP method, or a list of them.")
+    host: Host | Matcher | None = Field(None, description="Host name, or a [matcher](#matchers).")
+    path: Path | Matcher | None = Field(
+        None,
+        description="Path, exact, or with {name} for one segment and a final * for the rest; or a [matcher](#matchers).",
     )
-    times: Times | None = Field(None, description="Exactly how often; at least once when left out, 0 for never.")
-    query: dict[str, Json] | None = Field(None, description="Query parameters that must be there with these values.")
-    headers: Headers | None = Field(None, description="Headers that must be there with these values.")
+    query: dict[str, Json] | None = Field(
+        None, description="Query parameters that must be there with these values or [matchers](#matchers)."
+    )
+    headers: dict[str, Json] | None = Field(
+        None, description="Headers that must be there with these values or [matchers](#matchers)."
+    )
     body: Json = Field(
-        None, description="What the body must contain: for an object, at least these fields; otherwise the whole value."
+        None,
+        description=(
+            "What the body must contain: for an object, at least these fields; otherwise the whole value. "
+            "Anywhere inside may stand a [matcher](#matchers)."
+        ),
+    )
+    jsonpath: dict[str, Json] | None = Field(
+        None,
+        description="JSONPath queries (RFC 9535) of the body, each with a value or matcher that one of its results must meet.",
+    )
+    status: Json = Field(None, description="Status it was answered with, or a [matcher](#matchers) such as {lt: 400}.")
+    credential: str | None = Field(
+        None, description="Id of the connection whose credential the call must have carried."
     )
 
 
-class ExpectedRow(Model):
+class ExpectedRow(Expected):
     """A row the audit log must contain."""
 
     action: str = Field(description="The row's action, such as credential.proxy.")
@@ -194,7 +250,67 @@ class ExpectedRow(Model):
     mission: str | None = Field(None, description="Id of the mission.")
     service: str | None = Field(None, description="Id or provider of the service.")
     code: str | None = Field(None, description="The error code of a refusal, such as PASSPORT_REVOKED.")
-    times: Times | None = Field(None, description="Exactly how often; at least once when left out, 0 for never.")
+    metadata: dict[str, Json] | None = Field(
+        None, description="Fields of the row's metadata, with values or [matchers](#matchers)."
+    )
+
+
+class ExpectedOperation(Expected):
+    """A call of one of STACK's operations, over REST or as an MCP tool."""
+
+    operation: str | None = Field(None, description="Name of the operation, such as passports.issue.")
+    tool: str | None = Field(None, description="Name of the MCP tool it was called as.")
+    over: Literal["rest", "mcp"] | None = Field(None, description="The way it came in.")
+    request: Json = Field(
+        None, description="What its fields must contain, secrets masked; inside may stand a [matcher](#matchers)."
+    )
+    status: Json = Field(None, description="Status it was answered with, or a [matcher](#matchers).")
+    code: str | None = Field(None, description="The error code of a refusal.")
+    caller: str | None = Field(None, description="Kind of the credential: operator, member, agent, passport or oauth.")
+
+    @model_validator(mode="after")
+    def _names_what(self) -> ExpectedOperation:
+        if self.operation is None and self.tool is None:
+            raise ValueError("what is called is not said; add operation: passports.issue, or tool: stack_get_agent")
+        return self
+
+
+class ExpectedModelCall(Expected):
+    """A request to the model."""
+
+    request: Json = Field(
+        None,
+        description="What it must be like: model, user (the last user text), turn, tools, messages, stream and so on.",
+    )
+    over: Literal["messages", "openai"] | None = Field(None, description="The API it came to.")
+    status: Json = Field(None, description="Status it was answered with, or a [matcher](#matchers).")
+    code: str | None = Field(None, description="The type of an error.")
+
+
+class ExpectedSend(Expected):
+    """A webhook of STACK's or a callback of a route that a receiver must have been sent."""
+
+    over: Literal["webhook", "callback"] | None = Field(None, description="Which of the two.")
+    method: Method | None = Field(None, description="HTTP method.")
+    host: Host | Matcher | None = Field(None, description="Host name of the receiver, or a [matcher](#matchers).")
+    path: Path | Matcher | None = Field(None, description="Path of the receiver, or a [matcher](#matchers).")
+    body: Json = Field(None, description="What the body of a callback must contain.")
+    status: Json = Field(None, description="Status the receiver answered with, or a [matcher](#matchers).")
+
+
+class ExpectedStep(Model):
+    """One step of an order: one of what can be expected."""
+
+    upstream: ExpectedCall | None = Field(None, description="A call some upstream received.")
+    operations: ExpectedOperation | None = Field(None, description="A call of an operation.")
+    model: ExpectedModelCall | None = Field(None, description="A request to the model.")
+    sent: ExpectedSend | None = Field(None, description="A webhook or a callback.")
+
+    @model_validator(mode="after")
+    def _is_one(self) -> ExpectedStep:
+        if sum(value is not None for value in (self.upstream, self.operations, self.model, self.sent)) != 1:
+            raise ValueError("a step is one of upstream, operations, model and sent")
+        return self
 
 
 class Expectation(Model):
@@ -202,4 +318,10 @@ class Expectation(Model):
 
     upstream: tuple[ExpectedCall, ...] = Field((), description="Calls upstreams must have received.")
     audit: tuple[ExpectedRow, ...] = Field((), description="Rows the audit log must contain.")
+    operations: tuple[ExpectedOperation, ...] = Field((), description="Operations that must have been called.")
+    model: tuple[ExpectedModelCall, ...] = Field((), description="Requests the model must have received.")
+    sent: tuple[ExpectedSend, ...] = Field((), description="Webhooks and callbacks that must have been sent.")
+    order: tuple[ExpectedStep, ...] = Field(
+        (), description="What must have happened in this order; other things may have happened in between."
+    )
     leaks: Literal["none"] | None = Field(None, description="none: no credential may have travelled towards an agent.")

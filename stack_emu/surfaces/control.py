@@ -23,6 +23,7 @@ from stack_emu.scenario.models import Scenario
 from stack_emu.scenario.problems import ScenarioError
 from stack_emu.surfaces.control_fields import (
     ControlError,
+    expectation_of,
     fault_of,
     milliseconds,
     model_rules_of,
@@ -33,6 +34,7 @@ from stack_emu.surfaces.control_fields import (
 from stack_emu.surfaces.rest import json_response, read_object
 from stack_emu.surfaces.routing import PathTable
 from stack_emu.verdict import verdict
+from stack_emu.verification import unmet
 
 if TYPE_CHECKING:
     from stack_emu.surfaces.server import Server
@@ -88,6 +90,7 @@ class ControlSurface:
             ("GET", "/_emu/received", _received),
             ("POST", "/_emu/snapshots/{snapshot}/restore", _restore_snapshot),
             ("GET", "/_emu/verdict", _verdict),
+            ("POST", "/_emu/verify", self._verify),
         ]
 
     async def handle(self, hosted: HostedWorld, request: web.BaseRequest, path: str) -> web.Response:
@@ -180,6 +183,12 @@ class ControlSurface:
         names = hosted.world.settings["upstreams"].names
         hosted.world.faults.add(fault_rule(fault_of(body, names, self._server.scenarios.vocabulary())))
         return {"rules": len(hosted.world.faults)}
+
+    def _verify(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+        names = hosted.world.settings["upstreams"].names
+        found = unmet(hosted, expectation_of(body, names, self._server.scenarios.vocabulary()))
+        shown = hosted.world.redactor.value([asdict(one) for one in found])
+        return {"ok": not found, "unmet": shown}
 
     def _add_model_rules(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
         hosted.model_rules[:0] = model_rules_of(body, self._server.scenarios.vocabulary())

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stack_emu.scenario.findings import Vocabulary
-from stack_emu.scenario.models import FaultRule, ModelRule, Scenario
+from stack_emu.scenario.models import Expectation, FaultRule, ModelRule, Scenario
 from stack_emu.scenario.problems import ScenarioError
 from stack_emu.scenario.upstream_models import SIGNAL_PATTERN
 from stack_emu.scenario.values import MAX_INTEGER, parse_duration
@@ -85,6 +85,25 @@ def fault_of(body: Mapping[str, Any], upstreams: Iterable[str], vocabulary: Voca
     """
     known = {name: {"hosts": [f"u{number}.invalid"]} for number, name in enumerate(upstreams)}
     return _checked({"upstreams": known, "faults": [dict(body)]}, vocabulary).faults[0]
+
+
+def expectation_of(body: Mapping[str, Any], upstreams: Iterable[str], vocabulary: Vocabulary) -> Expectation:
+    """What must have happened, checked as a scenario's ``expect`` is.
+
+    Args:
+        body: the sections of ``expect``.
+        upstreams: names of the world's upstreams.
+        vocabulary: what else its words are checked against.
+
+    Raises:
+        ControlError: when nothing is expected, or with every mistake.
+    """
+    if not body:
+        raise ControlError(
+            'Nothing is expected: send sections of expect, such as {"upstream": [{"to": "slack", "times": 1}]}.'
+        )
+    known = {name: {"hosts": [f"u{number}.invalid"]} for number, name in enumerate(upstreams)}
+    return _checked({"upstreams": known, "expect": dict(body)}, vocabulary).expect
 
 
 def model_rules_of(body: Mapping[str, Any], vocabulary: Vocabulary) -> tuple[ModelRule, ...]:

@@ -53,6 +53,7 @@ ROUTES = [
     "POST /_emu/signals",
     "POST /_emu/snapshots/{snapshot}/restore",
     "POST /_emu/team/{member_id}/accept",
+    "POST /_emu/verify",
     "POST /_emu/worlds",
     "PUT /_emu/snapshots/{snapshot}",
     "PUT /_emu/upstreams/{name}/forward",
