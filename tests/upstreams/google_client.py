@@ -1,0 +1,25 @@
+"""google-api-python-client, pointed at a fake."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from google.oauth2.credentials import Credentials
+from googleapiclient.discovery import build
+
+from .conftest import TOKEN, Service
+
+AUTH = "https://www.googleapis.com/auth/"
+
+
+def client(api: str, version: str, service: Service, token: str = TOKEN) -> Any:
+    """The real client of one of Google's APIs, through httplib2 to the loopback server."""
+    return build(
+        api,
+        version,
+        static_discovery=True,
+        client_options={"api_endpoint": service.base_url},
+        credentials=Credentials(token),
+    )
