@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stack_emu.upstreams.gmail.mailbox import Mailbox, not_found
+from stack_emu.upstreams.gmail.mailbox import BASELINE, Mailbox, not_found
 from stack_emu.upstreams.google_api import bad_parameter, page_of, page_size
 from stack_emu.upstreams.pack_calls import RestCall
 
@@ -19,7 +19,7 @@ def profile(call: RestCall) -> Any:
         "emailAddress": box.address,
         "messagesTotal": len(messages),
         "threadsTotal": len({message["threadId"] for message in messages}),
-        "historyId": str(box.history_id),
+        "historyId": box.history_id(),
     }
 
 
@@ -29,7 +29,7 @@ def list_history(call: RestCall) -> Any:
     start = call.query("startHistoryId")
     if start is None or not start.isdigit():
         bad_parameter("startHistoryId", "Missing or invalid startHistoryId")
-    if int(start) < box.baseline:
+    if int(start) < BASELINE:
         not_found()
     kinds = call.query_all("historyTypes")
     for kind in kinds:
@@ -38,11 +38,11 @@ def list_history(call: RestCall) -> Any:
     label = call.query("labelId")
     records = [
         one
-        for one in box.changes_since(int(start))
+        for one in box.changes_since(start)
         if (not kinds or one["kind"] in kinds) and (label is None or label in one["labels"])
     ]
     page, token = page_of(call, records, lambda one: [one["id"]], page_size(call, 100, 500))
     data: dict[str, Any] = {"history": [one["shown"] for one in page]} if page else {}
     if token is not None:
         data["nextPageToken"] = token
-    return {**data, "historyId": str(box.history_id)}
+    return {**data, "historyId": box.history_id()}

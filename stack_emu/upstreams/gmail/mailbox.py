@@ -1,14 +1,18 @@
 """The mailbox of one upstream in one call: messages, threads, labels, drafts and what happened to them.
 
-Message and draft ids are derived from the call that made them. A thread has the id of its first message. A history id is
-the instant of the change in microseconds, whose last three digits are derived; a list of changes since one of them also
-has every change that was kept after it, whatever its number, so that no change of a racing lane is lost.
+Message and draft ids are derived from the call that made them. A thread has the id of its first message. Messages are
+ordered by their instant, then by what they came after: the messages of their thread and those their call names.
+
+The id of a change is made of the instant, of how many changes of its message came before, and of derived digits. What a
+client is told as the mailbox's latest ``historyId`` stands for the changes there were, in whatever order they arrived: a list
+of the changes since it has exactly those that are not among them.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 from typing import Any, NoReturn
 
 from stack_emu.kernel.world import World
@@ -41,6 +45,11 @@ SYSTEM_LABELS = (
 FIXED_LABELS = ("SENT", "DRAFT", "CHAT")
 """System labels that nobody puts on or takes off."""
 
+BASELINE = 999_999
+"""The history id of a mailbox in which nothing has changed; those of seeded messages are below it."""
+
+_STEPS = 100
+_DIGITS = 1_000_000
 _ID = re.compile(r"[0-9a-f]{1,16}")
 _LOGGED = {"messageAdded": "messagesAdded", "messageDeleted": "messagesDeleted"}
 _LOGGED |= {"labelAdded": "labelsAdded", "labelRemoved": "labelsRemoved"}
@@ -59,9 +68,10 @@ class Mailbox:
         self.labels = call.collection("labels")
         self.drafts = call.collection("drafts")
         self.history = call.collection("history")
+        self.cursors = call.collection("cursors")
         account = call.collection("account").get("me") or {}
         self.address: str = account["email"]
-        self.baseline: int = account["historyId"]
+        self.start_ms: int = account["start_ms"]
         user = call.params.get("userId", "me")
         if user.lower() not in ("me", self.address.lower()):
             refuse(403, "forbidden", f"Delegation denied for {self.address}", hint=f"userId is me or {self.address}.")
@@ -116,10 +126,16 @@ class Mailbox:
                 refuse(400, "invalidArgument", f"Invalid label: {label}", hint=f"labels are named by id: {known}.")
         return [str(label) for label in given]
 
-    @property
-    def history_id(self) -> int:
-        """The id of the latest change."""
-        return max((one["id"] for one in self.history.all()), default=self.baseline)
+    def history_id(self) -> str:
+        """The id that stands for all changes so far."""
+        known = sorted(int(key) for key, _ in self.history.items())
+        if not known:
+            return str(BASELINE)
+        mark = int(sha256(repr(known).encode()).hexdigest(), 16) % _DIGITS
+        key = str(known[-1] // _DIGITS * _DIGITS + mark)
+        if self.cursors.get(key) is None:
+            self.cursors.put(key, {"known": known})
+        return key
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
@@ -139,10 +155,13 @@ class Mailbox:
             "threadId": thread or self._thread_of(index) or key,
             "labelIds": list(dict.fromkeys(labels)),
             "internalDate": self.call.now_ms if at_ms is None else at_ms,
+            "order": 0,
             "raw": encode(raw),
             "account": self.address,
             **index,
         }
+        before = [one["order"] for one in self.messages.all() if one["threadId"] == message["threadId"]]
+        message["order"] = max([self.call.act.depth, *(place + 1 for place in before)])
         return self._log("messageAdded", message)
 
     def relabel(self, message: Message, add: Sequence[str], remove: Sequence[str]) -> Message:
@@ -163,19 +182,22 @@ class Mailbox:
             if draft["messageId"] == message["id"]:
                 self.drafts.delete(key)
 
-    def changes_since(self, start: int) -> list[Mapping[str, Any]]:
-        """The changes after one of them, by their ids."""
-        changes = self.history.all()
-        place = next((index for index, one in enumerate(changes) if one["id"] == start), len(changes))
-        return sorted(
-            (one for index, one in enumerate(changes) if one["id"] > start or index > place), key=lambda one: one["id"]
-        )
+    def changes_since(self, start: str) -> list[Mapping[str, Any]]:
+        """The changes that a history id does not stand for, by their ids; for the id of a change, those with a larger one."""
+        cursor = self.cursors.get(str(int(start)))
+        known = set(cursor["known"]) if cursor is not None else set()
+        changes = [one for one in self.history.all() if one["id"] not in known]
+        if cursor is None:
+            changes = [one for one in changes if one["id"] > int(start)]
+        return sorted(changes, key=lambda one: one["id"])
 
     def _log(self, kind: str, message: Message, labels: Sequence[str] = ()) -> Message:
         act = self.call.act
+        at_ms = max(act.stamp_ms - self.start_ms, message.get("changed_ms", 0))
+        step = min(message.get("changes", 0) + 1, _STEPS - 1)
 
         def number() -> str:
-            return str(act.stamp_ms * 1000 + act.new_number("gmail.history", 1000))
+            return str((at_ms * _STEPS + step) * _DIGITS + act.new_number("gmail.history", _DIGITS))
 
         key = self.call.mint(self.history.free(number))
         entry = {"id": message["id"], "threadId": message["threadId"]}
@@ -187,7 +209,8 @@ class Mailbox:
         self.history.put(
             key, {"id": int(key), "kind": kind, "labels": [*labels, *message["labelIds"]], "shown": record}
         )
-        return self.messages.put(message["id"], {**message, "historyId": int(key)})
+        changed = {**message, "historyId": int(key), "changed_ms": at_ms, "changes": step}
+        return self.messages.put(message["id"], changed)
 
     def _thread_of(self, index: Mapping[str, Any]) -> str | None:
         """The thread of a message that an answer refers to and has the subject of."""
@@ -204,8 +227,8 @@ def seeded(world: World, name: str, collection: str) -> Collection:
 
 
 def order(message: Message) -> list[Any]:
-    """What messages are sorted by: their instant, then their id."""
-    return [message["internalDate"], message["id"]]
+    """What messages are sorted by: their instant, what they came after, their id."""
+    return [message["internalDate"], message["order"], message["id"]]
 
 
 def recipients(message: Message) -> list[str]:

@@ -193,9 +193,12 @@ def compose(fields: Mapping[str, Any], *, date_ms: int, key: str) -> bytes:
 
 
 def _fill(message: EmailMessage, fields: Mapping[str, Any], key: str) -> None:
-    message.set_content(str(fields.get("body", "")))
-    if fields.get("html"):
-        message.add_alternative(str(fields["html"]), subtype="html")
+    if fields.get("html") and not fields.get("body"):
+        message.set_content(str(fields["html"]), subtype="html")
+    else:
+        message.set_content(str(fields.get("body", "")))
+        if fields.get("html"):
+            message.add_alternative(str(fields["html"]), subtype="html")
     attachments: Sequence[Mapping[str, Any]] = fields.get("attachments") or ()
     for one in attachments:
         kind, _, subtype = str(one.get("type", "application/octet-stream")).partition("/")

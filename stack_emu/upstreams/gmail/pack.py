@@ -30,6 +30,7 @@ class GmailPack(GooglePack):
     """One account's mailbox with messages, threads, labels, drafts, attachments, search and history.
 
     Mail that is sent goes nowhere: it stays in the mailbox as sent, and arrives in it when it goes to the account itself.
+    Under a clock that stands still, mail of one instant sorts by what it answers; ``clock: {tick: 1ms}`` spaces it.
     To have an agent find new mail, seed it, or let a test insert or import it.
     """
 

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from stack_emu.kernel.world import World
-from stack_emu.upstreams.gmail.mailbox import SYSTEM_LABELS, seeded
+from stack_emu.upstreams.gmail.mailbox import BASELINE, SYSTEM_LABELS, seeded
 from stack_emu.upstreams.gmail.mime import compose, index_of
 from stack_emu.upstreams.google_api import encode
 from stack_emu.upstreams.rest_pack import check_keys
@@ -59,7 +59,7 @@ def write_seed(world: World, name: str, seed: Mapping[str, Any]) -> None:
     messages, drafts = _list(seed, "messages"), _list(seed, "drafts")
     start = world.now_ms()
     count = len(messages) + len(drafts)
-    seeded(world, name, "account").put("me", {"email": email, "historyId": start * 1000 - 1})
+    seeded(world, name, "account").put("me", {"email": email, "start_ms": start})
     names = {label: label for label in SYSTEM_LABELS}
     for place, given in enumerate(_list(seed, "labels")):
         label = given if isinstance(given, Mapping) else {"name": given}
@@ -75,7 +75,7 @@ def write_seed(world: World, name: str, seed: Mapping[str, Any]) -> None:
         key = key if draft else str(one.get("id", key))
         at_ms = _instant(one["date"]) if "date" in one else start - (count - place) * _MINUTE_MS
         labels = ["DRAFT"] if draft else [names[str(label)] for label in one.get("labels", ["INBOX", "UNREAD"])]
-        _put(world, name, one, key, at_ms, start * 1000 - 1 - count + place, labels, email, threads)
+        _put(world, name, one, key, at_ms, BASELINE - count + place, labels, email, threads)
         if draft:
             number = f"r{10**18 + int(world.key_bytes(f'gmail.{name}.draft', str(place)).hex()[:14], 16)}"
             identity = str(one.get("id", number))
@@ -101,6 +101,7 @@ def _put(
         "threadId": threads.setdefault(str(one["thread"]), key) if "thread" in one else key,
         "labelIds": list(labels),
         "internalDate": at_ms,
+        "order": 0,
         "historyId": history_id,
         "raw": encode(raw),
         "account": email,
