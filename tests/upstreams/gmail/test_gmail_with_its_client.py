@@ -126,7 +126,7 @@ def test_every_operation_with_google_s_client(gmail: tuple[Service, Any]) -> Non
     # threads
     assert "a1" in ids(users.threads().list(q="invoice", **me).execute(), "threads")
     thread = users.threads().get(id="a1", format="metadata", metadataHeaders=["Subject"], **me).execute()
-    assert [one["payload"]["headers"] for one in thread["messages"]][0] == [{"name": "Subject", "value": "Invoice 17"}]
+    assert thread["messages"][0]["payload"]["headers"] == [{"name": "Subject", "value": "Invoice 17"}]
     assert len(thread["messages"]) == 6
     starred = users.threads().modify(id="a1", body={"addLabelIds": ["IMPORTANT"]}, **me).execute()
     assert all("IMPORTANT" in one["labelIds"] for one in starred["messages"])
