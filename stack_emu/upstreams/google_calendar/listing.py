@@ -186,7 +186,7 @@ def _shown(
     for event in events:
         cancelled = event["status"] == "cancelled"
         if not single:
-            if (gone or not cancelled or "recurringEventId" in event) and _touches(agenda, event, low, high):
+            if (gone or not cancelled or _of_a_series(agenda, event)) and _touches(agenda, event, low, high):
                 yield event
         elif event["id"] in series:
             yield from (one for one in agenda.instances(event, low, high) if gone or one["status"] != "cancelled")
@@ -194,6 +194,12 @@ def _shown(
             continue
         elif agenda.span(event).overlaps(low, high):
             yield event
+
+
+def _of_a_series(agenda: Agenda, event: Event) -> bool:
+    """Whether an event is an instance of a series that is still there: cancelled ones tell what the series lacks."""
+    series = agenda.events.get(event.get("recurringEventId", ""))
+    return series is not None and series["status"] != "cancelled"
 
 
 def _touches(agenda: Agenda, event: Event, low: int | None, high: int | None) -> bool:
