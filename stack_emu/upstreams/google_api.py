@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 from stack_emu.upstreams.google_fields import masked, parse_mask
 from stack_emu.upstreams.pack_calls import PackRefusal, RestCall
+from stack_emu.upstreams.packs import PackContext
 from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest
 from stack_emu.upstreams.rest_pack import RestPack
 
@@ -93,6 +94,22 @@ def refuse(code: int, reason: str, message: str, *, hint: str | None = None, **m
         PackRefusal: always.
     """
     raise PackRefusal(UpstreamReply.of_json(error_body(code, reason, message, **more), code), hint)
+
+
+def derive_anew(context: PackContext, operation: str, logical: Mapping[str, Any]) -> None:
+    """Derive the ids of a call from what it means, where its bytes are different on every run.
+
+    Clients choose the boundaries of multipart bodies at random, and the Date and Message-ID of mail.
+
+    Args:
+        context: the call; its act is replaced by one that keeps the old one's place in its lane.
+        operation: what is done, in words of its own.
+        logical: what is meant, as JSON data.
+    """
+    old = context.act
+    act = context.world.begin_act(operation, old.operator_id, old.lane, logical, old.row)
+    act.minted, act.depth = old.minted, max(act.depth, old.depth)
+    context.act = act
 
 
 def beyond_the_fake(call: RestCall, sentence: str) -> NoReturn:

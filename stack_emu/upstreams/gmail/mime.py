@@ -163,9 +163,27 @@ def stripped_subject(subject: str) -> str:
 
 def with_header(raw: bytes, name: str, value: str) -> bytes:
     """The message with one header set, in front of the others; every other byte stays."""
+    return f"{name}: {value}\r\n".encode() + without_header(raw, name)
+
+
+def without_header(raw: bytes, name: str) -> bytes:
+    """The message without a header; every other byte stays."""
     bare = re.compile(rb"(?im)^" + re.escape(name.encode()) + rb":.*\r?\n(?:[ \t].*\r?\n)*")
     head, separator, body = _split(raw)
-    return f"{name}: {value}\r\n".encode() + bare.sub(b"", head) + separator + body
+    return bare.sub(b"", head) + separator + body
+
+
+def meaning(raw: bytes) -> str:
+    """What a message says, as a digest that does not see what clients choose at random or by the clock.
+
+    Those are the boundaries of its parts, its Date and its Message-ID.
+    """
+    for name in ("Date", "Message-ID"):
+        raw = without_header(raw, name)
+    parts = [part.message.get_boundary() for part in parsed(raw).walk()]
+    for number, boundary in enumerate(one for one in parts if one):
+        raw = raw.replace(boundary.encode(), f"boundary {number}".encode())
+    return sha256(raw).hexdigest()
 
 
 def compose(fields: Mapping[str, Any], *, date_ms: int, key: str) -> bytes:

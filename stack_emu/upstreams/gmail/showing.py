@@ -7,9 +7,17 @@ from typing import Any
 
 from stack_emu.kernel import strict_json
 from stack_emu.upstreams.gmail.mailbox import Message, raw_bytes
-from stack_emu.upstreams.gmail.mime import headers_of, parsed, payload_of
+from stack_emu.upstreams.gmail.mime import headers_of, meaning, parsed, payload_of
 from stack_emu.upstreams.gmail.scopes import METADATA
-from stack_emu.upstreams.google_api import bad_parameter, beyond_the_fake, decode, error_body, multipart, refuse
+from stack_emu.upstreams.google_api import (
+    bad_parameter,
+    beyond_the_fake,
+    decode,
+    derive_anew,
+    error_body,
+    multipart,
+    refuse,
+)
 from stack_emu.upstreams.pack_calls import PackRefusal, RestCall
 from stack_emu.upstreams.requests import UpstreamReply
 
@@ -119,6 +127,9 @@ def sent_message(call: RestCall, *more: str, inside: str | None = None) -> tuple
             "'raw' RFC822 payload message string or uploading message via /upload/* URL required",
             hint="raw is the whole RFC 822 message in URL-safe base64.",
         )
+    rest = {name: value for name, value in fields.items() if name not in ("raw", inside)}
+    said = {**rest, "message": {name: value for name, value in message.items() if name != "raw"}, "mail": meaning(raw)}
+    derive_anew(call.context, f"gmail.{call.operation.name}", {**said, "draft": call.params.get("id")})
     return raw, message
 
 

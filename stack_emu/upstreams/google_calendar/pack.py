@@ -7,9 +7,10 @@ from typing import Any
 
 from stack_emu.kernel.world import World
 from stack_emu.upstreams.google_api import GooglePack
+from stack_emu.upstreams.google_batch import run_batch
 from stack_emu.upstreams.google_calendar import calendars, events, listing, scopes
 from stack_emu.upstreams.google_calendar.seeding import SEED_KEYS, check_seed, write_seed
-from stack_emu.upstreams.pack_calls import Handler, PackOperation
+from stack_emu.upstreams.pack_calls import Handler, PackOperation, RestCall
 from stack_emu.upstreams.packs import Declined
 
 _ROOT = "/calendar/v3"
@@ -23,6 +24,11 @@ _LIST = "/users/me/calendarList"
 def _operation(name: str, method: str, path: str, handler: Handler, allowed: tuple[str, ...]) -> PackOperation:
     source = f"developers.google.com/workspace/calendar/api/v3/reference {name}; {_CLIENT}"
     return PackOperation(name, method, _ROOT + path, handler, source, allowed)
+
+
+def _batch(call: RestCall) -> Any:
+    """Up to 50 calls in one request, each answered by itself."""
+    return run_batch(GoogleCalendarPack(), call, 50)
 
 
 class GoogleCalendarPack(GooglePack):
@@ -61,6 +67,13 @@ class GoogleCalendarPack(GooglePack):
         _operation("events.move", "POST", f"{_EVENT}/move", events.move, scopes.MOVE_EVENTS),
         _operation("events.instances", "GET", f"{_EVENT}/instances", listing.list_instances, scopes.READ_EVENTS),
         _operation("freebusy.query", "POST", "/freeBusy", listing.free_busy, scopes.FREE_BUSY),
+        PackOperation(
+            "batch",
+            "POST",
+            "/batch/calendar/v3",
+            _batch,
+            f"developers.google.com/workspace/calendar/api/guides/batch; {_CLIENT}",
+        ),
     )
     declined = (
         Declined("acl.*", "there is one account, so there is nobody to share with", path=f"{_ROOT}{_CALENDAR}/acl*"),
@@ -86,7 +99,6 @@ class GoogleCalendarPack(GooglePack):
         Declined(
             "calendars.transferOwnership", "there is one account", "POST", f"{_ROOT}{_CALENDAR}/transferOwnership"
         ),
-        Declined("the batch endpoint", "call the operations one by one", "POST", "/batch/*"),
     )
 
     def check(self, seed: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from googleapiclient.errors import HttpError
-from googleapiclient.http import MediaIoBaseUpload
+from googleapiclient.http import BatchHttpRequest, MediaIoBaseUpload
 
 from tests.upstreams.conftest import Service
 from tests.upstreams.google_client import client, over_http
@@ -139,6 +139,7 @@ def test_every_operation_with_google_s_client(gmail: tuple[Service, Any]) -> Non
 
     drive_labels(users, me)
     drive_drafts(users, me)
+    drive_batch(service, users, me)
 
     changes = list(
         pages(users.history().list, users.history().list_next, startHistoryId=profile["historyId"], maxResults=7)
@@ -198,6 +199,23 @@ def drive_drafts(users: Any, me: dict[str, Any]) -> None:
     body = {"id": loaded["id"]}
     last = over_http(drafts.send(body=body, media_body=media("v3", Subject="v3", To="bob@example.com"), **me)).execute()
     assert users.messages().get(id=last["id"], format="minimal", **me).execute()["snippet"] == "v3"
+
+
+def drive_batch(service: Service, users: Any, me: dict[str, Any]) -> None:
+    answers: dict[str, Any] = {}
+    batch = BatchHttpRequest(
+        callback=lambda key, answer, error: answers.update({key: error or answer}),
+        batch_uri=f"{service.base_url}/batch/gmail/v1",
+    )
+    batch.add(users.labels().list(**me), request_id="labels")
+    batch.add(users.messages().get(id="ffff", **me), request_id="gone")
+    for name in ("one", "two"):
+        body = {"raw": raw(name, To="zoe@example.com", Subject="batched")}
+        batch.add(users.messages().send(body=body, **me), request_id=name)
+    batch.execute()
+    assert answers["labels"]["labels"]
+    assert answers["gone"].status_code == 404
+    assert set(ids(users.messages().list(q="batched", **me).execute())) == {answers[n]["id"] for n in ("one", "two")}
 
 
 def refused(request: Any) -> HttpError:

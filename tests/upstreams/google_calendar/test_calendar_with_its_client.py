@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from googleapiclient.errors import HttpError
+from googleapiclient.http import BatchHttpRequest
 
 from tests.upstreams.conftest import Service
 from tests.upstreams.google_client import calendar_client
@@ -104,6 +105,7 @@ def test_every_operation_with_google_s_client(calendar: tuple[Service, Any]) -> 
     again = events.import_(body={**copy, "summary": "Copy 2"}, **PRIMARY).execute()
     assert (again["id"], again["summary"]) == (first["id"], "Copy 2")
 
+    drive_batch(service, api)
     drive_series(api)
     drive_free_busy(api)
     assert api.calendars().clear(**PRIMARY).execute() == ""
@@ -156,6 +158,20 @@ def drive_series(api: Any) -> None:
     assert items(week) == ["Stand-up", "Lunch", "Stand-up", "Offsite"]
     only = events.instances(eventId="standup1", originalStart="2026-03-25T09:00:00+01:00", **PRIMARY).execute()
     assert [one["id"] for one in only["items"]] == [second]
+
+
+def drive_batch(service: Service, api: Any) -> None:
+    answers: dict[str, Any] = {}
+    batch = BatchHttpRequest(
+        callback=lambda key, answer, error: answers.update({key: error or answer}),
+        batch_uri=f"{service.base_url}/batch/calendar/v3",
+    )
+    batch.add(api.events().insert(body=meeting("Batched", "2026-06-01T10:00:00Z", "2026-06-01T11:00:00Z"), **PRIMARY))
+    batch.add(api.events().delete(eventId="nothing", **PRIMARY))
+    batch.execute()
+    made, error = answers["1"], answers["2"]
+    assert error.status_code == 404
+    assert api.events().delete(eventId=made["id"], **PRIMARY).execute() == ""
 
 
 def drive_free_busy(api: Any) -> None:
