@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from email import message_from_bytes
 from typing import Any, NoReturn, TypeVar
@@ -313,17 +315,14 @@ def multipart(content_type: str, body: bytes) -> list[tuple[bytes, bytes]]:
     boundary = head.get_boundary()
     if boundary is None:
         return []
-    pieces = (b"\n" + body).split(b"\n--" + boundary.encode())
-    parts = []
-    for piece in pieces[1:]:
-        if piece.startswith(b"--"):
-            break
-        lines, _, content = piece.replace(b"\r\n", b"\n", 1).lstrip(b"\n").partition(_blank(piece))
-        parts.append((lines, content.removesuffix(b"\r")))
-    return parts
+    mark = rb"(?:^|\r?\n)--" + re.escape(boundary.encode()) + rb"(--)?[ \t]*(?:$|(?=\r?\n))"
+    marks = list(re.finditer(mark, body))
+    between = itertools.pairwise(marks)
+    pieces = [body[one.end() : other.start()] for one, other in between if one[1] is None]
+    return [halves(re.sub(rb"^\r?\n", b"", piece, count=1)) for piece in pieces]
 
 
-def _blank(piece: bytes) -> bytes:
-    """The empty line after a part's header, in the line ends it uses."""
-    unix, dos = piece.find(b"\n\n"), piece.find(b"\r\n\r\n")
-    return b"\n\n" if dos < 0 or 0 <= unix < dos else b"\r\n\r\n"
+def halves(text: bytes) -> tuple[bytes, bytes]:
+    """Header lines, and what follows the empty line, byte for byte."""
+    found = re.search(rb"(?:^|\n)\r?\n", text)
+    return (text, b"") if found is None else (text[: found.start() + 1], text[found.end() :])

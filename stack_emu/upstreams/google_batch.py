@@ -12,7 +12,7 @@ from email import message_from_bytes
 from http import HTTPStatus
 
 from stack_emu.kernel.ids import text_id
-from stack_emu.upstreams.google_api import GooglePack, derive_anew, error_body, multipart, refuse
+from stack_emu.upstreams.google_api import GooglePack, derive_anew, error_body, halves, multipart, refuse
 from stack_emu.upstreams.pack_calls import RestCall
 from stack_emu.upstreams.packs import PackContext
 from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest
@@ -66,12 +66,10 @@ def _request(batch: UpstreamRequest, content: bytes) -> UpstreamRequest | None:
     words = line.decode("latin-1").split()
     if len(words) < 2 or not words[1].startswith("/") or words[1].startswith("/batch"):
         return None
-    message = message_from_bytes(rest)
-    body = message.get_payload(decode=False)
-    given = {name: str(value) for name, value in message.items()}
+    head, body = halves(rest)
+    given = {name: str(value) for name, value in message_from_bytes(head).items()}
     headers: Mapping[str, str] = {"Authorization": batch.headers.get("Authorization", ""), **given}
-    text = rest.replace(b"\r\n", b"\n").partition(b"\n\n")[2] if isinstance(body, list) else str(body).encode("latin-1")
-    return UpstreamRequest(words[0], batch.origin + words[1], headers, body=text.strip() and text)
+    return UpstreamRequest(words[0], batch.origin + words[1], headers, body=body if body.strip() else b"")
 
 
 def _bad_part(pack: GooglePack) -> UpstreamReply:
