@@ -211,7 +211,7 @@ def _ids(call: RestCall) -> list[str]:
         refuse(400, "invalidArgument", "No message ids specified")
     if len(keys) > _MOST_IDS:
         refuse(400, "invalidArgument", f"Too many message ids: at most {_MOST_IDS}")
-    return [str(key) for key in dict.fromkeys(keys)]
+    return list(dict.fromkeys(str(key) for key in keys))
 
 
 def _known(box: Mailbox, keys: Sequence[str]) -> list[Message]:

@@ -43,9 +43,11 @@ _COLORS_TO_24 = "92e1c0 9fe1e7 9fc6e7 4986e7 9a9cff b99aff c2c2c2 cabdbf cca6ac 
 CALENDAR_COLORS = tuple(f"{_COLORS_TO_12} {_COLORS_TO_24}".split())
 """Backgrounds of calendars by their ``colorId``, from 1."""
 
+DEFAULT_COLOR = "14"
 FOREGROUND = "#1d1d1d"
 _CALENDAR = ("summary", "description", "location", "timeZone")
 _ENTRY = ("summaryOverride", "colorId", "hidden", "selected", "defaultReminders", "notificationSettings")
+_ENTRY_TYPES = {"summaryOverride": str, "hidden": bool, "selected": bool, "defaultReminders": list, "colorId": str}
 _SHOWN_ONLY = ("kind", "etag", "id", "accessRole", "primary", "conferenceProperties", "dataOwner", "deleted")
 
 
@@ -80,13 +82,17 @@ def patch_entry(call: RestCall) -> Any:
     check_version(call, agenda.calendar["etag"])
     call.ignore("query.colorRgbFormat", *_SHOWN_ONLY, *_CALENDAR)
     fields = {name: call.field(name) for name in _ENTRY if call.has(name)}
+    for name, kind in _ENTRY_TYPES.items():
+        if fields.get(name) is not None and not isinstance(fields[name], kind):
+            refuse(400, "invalid", f"Invalid value for: {name}", status=False)
     color = fields.get("colorId")
     if color is not None and (not str(color).isdigit() or not 1 <= int(color) <= len(CALENDAR_COLORS)):
         refuse(400, "invalid", "Invalid value for: colorId", status=False, hint="colorId is 1 to 24, as text.")
     for name in ("backgroundColor", "foregroundColor"):
         if call.has(name) and boolean(call, "colorRgbFormat", status=False):
             fields[name] = call.field(name)
-    return _entry(_put(call, {**agenda.calendar, **fields}))
+    kept = {name: value for name, value in {**agenda.calendar, **fields}.items() if value is not None}
+    return _entry(_put(call, {"colorId": DEFAULT_COLOR, **kept}))
 
 
 def get(call: RestCall) -> Any:
@@ -106,7 +112,7 @@ def insert(call: RestCall) -> Any:
     key = call.mint(
         calendars.free(lambda: f"c_{event_id(call.act.new_bytes('calendar.id'))}@group.calendar.google.com")
     )
-    owned = {"id": key, "timeZone": "UTC", "accessRole": "owner", "colorId": "14", "selected": True}
+    owned = {"id": key, "timeZone": "UTC", "accessRole": "owner", "colorId": DEFAULT_COLOR, "selected": True}
     return _shown(_put(call, {**owned, **fields}))
 
 
@@ -170,6 +176,9 @@ def _palette(backgrounds: Sequence[str]) -> dict[str, Any]:
 def _fields(call: RestCall) -> dict[str, Any]:
     call.ignore(*_SHOWN_ONLY)
     fields = {name: call.field(name) for name in _CALENDAR if call.has(name)}
+    for name in _CALENDAR:
+        if fields.get(name) is not None and not isinstance(fields[name], str):
+            refuse(400, "invalid", f"Invalid value for: {name}", status=False)
     if fields.get("timeZone") is not None and not is_zone(fields["timeZone"]):
         refuse(400, "invalid", "Invalid time zone.", status=False, hint="timeZone is an IANA name: Europe/Berlin.")
     return fields

@@ -12,7 +12,7 @@ from stack_emu.upstreams.google_api import encode, refuse
 from stack_emu.upstreams.google_calendar.agenda import Agenda, Event, check_version, event_id, is_known
 from stack_emu.upstreams.google_calendar.fields import checked, merged, shown, written
 from stack_emu.upstreams.google_calendar.listing import most_attendees, zone_asked
-from stack_emu.upstreams.google_calendar.times import Moment, utc, zone_of
+from stack_emu.upstreams.google_calendar.times import BadTimeError, Moment, read_point, utc, zone_of
 from stack_emu.upstreams.pack_calls import RestCall
 from stack_emu.upstreams.requests import UpstreamReply
 
@@ -121,8 +121,10 @@ def quick_add(call: RestCall) -> Any:
     start = now
     if day is not None and day[1]:
         try:
-            start = start.replace(year=int(day[1]), month=int(day[2]), day=int(day[3]))
-        except ValueError:
+            start = read_point({"date": f"{day[1]}-{day[2]}-{day[3]}"}, agenda.zone).local.replace(
+                hour=now.hour, minute=now.minute, second=now.second
+            )
+        except BadTimeError:
             refuse(400, "invalid", "Bad Request", status=False, hint=f"{day[0]} is no day.")
     elif day is not None and day[4].lower() == "tomorrow":
         start += timedelta(days=1)

@@ -62,6 +62,14 @@ _CHOICES = {
     "transparency": ("opaque", "transparent"),
     "visibility": ("default", "public", "private", "confidential"),
 }
+_TYPES: Mapping[type, tuple[str, ...]] = {
+    str: ("summary", "description", "location", "colorId", "eventType", "status", "transparency", "visibility"),
+    dict: ("reminders", "extendedProperties", "source", "gadget", "conferenceData"),
+    list: ("attendees", "recurrence", "attachments"),
+    bool: ("guestsCanInviteOthers", "guestsCanModify", "guestsCanSeeOtherGuests", "anyoneCanAddSelf"),
+}
+_WORDS_OF = {str: "text", dict: "an object", list: "a list", bool: "true or false"}
+_COLORS = 11
 _RESPONSES = ("needsAction", "declined", "tentative", "accepted")
 _WORDS = {
     "missing": ("required", "Missing {} time."),
@@ -94,6 +102,7 @@ def checked(agenda: Agenda, event: dict[str, Any]) -> dict[str, Any]:
         _invalid("end", "Invalid end time.", "start and end are both dates or both instants.")
     if end.ms < start.ms or (start.whole and end.ms == start.ms):
         refuse(400, "timeRangeEmpty", "The specified time range is empty.", status=False, domain="calendar")
+    _check_types(event)
     for name, choices in _CHOICES.items():
         if event.get(name) is not None and event[name] not in choices:
             _invalid(name, f"Invalid value for: {name}", f"one of {', '.join(choices)}.")
@@ -157,9 +166,23 @@ def _invalid(name: str, message: str, hint: str) -> NoReturn:
     refuse(400, "invalid", message, status=False, hint=f"{name}: {hint}")
 
 
+def _check_types(event: Mapping[str, Any]) -> None:
+    for kind, names in _TYPES.items():
+        for name in names:
+            if event.get(name) is not None and not isinstance(event[name], kind):
+                _invalid(name, f"Invalid value for: {name}", f"it is {_WORDS_OF[kind]}.")
+    color = event.get("colorId") or "1"
+    if not color.isdigit() or not 1 <= int(color) <= _COLORS:
+        _invalid("colorId", "Invalid value for: colorId", f"1 to {_COLORS}, as text; colors.get has them.")
+    for name, known in (event.get("extendedProperties") or {}).items():
+        if name not in ("private", "shared") or not isinstance(known, dict):
+            _invalid(
+                "extendedProperties", "Invalid extended properties.", "{private: {name: text}, shared: {name: text}}."
+            )
+
+
 def _check_recurrence(agenda: Agenda, event: Mapping[str, Any], start: Moment) -> None:
-    given = event["recurrence"]
-    if not isinstance(given, list) or event.get("recurringEventId"):
+    if event.get("recurringEventId"):
         _invalid("recurrence", "Invalid recurrence rule.", "a list of RRULE, EXDATE and RDATE lines, of a series only.")
     try:
         moments = agenda.recurrence(event).moments(start, None, 1)
@@ -175,7 +198,7 @@ def _check_recurrence(agenda: Agenda, event: Mapping[str, Any], start: Moment) -
 
 
 def _attendees(agenda: Agenda, given: Any) -> Sequence[Mapping[str, Any]]:
-    if not isinstance(given, list) or not all(isinstance(one, Mapping) for one in given):
+    if not all(isinstance(one, Mapping) for one in given):
         _invalid("attendees", "Invalid attendees.", "a list of {email}.")
     kept: dict[str, Mapping[str, Any]] = {}
     for one in given:
@@ -194,15 +217,16 @@ def _attendees(agenda: Agenda, given: Any) -> Sequence[Mapping[str, Any]]:
 
 def _conference(agenda: Agenda, event: Mapping[str, Any]) -> Mapping[str, Any]:
     """The conference of an event: as it is, or made by its createRequest."""
-    given = event["conferenceData"]
-    request = given.get("createRequest") if isinstance(given, Mapping) else None
-    if not isinstance(given, Mapping) or (request is None and not given.get("entryPoints")):
-        _invalid("conferenceData", "Invalid conference data.", "a createRequest, or entryPoints.")
-    if request is None or given.get("entryPoints"):
+    given: Mapping[str, Any] = event["conferenceData"]
+    request, entries = given.get("createRequest"), given.get("entryPoints")
+    if isinstance(entries, list) and entries and all(isinstance(one, Mapping) for one in entries):
         return given
+    if not isinstance(request, Mapping) or entries:
+        _invalid("conferenceData", "Invalid conference data.", "a createRequest, or entryPoints.")
     if not request.get("requestId"):
         refuse(400, "required", "Missing conference request id.", status=False)
-    kind = (request.get("conferenceSolutionKey") or {}).get("type", "hangoutsMeet")
+    solution = request.get("conferenceSolutionKey") or {}
+    kind = solution.get("type", "hangoutsMeet") if isinstance(solution, Mapping) else None
     if kind != "hangoutsMeet":
         _invalid("conferenceData", "Invalid conference type value.", "hangoutsMeet is the type there is.")
     raw = agenda.call.act.new_bytes("calendar.meet")

@@ -23,6 +23,7 @@ _DAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 _PARTS = ("FREQ", "INTERVAL", "COUNT", "UNTIL", "BYDAY", "BYMONTHDAY", "BYMONTH", "BYSETPOS", "WKST")
 _BYDAY = re.compile(r"([+-]?\d{1,2})?(MO|TU|WE|TH|FR|SA|SU)")
 _LAST_YEAR = 2200
+_MOST_STEPS = 10_000
 _EMPTY_PERIODS = 1000
 
 
@@ -209,7 +210,7 @@ def _rule(text: str, start: Moment) -> Rule:
 
 def _positive(text: str) -> int:
     number = int(text)
-    if number < 1:
+    if not 1 <= number <= _MOST_STEPS:
         raise ValueError(text)
     return number
 
@@ -253,4 +254,7 @@ def _from_stamp(stamp: str, start: Moment) -> Moment:
 
 def _wall(text: str) -> datetime:
     form = "%Y%m%dT%H%M%S" if "T" in text else "%Y%m%d"
-    return datetime.strptime(text, form)  # noqa: DTZ007  wall time: its zone stands beside it
+    wall = datetime.strptime(text, form)  # noqa: DTZ007  wall time: its zone stands beside it
+    if not 1 < wall.year < _LAST_YEAR:
+        raise ValueError(text)
+    return wall

@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)?")
+_LAST_YEAR = 9999
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -143,6 +144,8 @@ def _day(text: Any) -> datetime:
         found = date.fromisoformat(text)
     except (TypeError, ValueError):
         raise BadTimeError("invalid") from None
+    if not 1 < found.year < _LAST_YEAR:
+        raise BadTimeError("invalid")
     return datetime(found.year, found.month, found.day)  # noqa: DTZ001  wall time: its zone stands beside it
 
 
@@ -155,6 +158,8 @@ def _clock(text: Any) -> tuple[datetime, tzinfo | None]:
         moment = datetime.fromisoformat(f"{day}T{clock}.{(fraction or '0')[:6].ljust(6, '0')}")
     except ValueError:
         raise BadTimeError("invalid") from None
+    if not 1 < moment.year < _LAST_YEAR:
+        raise BadTimeError("invalid")
     if offset is None:
         return moment, None
     if offset in "Zz":

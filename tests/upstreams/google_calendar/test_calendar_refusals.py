@@ -40,6 +40,10 @@ def inserted(**fields: Any) -> Callable[[Any], Any]:
     return lambda api: api.events().insert(body={**FINE, **fields}, **PRIMARY)
 
 
+def conferring(data: Any) -> Callable[[Any], Any]:
+    return lambda api: api.events().insert(body={**FINE, "conferenceData": data}, conferenceDataVersion=1, **PRIMARY)
+
+
 REFUSALS: list[tuple[Callable[[Any], Any], int, str]] = [
     (lambda api: api.events().get(eventId="nothing", **PRIMARY), 404, "notFound"),
     (lambda api: api.events().get(eventId="standup1_20260324T080000Z", **PRIMARY), 404, "notFound"),
@@ -58,6 +62,15 @@ REFUSALS: list[tuple[Callable[[Any], Any], int, str]] = [
     (inserted(attendees=[{"email": "bob"}]), 400, "invalid"),
     (inserted(attendees=[{"email": "b@c.test", "responseStatus": "maybe"}]), 400, "invalid"),
     (inserted(status="done"), 400, "invalid"),
+    (inserted(summary=5), 400, "invalid"),
+    (inserted(colorId="12"), 400, "invalid"),
+    (inserted(extendedProperties={"private": 5}), 400, "invalid"),
+    (inserted(start=at("9999-12-31T23:59:59-12:00")), 400, "invalid"),
+    (inserted(recurrence=["RRULE:FREQ=DAILY;INTERVAL=99999999"]), 400, "invalid"),
+    (conferring({}), 400, "invalid"),
+    (conferring({"entryPoints": 5}), 400, "invalid"),
+    (conferring({"createRequest": {}}), 400, "required"),
+    (conferring({"createRequest": {"requestId": "r", "conferenceSolutionKey": "meet"}}), 400, "invalid"),
     (inserted(recurrence=["RRULE:FREQ=FORTNIGHTLY"]), 400, "invalid"),
     (inserted(recurrence=["every day"]), 400, "invalid"),
     (inserted(recurrence=["RRULE:FREQ=DAILY;COUNT=0"]), 400, "invalid"),
