@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from stack_emu.upstreams.gmail.colors import PALETTE
 from stack_emu.upstreams.gmail.mailbox import SYSTEM_LABELS, Mailbox, not_found
 from stack_emu.upstreams.google_api import refuse
 from stack_emu.upstreams.pack_calls import RestCall
@@ -14,7 +14,6 @@ _CHOICES = {
     "messageListVisibility": ("show", "hide"),
     "labelListVisibility": ("labelShow", "labelShowIfUnread", "labelHide"),
 }
-_HEX = re.compile(r"#[0-9a-f]{6}")
 _MOST = 225
 _TOTALS = ("messagesTotal", "messagesUnread", "threadsTotal", "threadsUnread")
 
@@ -29,7 +28,9 @@ def get(call: RestCall) -> Any:
     """Read a label, with how many messages and threads have it."""
     box = Mailbox(call)
     label = _label(box, call.params["id"])
-    carriers = [message for message in box.messages.all() if label["id"] in message["labelIds"]]
+    hidden = {"TRASH", "SPAM"} - {label["id"]}
+    messages = (message for message in box.messages.all() if not hidden & set(message["labelIds"]))
+    carriers = [message for message in messages if label["id"] in message["labelIds"]]
     unread = [message for message in carriers if "UNREAD" in message["labelIds"]]
     threads = [len({one["threadId"] for one in some}) for some in (carriers, unread)]
     return {**label, **dict(zip(_TOTALS, (len(carriers), len(unread), *threads), strict=True))}
@@ -115,9 +116,11 @@ def _fields(call: RestCall, box: Mailbox, key: str | None, name: str | None = No
     color = call.field("color")
     if color is not None:
         given = [str(color.get(part)) for part in ("textColor", "backgroundColor")] if isinstance(color, dict) else [""]
-        if not all(_HEX.fullmatch(value) for value in given):
-            refuse(
-                400, "invalidArgument", "Invalid value at 'label.color'", hint="textColor and backgroundColor: #rrggbb."
+        strange = next((value for value in given if value not in PALETTE), None)
+        if strange is not None:
+            hint = (
+                "textColor and backgroundColor are of the palette that the reference of labels lists, such as #ffffff."
             )
+            refuse(400, "invalidArgument", f"Label color {strange} is not on the allowed color palette", hint=hint)
         fields["color"] = dict(color)
     return fields

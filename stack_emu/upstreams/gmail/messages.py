@@ -153,13 +153,13 @@ def changes(call: RestCall, box: Mailbox) -> tuple[list[str], list[str]]:
 
 
 def trash(call: RestCall) -> Any:
-    """Move a message to the trash."""
+    """Move a message to the trash; it keeps its other labels."""
     box = Mailbox(call)
-    return brief(box.relabel(box.message(call.params["id"]), ["TRASH"], ["INBOX"]))
+    return brief(box.relabel(box.message(call.params["id"]), ["TRASH"], []))
 
 
 def untrash(call: RestCall) -> Any:
-    """Take a message out of the trash; it does not come back to the inbox."""
+    """Take a message out of the trash, to where its labels put it."""
     box = Mailbox(call)
     return brief(box.relabel(box.message(call.params["id"]), [], ["TRASH"]))
 

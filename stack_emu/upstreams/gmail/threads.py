@@ -43,7 +43,7 @@ def modify(call: RestCall) -> Any:
 def trash(call: RestCall) -> Any:
     """Move a thread to the trash."""
     box = Mailbox(call)
-    return _relabelled(call, box, box.thread(call.params["id"]), ["TRASH"], ["INBOX"])
+    return _relabelled(call, box, box.thread(call.params["id"]), ["TRASH"], [])
 
 
 def untrash(call: RestCall) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from stack_emu.upstreams.google_api import bad_parameter, boolean, page_of, page_size, refuse
 from stack_emu.upstreams.google_calendar.agenda import Agenda, Event, is_known, version
@@ -80,7 +80,7 @@ def list_events(call: RestCall) -> Any:
     events = agenda.changed_since(token) if token is not None else agenda.events.all()
     low, high = instant(call, "timeMin"), instant(call, "timeMax")
     if low is not None and high is not None and high <= low:
-        refuse(400, "timeRangeEmpty", "The specified time range is empty.", status=False, domain="calendar")
+        _empty_range()
     gone = boolean(call, "showDeleted", status=False) or token is not None or call.query("updatedMin") is not None
     chosen = [one for one in _shown(agenda, events, single, low, high, gone) if _fits(call, one)]
 
@@ -123,7 +123,7 @@ def free_busy(call: RestCall) -> Any:
     call.ignore("groupExpansionMax", "calendarExpansionMax")
     low, high = _bound(call, "timeMin"), _bound(call, "timeMax")
     if high <= low:
-        refuse(400, "timeRangeEmpty", "The specified time range is empty.", status=False, domain="calendar")
+        _empty_range()
     zone = call.field("timeZone") or "UTC"
     if not is_zone(zone):
         refuse(400, "invalid", f"Invalid time zone: {zone}", status=False)
@@ -141,6 +141,11 @@ def free_busy(call: RestCall) -> Any:
         "timeMax": in_zone(high, "UTC"),
         "calendars": answer,
     }
+
+
+def _empty_range() -> NoReturn:
+    message, location = "The specified time range is empty.", ("timeMax", "parameter")
+    refuse(400, "timeRangeEmpty", message, status=False, domain="calendar", location=location)
 
 
 def _bound(call: RestCall, name: str) -> int:

@@ -54,7 +54,11 @@ REFUSALS: list[tuple[Callable[[Any], Any], int, str]] = [
     (lambda u: u.labels().create(userId="me", body={}), 400, "Invalid label name"),
     (lambda u: u.labels().create(userId="me", body={"name": "inbox"}), 400, "Invalid label name"),
     (lambda u: u.labels().create(userId="me", body={"name": "INVOICES"}), 409, "Label name exists or conflicts"),
-    (lambda u: u.labels().create(userId="me", body={"name": "a", "color": {"textColor": "red"}}), 400, "label.color"),
+    (
+        lambda u: u.labels().create(userId="me", body={"name": "a", "color": {"textColor": "red"}}),
+        400,
+        "Label color red is not on",
+    ),
     (
         lambda u: u.labels().create(userId="me", body={"name": "a", "labelListVisibility": "x"}),
         400,
@@ -95,6 +99,11 @@ def test_metadata_alone_shows_neither_bodies_nor_search(users: Users) -> None:
     shown = api.messages().get(userId="me", id="a1", format="metadata").execute()
     assert "data" not in str(shown["payload"])
     assert "FULL" in refused(api.messages().get(userId="me", id="a1")).reason
+    assert "'q'" in refused(api.messages().list(userId="me", q="invoice")).reason
+
+
+def test_metadata_beside_a_wider_scope_still_shows_no_more(users: Users) -> None:
+    _, api = users(f"{AUTH}gmail.metadata", f"{AUTH}gmail.readonly")
     assert "'q'" in refused(api.messages().list(userId="me", q="invoice")).reason
 
 

@@ -167,14 +167,14 @@ def drive_labels(users: Any, me: dict[str, Any]) -> None:
         body={"name": "Todo", "color": {"textColor": "#000000", "backgroundColor": "#ffffff"}}, **me
     ).execute()
     assert made["labelListVisibility"] == "labelShow"
-    users.messages().modify(id="a3", body={"addLabelIds": [made["id"], "UNREAD"]}, **me).execute()
+    users.messages().modify(id="a1", body={"addLabelIds": [made["id"], "UNREAD"]}, **me).execute()
     counted = labels.get(id=made["id"], **me).execute()
     assert [counted[name] for name in ("messagesTotal", "messagesUnread", "threadsTotal", "threadsUnread")] == [1] * 4
     assert labels.patch(id=made["id"], body={"labelListVisibility": "labelHide"}, **me).execute()["name"] == "Todo"
     updated = labels.update(id=made["id"], body={"id": made["id"], "name": "Done"}, **me).execute()
     assert updated == {"id": made["id"], "name": "Done", "type": "user"}
     assert labels.delete(id=made["id"], **me).execute() == ""
-    assert "labelIds" in users.messages().get(id="a3", format="minimal", **me).execute()
+    assert made["id"] not in users.messages().get(id="a1", format="minimal", **me).execute()["labelIds"]
 
 
 def drive_drafts(users: Any, me: dict[str, Any]) -> None:
