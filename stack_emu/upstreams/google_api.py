@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from email import message_from_bytes
 from typing import Any, NoReturn, TypeVar
+from urllib.parse import parse_qsl
 
 from stack_emu.upstreams.google_fields import masked, parse_mask
 from stack_emu.upstreams.pack_calls import PackRefusal, RestCall
@@ -177,6 +178,17 @@ class GooglePack(RestPack):
         """400 ``parseError``."""
         body = error_body(400, "parseError", sentence, status=self.rpc_status)
         return UpstreamReply.of_json(body, 400)
+
+    def handle(self, context: PackContext) -> UpstreamReply:
+        """Answer a request; a long GET may come as a POST that says so, its query in the body."""
+        request = context.request
+        method = request.headers.get("X-HTTP-Method-Override")
+        if method is not None and request.method == "POST":
+            form = request.content_type == "application/x-www-form-urlencoded"
+            query = [*request.query, *(parse_qsl(request.text, keep_blank_values=True) if form else ())]
+            body = b"" if form else request.body
+            context.request = UpstreamRequest(method, request.url, request.headers, query, body)
+        return super().handle(context)
 
     def before(self, call: RestCall) -> None:
         """Read the parameters that every method has."""

@@ -111,7 +111,7 @@ def checked(agenda: Agenda, event: dict[str, Any]) -> dict[str, Any]:
     if "recurrence" in event:
         _check_recurrence(agenda, event, start)
     if "attendees" in event:
-        event["attendees"] = _attendees(agenda, event["attendees"])
+        event["attendees"] = _attendees(agenda, event)
     if "conferenceData" in event:
         event["conferenceData"] = _conference(agenda, event)
     return event
@@ -197,7 +197,8 @@ def _check_recurrence(agenda: Agenda, event: Mapping[str, Any], start: Moment) -
         _invalid("recurrence", "Invalid recurrence rule.", "it has no instance.")
 
 
-def _attendees(agenda: Agenda, given: Any) -> Sequence[Mapping[str, Any]]:
+def _attendees(agenda: Agenda, event: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    given, organizer = event["attendees"], str(event.get("organizer", {}).get("email", "")).lower()
     if not all(isinstance(one, Mapping) for one in given):
         _invalid("attendees", "Invalid attendees.", "a list of {email}.")
     kept: dict[str, Mapping[str, Any]] = {}
@@ -211,6 +212,7 @@ def _attendees(agenda: Agenda, given: Any) -> Sequence[Mapping[str, Any]]:
         if response not in _RESPONSES:
             _invalid("responseStatus", "Invalid value for: responseStatus", f"one of {', '.join(_RESPONSES)}.")
         marks = {"self": True} if email.lower() == agenda.account.lower() else {}
+        marks |= {"organizer": True} if email.lower() == organizer else {}
         kept[email.lower()] = {**one, "email": email, "responseStatus": response, **marks}
     return list(kept.values())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from stack_emu.upstreams.google_api import bad_parameter, boolean, page_of, page_size, refuse
@@ -82,7 +83,8 @@ def list_events(call: RestCall) -> Any:
     if low is not None and high is not None and high <= low:
         _empty_range()
     gone = boolean(call, "showDeleted", status=False) or token is not None or call.query("updatedMin") is not None
-    chosen = [one for one in _shown(agenda, events, single, low, high, gone) if _fits(call, one)]
+    wanted = _Filter.of(call)
+    chosen = [one for one in _shown(agenda, events, single, low, high, gone) if wanted.fits(one)]
 
     def key(event: Event) -> list[Any]:
         start = agenda.span(event).start.ms
@@ -215,21 +217,41 @@ def _touches(agenda: Agenda, event: Event, low: int | None, high: int | None) ->
     return next(agenda.instances(event, low, high), None) is not None
 
 
-def _fits(call: RestCall, event: Event) -> bool:
-    """Whether an event is what the other parameters of a list ask for."""
-    uid, text, since = call.query("iCalUID"), call.query("q"), instant(call, "updatedMin")
-    kinds = call.query_all("eventTypes")
-    if (uid is not None and event["iCalUID"] != uid) or (kinds and event["eventType"] not in kinds):
-        return False
-    if since is not None and read_instant(event["updated"]) < since:
-        return False
-    for kind in ("private", "shared"):
-        known = event.get("extendedProperties", {}).get(kind, {})
-        for wanted in call.query_all(f"{kind}ExtendedProperty"):
-            name, _, value = wanted.partition("=")
-            if str(known.get(name)) != value:
-                return False
-    return text is None or all(word in _words(event) for word in re.findall(r"\w+", text.lower()))
+@dataclass(frozen=True)
+class _Filter:
+    """What a list asks of its events besides when they are."""
+
+    uid: str | None
+    words: frozenset[str]
+    since_ms: int | None
+    kinds: tuple[str, ...]
+    properties: tuple[tuple[str, str, str], ...]
+
+    @classmethod
+    def of(cls, call: RestCall) -> _Filter:
+        return cls(
+            call.query("iCalUID"),
+            frozenset(re.findall(r"\w+", (call.query("q") or "").lower())),
+            instant(call, "updatedMin"),
+            tuple(call.query_all("eventTypes")),
+            tuple(
+                (kind, wanted.partition("=")[0], wanted.partition("=")[2])
+                for kind in ("private", "shared")
+                for wanted in call.query_all(f"{kind}ExtendedProperty")
+            ),
+        )
+
+    def fits(self, event: Event) -> bool:
+        if self.uid is not None and event["iCalUID"] != self.uid:
+            return False
+        if self.kinds and event["eventType"] not in self.kinds:
+            return False
+        if self.since_ms is not None and read_instant(event["updated"]) < self.since_ms:
+            return False
+        known = event.get("extendedProperties", {})
+        if any(str(known.get(kind, {}).get(name)) != value for kind, name, value in self.properties):
+            return False
+        return self.words <= _words(event) if self.words else True
 
 
 def _words(event: Event) -> set[str]:

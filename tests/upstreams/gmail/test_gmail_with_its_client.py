@@ -282,6 +282,14 @@ def test_pages_neither_repeat_nor_skip_what_was_there(gmail: tuple[Service, Any]
     assert len(seen) == 5
 
 
+def test_a_search_too_long_for_an_address_comes_as_a_post(gmail: tuple[Service, Any]) -> None:
+    service, users = gmail
+    found = users.messages().list(userId="me", q="from:bob " + "-nowhere " * 300).execute()
+    assert len(found["messages"]) == 2
+    assert service.entries[-1].method == "POST"
+    assert service.unread() == set()
+
+
 def test_formats_and_partial_answers(gmail: tuple[Service, Any]) -> None:
     service, users = gmail
     bare = users.messages().get(userId="ada@acme.test", id="a1", format="raw").execute()

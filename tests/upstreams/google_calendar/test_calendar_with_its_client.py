@@ -74,7 +74,7 @@ def test_every_operation_with_google_s_client(calendar: tuple[Service, Any]) -> 
     made = events.insert(body=body, conferenceDataVersion=1, sendUpdates="all", **PRIMARY).execute()
     assert made["start"] == {"dateTime": "2026-03-25T14:00:00+01:00", "timeZone": "Europe/Berlin"}
     assert made["attendees"][0] == {"email": "bob@acme.test", "responseStatus": "needsAction"}
-    assert made["attendees"][1]["self"] is True
+    assert made["attendees"][1]["self"] is made["attendees"][1]["organizer"] is True
     assert made["organizer"] == made["creator"] == {"email": "ada@acme.test", "self": True}
     assert made["hangoutLink"] == made["conferenceData"]["entryPoints"][0]["uri"]
     assert made["conferenceData"]["createRequest"]["status"] == {"statusCode": "success"}
@@ -211,6 +211,8 @@ def test_lists_page_search_and_filter(calendar: tuple[Service, Any]) -> None:
     before = events.list(timeMax="2026-03-24T11:00:00Z", **PRIMARY).execute()
     assert items(before) == ["Stand-up"]
     assert items(events.list(updatedMin="2027-01-01T00:00:00Z", **PRIMARY).execute()) == []
+    nowhere = events.list(q="x", iCalUID="y", eventTypes=["default"], calendarId="holidays@acme.test").execute()
+    assert nowhere["items"] == []
     assert "Labour Day" in items(events.list(calendarId="holidays@acme.test").execute())
     assert service.unread() == set()
 
