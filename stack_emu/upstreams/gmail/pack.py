@@ -43,7 +43,7 @@ class GmailPack(GooglePack):
     title = "Gmail"
     service = "gmail.googleapis.com"
     hosts = ("gmail.googleapis.com",)
-    clients = (f"{_CLIENT} (Python)",)
+    clients = (f"{_CLIENT} (Python)", "@googleapis/gmail 22.0 (Node)")
     seed_keys = SEED_KEYS
     served = (
         _operation("getProfile", "GET", "/profile", account.profile, scopes.PROFILE),

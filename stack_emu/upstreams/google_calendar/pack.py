@@ -42,7 +42,7 @@ class GoogleCalendarPack(GooglePack):
     title = "Google Calendar"
     service = "calendar-json.googleapis.com"
     hosts = ("www.googleapis.com", "calendar.googleapis.com")
-    clients = (f"{_CLIENT} (Python)",)
+    clients = (f"{_CLIENT} (Python)", "@googleapis/calendar 20.0 (Node)")
     seed_keys = SEED_KEYS
     rpc_status = False
     served = (
