@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 Mask: TypeAlias = "dict[str, Mask]"
 """Field names to what is wanted of them; empty when everything is. ``*`` stands for any name."""
 
+_DEEPEST = 200
 _TOKEN = re.compile(r"[A-Za-z0-9_@.*-]+|[(),/]")
 
 
@@ -20,6 +21,8 @@ def parse_mask(text: str) -> Mask:
     """
     tokens = _TOKEN.findall(text)
     if "".join(tokens) != re.sub(r"\s+", "", text) or not tokens:
+        raise ValueError(text)
+    if tokens.count("(") + tokens.count("/") > _DEEPEST:
         raise ValueError(text)
     mask, rest = _many(tokens)
     if rest:

@@ -24,6 +24,7 @@ _SYSTEM |= {"unread": "UNREAD", "starred": "STARRED", "important": "IMPORTANT", 
 _CATEGORIES = {"primary": "CATEGORY_PERSONAL", "social": "CATEGORY_SOCIAL", "promotions": "CATEGORY_PROMOTIONS"}
 _CATEGORIES |= {"updates": "CATEGORY_UPDATES", "forums": "CATEGORY_FORUMS"}
 _DAY_MS = 86_400_000
+_DEEPEST = 50
 _SPANS = {"h": _DAY_MS // 24, "d": _DAY_MS, "w": 7 * _DAY_MS, "m": 30 * _DAY_MS, "y": 365 * _DAY_MS}
 _SIZES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
@@ -48,6 +49,7 @@ class Search:
         self._labels = {_label_key(name): key for name, key in labels.items()}
         self._now_ms = now_ms
         self._tokens = [found.groups() for found in _TOKEN.finditer(text) if found.group().strip()]
+        self._depth = 0
         self.everywhere = False
         """Whether spam and trash are searched too, because the search asks for them."""
         self._test = self._all(None)
@@ -85,6 +87,15 @@ class Search:
     def _term(self, operator: str | None) -> Test:
         if not self._tokens:
             return lambda message: True
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise UnknownOperatorError("such deep nesting")
+        try:
+            return self._next_term(operator)
+        finally:
+            self._depth -= 1
+
+    def _next_term(self, operator: str | None) -> Test:
         bracket, minus, named, quoted, word = self._tokens.pop(0)
         if minus:
             inner = self._term(operator)

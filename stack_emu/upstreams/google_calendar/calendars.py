@@ -105,15 +105,13 @@ def get(call: RestCall) -> Any:
 
 def insert(call: RestCall) -> Any:
     """Add a calendar, which the account owns."""
-    fields = _fields(call)
-    if not fields.get("summary"):
-        refuse(400, "required", "Missing title.", status=False, hint="summary is the calendar's title.")
+    fields = _fields(call, titled=True)
     calendars = call.collection("calendars")
     key = call.mint(
         calendars.free(lambda: f"c_{event_id(call.act.new_bytes('calendar.id'))}@group.calendar.google.com")
     )
     owned = {"id": key, "timeZone": "UTC", "accessRole": "owner", "colorId": DEFAULT_COLOR, "selected": True}
-    return _shown(_put(call, {**owned, **fields}))
+    return _shown(_put(call, {**owned, **{name: value for name, value in fields.items() if value is not None}}))
 
 
 def patch(call: RestCall) -> Any:
@@ -128,11 +126,9 @@ def update(call: RestCall) -> Any:
     """Replace the properties of a calendar."""
     agenda = Agenda(call, call.params["calendarId"], "owner")
     check_version(call, agenda.calendar["etag"])
-    fields = _fields(call)
-    if not fields.get("summary"):
-        refuse(400, "required", "Missing title.", status=False, hint="summary is the calendar's title.")
+    fields = _fields(call, titled=True)
     kept = {name: value for name, value in agenda.calendar.items() if name not in ("description", "location")}
-    return _shown(_put(call, {**kept, **fields}))
+    return _shown(_put(call, {**kept, **{name: value for name, value in fields.items() if value is not None}}))
 
 
 def delete(call: RestCall) -> Any:
@@ -173,7 +169,8 @@ def _palette(backgrounds: Sequence[str]) -> dict[str, Any]:
     return {str(place): {"background": f"#{one}", "foreground": FOREGROUND} for place, one in enumerate(backgrounds, 1)}
 
 
-def _fields(call: RestCall) -> dict[str, Any]:
+def _fields(call: RestCall, *, titled: bool = False) -> dict[str, Any]:
+    """The properties of a calendar in a request; its title is needed when ``titled``, and may never be taken away."""
     call.ignore(*_SHOWN_ONLY)
     fields = {name: call.field(name) for name in _CALENDAR if call.has(name)}
     for name in _CALENDAR:
@@ -181,6 +178,10 @@ def _fields(call: RestCall) -> dict[str, Any]:
             refuse(400, "invalid", f"Invalid value for: {name}", status=False)
     if fields.get("timeZone") is not None and not is_zone(fields["timeZone"]):
         refuse(400, "invalid", "Invalid time zone.", status=False, hint="timeZone is an IANA name: Europe/Berlin.")
+    if (titled or "summary" in fields) and not fields.get("summary"):
+        refuse(400, "required", "Missing title.", status=False, hint="summary is the calendar's title.")
+    if fields.get("timeZone") is None:
+        fields.pop("timeZone", None)
     return fields
 
 

@@ -140,9 +140,11 @@ def zone_of(name: str) -> tzinfo:
 
 
 def _day(text: Any) -> datetime:
+    if not isinstance(text, str) or re.fullmatch(r"\d{4}-\d\d-\d\d", text) is None:
+        raise BadTimeError("invalid")
     try:
         found = date.fromisoformat(text)
-    except (TypeError, ValueError):
+    except ValueError:
         raise BadTimeError("invalid") from None
     if not 1 < found.year < _LAST_YEAR:
         raise BadTimeError("invalid")
