@@ -35,11 +35,12 @@ coverage: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/stack-emu coverage --markdown > docs/coverage.md
 	$(BIN)/python docs/scenario_tables.py
+	$(BIN)/stack-emu schema --write scenarios/scenario.schema.json > /dev/null
 	$(BIN)/python docs/scan_patterns_page.py
 	$(BIN)/python docs/upstreams_page.py
 
 goldens: $(STAMP)
-	@for folder in scenarios/*; do echo $$folder; \
+	@for folder in scenarios/*/; do echo $$folder; \
 	  $(BIN)/stack-emu exec $$folder --audit $$folder/audit.jsonl -- $(BIN)/python $$folder/agent.py > /dev/null || exit 1; \
 	done
 	@$(BIN)/python -m tests.agents.goldens

@@ -1,15 +1,17 @@
 """The JSON Schema of the scenario format, for completion and hover texts in editors.
 
 It is derived from the models, so it cannot drift from what the loader accepts. To use it, put this in the first line of
-a scenario, with the path that `stack-emu schema > scenario.schema.json` wrote to:
+a scenario, with the path that `stack-emu schema --write scenario.schema.json` wrote to:
 
     # yaml-language-server: $schema=./scenario.schema.json
 
+The bundled scenarios name the copy that is published beside them, ``scenarios/scenario.schema.json``.
 The schema describes structure. References between the parts, constraint patterns and template syntax are the loader's.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from stack_emu.scenario.models import Scenario
@@ -17,6 +19,11 @@ from stack_emu.scenario.values import Model
 
 SCHEMA_ID = "urn:stack-emu:scenario:1"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schema_text() -> str:
+    """The schema as it is published: indented JSON with a final newline."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def json_schema() -> dict[str, Any]:
