@@ -11,6 +11,7 @@ from stack_emu.kernel.redactor import Redactor
 
 __all__ = ["Entry", "Journal", "Redactor"]
 
+
 @dataclass
 class Entry:
     """One exchange.

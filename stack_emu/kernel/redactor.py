@@ -39,21 +39,23 @@ class Redactor:
         self._wary = False
         self.scanner = Scanner()
 
-    def add(self, secret: str, name: str, kind: str = CREDENTIAL) -> None:
+    def add(self, secret: str, name: str, kind: str | None = CREDENTIAL) -> None:
         """Learn a secret; texts shorter than six characters are refused because they would mask ordinary words.
 
         Args:
             secret: its text.
             name: what it is called. A name that belonged to another secret now means this one; the other becomes the
                 old one of that name.
-            kind: what sort of secret it is.
+            kind: what sort of secret it is; None for what is masked but may be sent.
         """
         if len(secret) < SHORTEST:
+            return
+        self._names[secret] = name
+        if kind is None:
             return
         before = self._current.get(name)
         if before is not None and before != secret:
             self.scanner.add(before, f"{name} (an old one)", kind)
-        self._names[secret] = name
         self._current[name] = secret
         self.scanner.add(secret, name, kind)
 

@@ -46,15 +46,11 @@ def clues(secret: str) -> set[bytes]:
     """
     raw = squeeze(secret.encode("utf-8"))
     plain = {raw} if len(raw) < 2 * _GRAM else {raw[at : at + _GRAM] for at in range(len(raw) - _GRAM + 1)}
-    return plain | _encoded_clues(secret.encode("utf-8"))
+    return plain | encoded_clues(secret.encode("utf-8"))
 
 
-def clues_of_prefix(prefix: str) -> set[bytes]:
-    """As ``clues``, for all secrets that begin with ``prefix``."""
-    return {prefix.encode()} | _encoded_clues(prefix.encode())
-
-
-def _encoded_clues(raw: bytes) -> set[bytes]:
+def encoded_clues(raw: bytes) -> set[bytes]:
+    """Clues of a text, or of all texts that begin so, in the forms other than in clear; none for a short one."""
     if len(raw) < _SHORTEST_ENCODED:
         return set()
     found = {raw.hex().encode()[: 2 * _GRAM]}

@@ -156,7 +156,8 @@ def _rebuilt(value: Any, path: str, masked: Mapping[str, str]) -> Any:
         return masked.get(path, value)
     if isinstance(value, Mapping):
         return {
-            masked.get(f"{path}.{key}{_KEY}", key): _rebuilt(item, f"{path}.{key}", masked) for key, item in value.items()
+            masked.get(f"{path}.{key}{_KEY}", key): _rebuilt(item, f"{path}.{key}", masked)
+            for key, item in value.items()
         }
     if isinstance(value, (list, tuple)):
         return [_rebuilt(item, f"{path}[{number}]", masked) for number, item in enumerate(value)]

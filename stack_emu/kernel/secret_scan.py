@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stack_emu.kernel.secret_forms import CLEAR, cheap_layers, clues, clues_of_prefix, deep_layers, linear, squeeze
+from stack_emu.kernel.secret_forms import CLEAR, cheap_layers, clues, deep_layers, encoded_clues, linear, squeeze
 
 CREDENTIAL = "credential"
 TOKEN = "token"  # noqa: S105  the name of a kind
@@ -24,6 +24,8 @@ _BLIND_DEPTH = 2
 _MOST_LAYERS = 200
 _MOST_BYTES = 64 * 1024 * 1024
 _PIECES = "in pieces"
+_TELLING = 8
+"""Characters a prefix must have for a form to be recognised where pieces are put together."""
 _PIECED = 12
 """Characters a secret must have to be recognised in pieces, in the other case or backwards."""
 
@@ -58,6 +60,7 @@ class _Known:
 @dataclass(frozen=True)
 class _Form:
     pattern: re.Pattern[bytes]
+    clues: frozenset[bytes]
     name: str
     kind: str
     namer: Callable[[str], tuple[str, str] | None] | None = None
@@ -122,7 +125,10 @@ class Scanner:
             kind: what sort they are.
             namer: name and kind of one of them; None from it when the text is no secret after all.
         """
-        self._forms[prefix] = _Form(re.compile((re.escape(prefix) + pattern).encode()), name, kind, namer)
+        whole = (re.escape(prefix) + pattern).encode()
+        clear = re.escape(squeeze(prefix.encode())) + pattern.encode()
+        encoded = frozenset(map(re.escape, encoded_clues(prefix.encode())))
+        self._forms[prefix] = _Form(re.compile(rb"(?<![A-Za-z0-9_-])" + whole), encoded | {clear}, name, kind, namer)
         self._form_clues.clear()
 
     def copy(self) -> Scanner:
@@ -158,13 +164,13 @@ class Scanner:
         found: dict[str, Sighting] = {}
         layers = list(self._layers(data, but, deep))
         for how, layer in layers:
-            for known in self._in_clear(layer):
+            for known in self._in_clear(layer, _PIECES in how):
                 if _counts(known, how, but):
                     found.setdefault(known.name, Sighting(known.name, known.kind, how or CLEAR, known.text))
         for how, layer in () if found else layers:
             for label, changed in _twisted(layer):
                 form = f"{how}, {label}" if how else label
-                for known in self._in_clear(changed):
+                for known in self._in_clear(changed, True):
                     if _counts(known, form, but) and len(known.text) >= _PIECED:
                         found.setdefault(known.name, Sighting(known.name, known.kind, form, known.text))
         return list(found.values())
@@ -202,8 +208,8 @@ class Scanner:
         return False
 
     def _search_for_forms(self, but: frozenset[str]) -> Any:
-        prefixes = [prefix for prefix, form in self._forms.items() if form.kind not in but]
-        return _search_for(frozenset().union(*map(clues_of_prefix, prefixes)), True) if prefixes else False
+        wanted = sorted(clue for form in self._forms.values() if form.kind not in but for clue in form.clues)
+        return linear(b"|".join(wanted), True) if wanted else False
 
     def _settle(self) -> None:
         """Make what was learnt since the last search part of it; like grows with like, so that each is built a few times."""
@@ -212,11 +218,13 @@ class Scanner:
             fresh = [*self._tiers.pop().secrets, *fresh]
         self._tiers.append(_Tier(fresh))
 
-    def _in_clear(self, data: bytes) -> Iterable[_Known]:
+    def _in_clear(self, data: bytes, in_pieces: bool) -> Iterable[_Known]:
         for tier in self._tiers:
             for secret in tier.in_clear(data):
                 yield self._known[secret.text.encode("utf-8", "surrogatepass")]
-        for form in self._forms.values():
+        for prefix, form in self._forms.items():
+            if in_pieces and len(prefix) < _TELLING:
+                continue
             for match in form.pattern.finditer(data):
                 known = _named(form, match[0].decode("latin-1"))
                 if known is not None:

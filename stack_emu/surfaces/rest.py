@@ -22,6 +22,7 @@ from stack_emu.kernel.world import World
 from stack_emu.surfaces.json_kinds import require_kinds
 from stack_emu.surfaces.lane import lane_of
 from stack_emu.surfaces.routing import operation_routes
+from stack_emu.surfaces.secret_exits import ENTRY
 
 CLIENT_GONE = (499, "CLIENT_GONE")
 """How the journal shows a request whose client hung up before the answer; the number is nginx's."""
@@ -63,6 +64,7 @@ class RestSurface:
         declared, params = found if found is not None else (None, {})
         client = request.headers.get("User-Agent")
         entry = world.journal.add(world.now_ms(), "rest", request.method, path, client=client)
+        request[ENTRY] = entry
         call, raw_body = None, {}
         try:
             if declared is None:
