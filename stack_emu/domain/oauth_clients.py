@@ -111,9 +111,11 @@ def asking(world: World, client_id: str, operator_id: str | None = None) -> Call
     return Caller("anonymous", operator_id or first_operator(world), lane_of(client_id))
 
 
-def new_secret(act: Act, prefix: str, kind: str) -> str:
+def new_secret(world: World, act: Act, prefix: str, kind: str) -> str:
     """A new code or token: a prefix and 32 derived bytes."""
-    return prefix + base64url(act.new_bytes(kind))
+    secret = prefix + base64url(act.new_bytes(kind))
+    world.redactor.scanner.add(secret, SECRETS[prefix], OAUTH)
+    return secret
 
 
 # --- registration -----------------------------------------------------------------------------------------------------

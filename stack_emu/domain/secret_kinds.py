@@ -88,6 +88,9 @@ HANDED_OUT: Mapping[str, frozenset[str]] = {
 }
 """Operations whose replies hand secrets out, and the kinds they hand out."""
 
+BROUGHT: Mapping[str, frozenset[str]] = {}
+"""Fields of operations that are there to bring a secret, beside those declared ``TOKEN`` or ``SECRET``."""
+
 HANDED_OUT_BY_CONTROL: Mapping[str, frozenset[str]] = {
     "GET /_emu/world": frozenset({API_KEY, PASSPORT}),
     "GET /_emu/worlds": frozenset({API_KEY, PASSPORT}),

@@ -22,7 +22,7 @@ from stack_emu.kernel.world import World
 from stack_emu.surfaces.json_kinds import require_kinds
 from stack_emu.surfaces.lane import lane_of
 from stack_emu.surfaces.routing import operation_routes
-from stack_emu.surfaces.secret_exits import ENTRY
+from stack_emu.surfaces.secret_exits import ENTRY, handed_out, look_into_request, screened_stream
 
 CLIENT_GONE = (499, "CLIENT_GONE")
 """How the journal shows a request whose client hung up before the answer; the number is nginx's."""
@@ -72,6 +72,7 @@ class RestSurface:
             entry.operation = declared.name
             entry.route = declared.rest.path if declared.rest else None
             raw_body = await read_object(request)
+            await look_into_request(world, request, entry, path, declared, raw_body)
             call = _call(declared, params, request, raw_body, ANONYMOUS, origin)
             call.caller = _identify(world, call, request)
             entry.caller = call.caller.kind
@@ -80,7 +81,9 @@ class RestSurface:
                 require_kinds(declared.command, raw_body)
             reply = await perform(world, call, self._spawn)
             if isinstance(reply, Stream):
-                response = await _stream(request, declared, reply)
+                response = await _stream(
+                    request, declared, screened_stream(world, entry, reply, handed_out(entry.operation))
+                )
             else:
                 response = _success(declared, reply)
         except Fault as fault:

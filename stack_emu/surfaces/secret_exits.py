@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
 
-from stack_emu.domain.secret_kinds import HANDED_OUT, HANDED_OUT_BY_CONTROL, named
+from stack_emu.domain.secret_kinds import BROUGHT, HANDED_OUT, HANDED_OUT_BY_CONTROL, named
 from stack_emu.kernel.journal import Entry
+from stack_emu.kernel.operations import Operation, Stream
+from stack_emu.kernel.redactor import SECRET_HEADERS
 from stack_emu.kernel.secret_masking import Cleaning, Place
 from stack_emu.kernel.secret_scan import Sighting
 from stack_emu.kernel.world import World
@@ -24,6 +27,7 @@ HANDED: web.RequestKey[frozenset[str]] = web.RequestKey("stack_emu.handed", froz
 
 NOTHING: frozenset[str] = frozenset()
 _QUIET = frozenset({"content-type", "content-length", "cache-control", "date", "server"})
+_CARRIERS = frozenset(name.encode() for name in SECRET_HEADERS)
 _MOST_NAMED = 5
 
 FROM_REPLY = (
@@ -179,6 +183,81 @@ def screened_value(
     if cleaning.places:
         note(world, entry, sentence(cleaning.places, what, advice))
     return clean
+
+
+async def look_into_request(
+    world: World,
+    request: web.BaseRequest,
+    entry: Entry,
+    path: str,
+    declared: Operation,
+    body: Mapping[str, Any],
+) -> None:
+    """Look for secrets in what an agent or a client sent where none belongs: the body, the URL, the headers.
+
+    Args:
+        world: whose secrets are meant.
+        request: the HTTP request.
+        entry: its journal entry.
+        path: its path inside the world.
+        declared: the operation it is for.
+        body: the fields of its body.
+    """
+    raw = await request.read() if request.can_read_body or body else b""
+    headers = [value for name, value in request.raw_headers if name.lower() not in _CARRIERS]
+    if not world.redactor.scanner.suspicious(
+        b"\\n".join([raw, path.encode(), request.query_string.encode(), *headers])
+    ):
+        return
+    carried = {name.lower() for name in (declared.rest.headers if declared.rest is not None else {})}
+    shown = {
+        name: value
+        for name, value in request.headers.items()
+        if name.lower().encode() not in _CARRIERS and name.lower() not in carried
+    }
+    beside = {"path": path, "query": _brought(declared, request.rel_url.query), "header": shown}
+    look_into(world, entry, declared, body, "the request", beside)
+
+
+def look_into(
+    world: World,
+    entry: Entry,
+    declared: Operation,
+    fields: Mapping[str, Any],
+    what: str,
+    beside: Mapping[str, Any] | None = None,
+) -> None:
+    """Look for secrets in what was sent for an operation, but for the fields that are there to hold one.
+
+    Args:
+        world: whose secrets are meant.
+        entry: the exchange.
+        declared: the operation.
+        fields: its input.
+        what: what was sent, in a sentence.
+        beside: what was sent beside the input, by name.
+    """
+    places = places_in(world, {"$": _brought(declared, fields), **(beside or {})})
+    if places:
+        note(world, entry, sentence(places, f"{what} for {declared.name}", FROM_AGENT, masked=False))
+
+
+def _brought(declared: Operation, fields: Mapping[str, Any]) -> dict[str, Any]:
+    hidden = declared.token_fields | declared.secret_fields | BROUGHT.get(declared.name, NOTHING)
+    return {name: value for name, value in fields.items() if name not in hidden}
+
+
+def screened_stream(world: World, entry: Entry, reply: Stream, but: frozenset[str]) -> Stream:
+    """A reply in pieces as it may go; pieces are looked at together, as secrets know no chunks."""
+    chunks = list(reply.chunks)
+    whole = b"".join(chunks)
+    if not world.redactor.scanner.suspicious(whole, but):
+        return replace(reply, chunks=chunks)
+    clean, places = clean_body(world, whole, reply.media, but)
+    if not places:
+        return replace(reply, chunks=chunks)
+    note(world, entry, sentence(places, f"the reply of {entry.operation}", FROM_REPLY))
+    return replace(reply, chunks=[clean])
 
 
 def places_in(

@@ -1,14 +1,23 @@
-from tests.guarantees.conftest import *
 from collections import Counter
-import stack_emu.surfaces.secret_exits as se
+
+from tests.guarantees.conftest import *  # noqa: F403
+
+
 def test_x(ground, monkeypatch):
-    real=se.clean_body
-    monkeypatch.setattr(se,"clean_body",lambda w,b,m,but=frozenset(): (b,real(w,b,m,but)[1]))
-    monkeypatch.setattr(se,"_clean_headers",lambda w,h,but: real(w,"\n".join(h.values()).encode(),"text",but)[1])
-    monkeypatch.setattr("stack_emu.kernel.redactor.Redactor.beware",lambda s: None)
-    ground.take_tour()
-    c=Counter()
+
+    for client in ("rest", "mcp"):
+        ground.take_tour(ground.over_rest if client == "rest" else ground.over_mcp) if client == "rest" else None
+    c = Counter()
     for e in ground.world.journal.violations():
-        if e.problem=="leak": c[(e.operation or e.path,e.hint)]+=1
-    for (op,h),n in sorted(c.items(),key=str): print(n,op,"|",h[:230])
+        if e.problem == "leak":
+            c[(e.operation or e.path, e.hint)] += 1
+    for (op, h), n in sorted(c.items(), key=str):
+        print(n, op, "|", h[:300])
     print(len(c))
+
+
+def test_y(ground):
+    ground.take_tour(ground.over_mcp)
+    for e in ground.world.journal.violations():
+        if e.problem == "leak":
+            print(e.operation or e.path, "|", e.hint[:300])
