@@ -50,7 +50,8 @@ class Verdict:
 
 def verdict(hosted: HostedWorld) -> Verdict:
     """Judge a world's run so far against its scenario."""
-    failures = [Finding("expectation", sentence) for sentence in _unmet(hosted)]
+    shown = hosted.world.redactor.thorough
+    failures = [Finding("expectation", shown(sentence)) for sentence in _unmet(hosted)]
     violations = _violations(hosted)
     overlaps = [
         Finding("overlap", _overlap(item, count)) for item, count in Counter(hosted.world.lanes.overlaps).items()
@@ -89,14 +90,20 @@ def _unmet(hosted: HostedWorld) -> list[str]:
 
 
 def _unmet_call(hosted: HostedWorld, wanted: ExpectedCall) -> str | None:
-    pattern = Pattern.from_dict(wanted.model_dump(exclude_none=True, exclude={"to", "times"}))
+    pattern = Pattern.from_dict(wanted.model_dump(exclude_none=True, exclude={"to", "times", "credential"}))
     seen = [_Seen(request) for request in hosted.world.settings["upstreams"].requests(hosted.world, wanted.to)]
-    count = sum(not pattern.difference(request) for request in seen)
+    matching = [request for request in seen if not pattern.difference(request)]
+    count = sum(wanted.credential in (None, request.credential) for request in matching)
     if _count_holds(count, wanted.times):
         return None
     what = " ".join(filter(None, [wanted.method, wanted.path])) or "call"
+    if wanted.credential is not None:
+        what = f"{what} with the credential of {wanted.credential}"
     hint = ""
-    if count == 0 and seen:
+    if matching and count < len(matching):
+        wrong = next(request for request in reversed(matching) if request.credential != wanted.credential)
+        hint = f"; {wrong.method} {wrong.path} came with {wrong.carried()}"
+    elif count == 0 and seen:
         closest = min(seen, key=lambda request: len(pattern.difference(request)))
         differences = "; ".join(str(item) for item in pattern.difference(closest))
         hint = f"; the closest was {closest.method} {closest.path}, but {differences}"
@@ -112,6 +119,14 @@ class _Seen:
         self.query: Sequence[tuple[str, str]] = tuple(request["query"].items())
         self.headers: Mapping[str, str] = request["headers"]
         self.content: Any = request["body"]
+        self.credential: str | None = request["credential"]
+        self._foreign: Sequence[str] = request.get("foreign", ())
+
+    def carried(self) -> str:
+        """Whose credential it came with, in words."""
+        if self.credential is not None:
+            return f"the credential of {self.credential}"
+        return f"that of {', '.join(self._foreign)}" if self._foreign else "none"
 
 
 def _unmet_row(hosted: HostedWorld, wanted: ExpectedRow) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from stack_emu.domain import deliveries
 from stack_emu.kernel.audit import ActEntry
+from stack_emu.kernel.journal import Entry
 from stack_emu.kernel.world import Timer, World
 from stack_emu.upstreams.errors import UpstreamError
 from stack_emu.upstreams.webhook_post import post
@@ -104,9 +105,25 @@ class WebhookSender:
             self._under_way.pop(world, None)
 
 
+def _screened(
+    world: World, entry: Entry, delivery_id: str, now_ms: int, posting: deliveries.Posting
+) -> deliveries.Posting:
+    """What is sent, without secrets; one that was in it is a leak of the webhook."""
+    from stack_emu.surfaces.secret_exits import FROM_REPLY, clean_body, note, sentence
+
+    if not world.redactor.scanner.suspicious(posting.body):
+        return posting
+    body, places = clean_body(world, posting.body, "application/json")
+    if not places:
+        return posting
+    note(world, entry, sentence(places, f"the webhook to {entry.path}", FROM_REPLY))
+    return deliveries.with_body(world, delivery_id, posting, body, now_ms)
+
+
 async def _attempt(world: World, delivery_id: str, now_ms: int, posting: deliveries.Posting) -> None:
     entry = world.journal.add(now_ms, "webhook", "POST", posting.url.partition("?")[0], operation=deliveries.TIMER)
     status, problem = None, None
+    posting = _screened(world, entry, delivery_id, now_ms, posting)
     try:
         status = await post(posting.url, posting.headers, posting.body)
     except UpstreamError as error:

@@ -161,6 +161,17 @@ def prepare(world: World, delivery_id: str, now_ms: int) -> Posting | None:
     return Posting(delivery.url, headers, delivery.body)
 
 
+def with_body(world: World, delivery_id: str, posting: Posting, body: bytes, now_ms: int) -> Posting:
+    """The same attempt with another body, signed anew."""
+    delivery = world.store.get(Delivery, delivery_id)
+    secret = world.store.get(SigningSecret, delivery.owner_id) if delivery is not None else None
+    if secret is None:
+        return replace(posting, body=body)
+    return replace(
+        posting, headers={**posting.headers, SIGNATURE: signature(secret.secret, now_ms // 1000, body)}, body=body
+    )
+
+
 def signature(secret: str, seconds: int, body: bytes) -> str:
     """The signature header's value: the instant, and HMAC-SHA256 over ``<instant>.<body>`` in hex.
 

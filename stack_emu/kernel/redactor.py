@@ -101,6 +101,10 @@ class Redactor:
         text = JWT.sub("<token>", text) if "eyJ" in text else text
         return Cleaning(self.scanner, deep=True).text(text)[0] if self._wary else text
 
+    def thorough(self, text: str) -> str:
+        """As ``text``, whatever form the secrets have."""
+        return Cleaning(self.scanner, deep=True).text(self.text(text))[0]
+
     def traceback(self) -> str:
         """The traceback of the exception being handled, secrets in its message masked."""
         import traceback

@@ -182,6 +182,9 @@ class ExpectedCall(Model):
     body: Json = Field(
         None, description="What the body must contain: for an object, at least these fields; otherwise the whole value."
     )
+    credential: str | None = Field(
+        None, description="Id of the connection whose credential the call must have carried."
+    )
 
 
 class ExpectedRow(Model):
