@@ -5,6 +5,7 @@ STACK's pages say of each secret that it is shown once or never; what they leave
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -124,6 +125,9 @@ def learn(world: World, connection_id: str, credential: str | Mapping[str, Any])
         return
     for name, value in credential.items():
         world.redactor.add(str(value), f"{connection_id}.{name}", None if name in PUBLIC_FIELDS else CREDENTIAL)
+        for user in credential.values() if name not in PUBLIC_FIELDS else ():
+            pair = base64.b64encode(f"{user}:{value}".encode()).decode()  # as basic authentication has it
+            world.redactor.scanner.add(pair, f"{connection_id}.{name}", CREDENTIAL)
 
 
 def named(kind: str, name: str) -> str:

@@ -32,6 +32,7 @@ _RUNS = (rb"[A-Za-z0-9+/_-]{8,}", rb"[0-9A-Fa-f]{12,}", rb"[A-Z2-7]{16,}|[a-z2-7
 _LONG_RUNS = (rb"[A-Za-z0-9+/_-]{32,}", rb"[0-9A-Fa-f]{32,}", rb"[A-Z2-7]{32,}|[a-z2-7]{32,}")
 _ENVELOPED = re.compile(rb'"base64":"([A-Za-z0-9+/]*)')
 """Bytes of an upstream in the envelope of the proxy."""
+_GZIP_IN_BASE64 = re.compile(rb"H4sI[A-Za-z0-9+/_-]{12,}")
 _ESCAPE = re.compile(rb'\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([nrtbf])|(["\\/\']))')
 _BLANKS = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
 
@@ -93,6 +94,9 @@ def cheap_layers(data: bytes) -> Iterator[tuple[str, bytes]]:
             yield "as HTML entities", unescaped.encode("utf-8", "surrogateescape")
     for found in _ENVELOPED.findall(data) if b'"base64":"' in data else ():
         yield "base64", _base64(found)
+    if b"H4sI" in data:
+        for found in _GZIP_IN_BASE64.findall(squeeze(data)):
+            yield "base64", _base64(found)
     if b"\x1f\x8b\x08" in data:
         yield from _unpacked("gzip", data[data.index(b"\x1f\x8b\x08") :], 31)
     elif data[:1] == b"\x78" and data[1:2] in (b"\x01", b"\x5e", b"\x9c", b"\xda"):

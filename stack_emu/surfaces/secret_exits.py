@@ -209,7 +209,8 @@ async def look_into_request(
         b"\\n".join([raw, path.encode(), request.query_string.encode(), *headers])
     ):
         return
-    carried = {name.lower() for name in (declared.rest.headers if declared.rest is not None else {})}
+    brought = declared.rest.headers if declared.rest is not None else {}
+    carried = {name.lower() for name, field in brought.items() if field in _hidden(declared)}
     shown = {
         name: value
         for name, value in request.headers.items()
@@ -243,8 +244,13 @@ def look_into(
 
 
 def _brought(declared: Operation, fields: Mapping[str, Any]) -> dict[str, Any]:
-    hidden = declared.token_fields | declared.secret_fields | BROUGHT.get(declared.name, NOTHING)
+    hidden = _hidden(declared)
     return {name: value for name, value in fields.items() if name not in hidden}
+
+
+def _hidden(declared: Operation) -> frozenset[str]:
+    """Fields that are there to hold a secret."""
+    return declared.token_fields | declared.secret_fields | BROUGHT.get(declared.name, NOTHING)
 
 
 def screened_stream(world: World, entry: Entry, reply: Stream, but: frozenset[str]) -> Stream:
