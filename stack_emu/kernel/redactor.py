@@ -91,6 +91,9 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """``text`` with known secrets and JWTs masked."""
+        return self.thorough(text) if self._wary else self._masked(text)
+
+    def _masked(self, text: str) -> str:
         if len(self._names) <= _FEW or self.scanner.suspicious(text.encode("utf-8", "surrogatepass")):
             for secret, name in self._names.items():
                 if secret in text:
@@ -98,12 +101,11 @@ class Redactor:
         for prefix, (pattern, name) in self._forms.items():
             if prefix in text:
                 text = pattern.sub(f"<{name}>", text)
-        text = JWT.sub("<token>", text) if "eyJ" in text else text
-        return Cleaning(self.scanner, deep=True).text(text)[0] if self._wary else text
+        return JWT.sub("<token>", text) if "eyJ" in text else text
 
     def thorough(self, text: str) -> str:
         """As ``text``, whatever form the secrets have."""
-        return Cleaning(self.scanner, deep=True).text(self.text(text))[0]
+        return self._masked(Cleaning(self.scanner, deep=True).text(text)[0])
 
     def traceback(self) -> str:
         """The traceback of the exception being handled, secrets in its message masked."""
@@ -113,14 +115,13 @@ class Redactor:
 
     def value(self, value: Any) -> Any:
         """JSON data with every string (keys too) masked."""
-        masked = self._value(value)
-        return Cleaning(self.scanner, deep=True).value(masked) if self._wary else masked
+        return self._value(Cleaning(self.scanner, deep=True).value(value) if self._wary else value)
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, str):
-            return self.text(value)
+            return self._masked(value)
         if isinstance(value, (dict, Mapping)):
-            return {self.text(str(key)): self._value(item) for key, item in value.items()}
+            return {self._masked(str(key)): self._value(item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
             return [self._value(item) for item in value]
         return value

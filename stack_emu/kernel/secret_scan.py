@@ -128,7 +128,8 @@ class Scanner:
         whole = (re.escape(prefix) + pattern).encode()
         clear = re.escape(squeeze(prefix.encode())) + pattern.encode()
         encoded = frozenset(map(re.escape, encoded_clues(prefix.encode())))
-        self._forms[prefix] = _Form(re.compile(rb"(?<![A-Za-z0-9_-])" + whole), encoded | {clear}, name, kind, namer)
+        edge = rb"(?<![A-Za-z0-9_-])" if len(prefix) < _TELLING else b""  # "passport_" ends as a refresh token begins
+        self._forms[prefix] = _Form(re.compile(edge + whole), encoded | {clear}, name, kind, namer)
         self._form_clues.clear()
 
     def copy(self) -> Scanner:

@@ -38,9 +38,7 @@ upstreams:
 model:
   - when: {user: repeat after me}
     turns: [{say: "{{ user }}"}]
-  - when: {user: "."}
-    turns: [{say: Noted}]
-  - turns: [{say: Noted}]
+  - turns: [{say: Noted}, {say: Noted}, {say: Noted}]
 """
 
 

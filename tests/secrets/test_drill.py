@@ -8,6 +8,7 @@ import subprocess
 import zlib
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import anthropic
 import httpx
@@ -124,11 +125,8 @@ def test_what_an_upstream_kept_comes_back_to_nobody_with_another_service(
 
 def secrets_of(lair: Served, asking: Asking) -> dict[str, str]:
     """A secret of every kind, by the name it must be told by."""
-    hook = json.loads(
-        asking.http.post(
-            "/v1/delivery-methods", json={"type": "webhook", "address": "http://127.0.0.1:9/hook", "label": "h"}
-        ).content
-    )
+    body = {"channel_type": "webhook", "destination": "https://hooks.drill.test/x"}
+    hook = asking.http.post("/v1/notifications/destinations", json=body).json()
     return {
         "credential of scon_slack": credential(lair, "scon_slack"),
         "credential of scon_basic.auth_token": credential(lair, "scon_basic"),
@@ -199,7 +197,7 @@ CARRIERS: dict[str, Callable[[Asking, str], object]] = {
         "/v1/agents/register", {"name": "spy"}, **{"User-Agent": text.encode("unicode_escape").decode()}
     ),
     "the query string": lambda ask, text: ask.http.get("/v1/agents", params={"q": text}),
-    "the path": lambda ask, text: ask.http.get(f"/v1/agents/{httpx.QueryParams({'q': text})}"),
+    "the path": lambda ask, text: ask.http.get(f"/v1/agents/{quote(text, safe='')}"),
     "a tool's argument": lambda ask, text: ask.tool("stack_register_agent", {"name": "spy", "description": text}),
     "a Slack message by MCP": lambda ask, text: ask.tool(
         "stack_proxy_request",
