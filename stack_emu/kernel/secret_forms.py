@@ -82,6 +82,19 @@ def _base32_core(raw: bytes, offset: int) -> bytes:
 # --- taking texts apart -----------------------------------------------------------------------------------------------
 
 
+def is_plain(data: bytes) -> bool:
+    """Whether ``cheap_layers`` has nothing to say of a text; a fraction of its cost."""
+    return (
+        b"%" not in data
+        and b"\\" not in data
+        and b"&" not in data
+        and b"H4sI" not in data
+        and b"\x1f\x8b" not in data
+        and data[:1] != b"\x78"
+        and b'"base64":"' not in data
+    )
+
+
 def cheap_layers(data: bytes) -> Iterator[tuple[str, bytes]]:
     """What ``data`` says once the escapes it holds are resolved; nothing when it holds none."""
     if b"%" in data and (plain := unquote_to_bytes(data)) != data:

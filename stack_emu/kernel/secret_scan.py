@@ -9,9 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from stack_emu.kernel.secret_forms import CLEAR, cheap_layers, clues, deep_layers, encoded_clues, linear, squeeze
+from stack_emu.kernel.secret_forms import (
+    CLEAR,
+    cheap_layers,
+    clues,
+    deep_layers,
+    encoded_clues,
+    is_plain,
+    linear,
+    squeeze,
+)
 
 CREDENTIAL = "credential"
 TOKEN = "token"  # noqa: S105  the name of a kind
@@ -71,8 +81,13 @@ class _Tier:
 
     def __init__(self, secrets: list[_Known]) -> None:
         self.secrets = secrets
-        self.clues = _search_for(frozenset().union(*(clues(secret.text) for secret in secrets)), True)
+        self.texts: frozenset[bytes] = frozenset().union(*(clues(secret.text) for secret in secrets))
         self._clear: Any = None
+
+    @cached_property
+    def clues(self) -> Any:
+        """A search for all clues."""
+        return _search_for(self.texts, True)
 
     def in_clear(self, data: bytes) -> Iterable[_Known]:
         """The secrets of the tier that stand in a text as they are, or squeezed."""
@@ -95,7 +110,7 @@ class Scanner:
         self._tiers: list[_Tier] = []
         self._known: dict[bytes, _Known] = {}
         self._forms: dict[str, _Form] = {}
-        self._form_clues: dict[frozenset[str], Any] = {}
+        self._searches: dict[frozenset[str], list[Callable[[bytes], Any]]] = {}
 
     def __len__(self) -> int:
         return len(self._known)
@@ -130,7 +145,7 @@ class Scanner:
         encoded = frozenset(map(re.escape, encoded_clues(prefix.encode())))
         edge = rb"(?<![A-Za-z0-9_-])" if len(prefix) < _TELLING else b""  # "passport_" ends as a refresh token begins
         self._forms[prefix] = _Form(re.compile(edge + whole), encoded | {clear}, name, kind, namer)
-        self._form_clues.clear()
+        self._searches.clear()
 
     def copy(self) -> Scanner:
         """A scanner that knows the same."""
@@ -150,7 +165,7 @@ class Scanner:
         """
         if self._has_clue(data, but):
             return True
-        return any(self.suspicious(layer, but) for _, layer in cheap_layers(data))
+        return not is_plain(data) and any(self.suspicious(layer, but) for _, layer in cheap_layers(data))
 
     def find(self, data: bytes, but: frozenset[str] = frozenset(), *, deep: bool = False) -> list[Sighting]:
         """The secrets in a text, each once.
@@ -209,19 +224,21 @@ class Scanner:
         squeezed = squeeze(data)
         if self._fresh:
             self._settle()
-        for tier in self._tiers:
-            if tier.clues.search(squeezed) is not None:
-                return True
-        if self._forms:
-            search = self._form_clues.get(but)
-            if search is None:
-                search = self._form_clues[but] = self._search_for_forms(but)
-            return search is not False and search.search(squeezed) is not None
-        return False
+        searches = self._searches.get(but)
+        if searches is None:
+            searches = self._searches[but] = self._searches_for(but)
+        return any(search(squeezed) is not None for search in searches)
 
-    def _search_for_forms(self, but: frozenset[str]) -> Any:
-        wanted = sorted(clue for form in self._forms.values() if form.kind not in but for clue in form.clues)
-        return linear(b"|".join(wanted), True) if wanted else False
+    def _searches_for(self, but: frozenset[str]) -> list[Callable[[bytes], Any]]:
+        """What to search with: one pattern for all, unless so much is learnt all the time that it would be built anew."""
+        wanted = {clue for form in self._forms.values() if form.kind not in but for clue in form.clues}
+        tiers = list(self._tiers)
+        if len(tiers) == 1:
+            wanted |= {re.escape(clue) for clue in tiers.pop().texts}
+        patterns = [tier.clues for tier in tiers]
+        if wanted:
+            patterns.insert(0, linear(b"|".join(sorted(wanted)), True))
+        return [pattern.search for pattern in patterns]
 
     def _settle(self) -> None:
         """Make what was learnt since the last search part of it; like grows with like, so that each is built a few times."""
@@ -229,6 +246,7 @@ class Scanner:
         while self._tiers and len(self._tiers[-1].secrets) <= len(fresh):
             fresh = [*self._tiers.pop().secrets, *fresh]
         self._tiers.append(_Tier(fresh))
+        self._searches.clear()
 
     def _in_clear(self, data: bytes, in_pieces: bool) -> Iterable[_Known]:
         for tier in self._tiers:

@@ -204,10 +204,9 @@ async def look_into_request(
         body: the fields of its body.
     """
     raw = await request.read() if request.can_read_body or body else b""
-    headers = [value for name, value in request.raw_headers if name.lower() not in _CARRIERS]
-    if not world.redactor.scanner.suspicious(
-        b"\\n".join([raw, path.encode(), request.query_string.encode(), *headers])
-    ):
+    parts = [value for name, value in request.raw_headers if name.lower() not in _CARRIERS]
+    parts += (request.raw_path.encode(), raw)
+    if not world.redactor.scanner.suspicious(b"\n".join(parts)):
         return
     brought = declared.rest.headers if declared.rest is not None else {}
     carried = {name.lower() for name, field in brought.items() if field in _hidden(declared)}
