@@ -30,10 +30,7 @@ _QUIET = frozenset({"content-type", "content-length", "cache-control", "date", "
 _CARRIERS = frozenset(name.encode() for name in SECRET_HEADERS)
 _MOST_NAMED = 5
 
-FROM_REPLY = (
-    "The fake, the fault rule or the state it comes from holds it: find out how it got there (what agents sent is looked at "
-    "as well), or take it out of the scenario."
-)
+FROM_REPLY = "Find out how it got there: what agents sent is looked at as well, and so is what upstreams send back."
 FROM_AGENT = "The sender holds a secret it need not have; call through the proxy, which adds the credential unseen."
 
 
@@ -64,7 +61,7 @@ def note(world: World, entry: Entry, text: str) -> None:
     """Make an exchange a leak; what else was said of it stays."""
     world.redactor.beware()
     text = world.redactor.text(text)
-    entry.hint = text if entry.hint is None or entry.hint == text else f"{text} {entry.hint}"
+    entry.hint = text if entry.hint is None or entry.hint == text else f"{entry.hint} {text}"
     entry.problem = "leak"
     entry.request = world.redactor.value(entry.request)
     entry.response = world.redactor.value(entry.response)
