@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from stack_emu.domain.secret_kinds import BROUGHT, HANDED_OUT, HANDED_OUT_BY_CONTROL, named
+from stack_emu.domain.secret_kinds import BROUGHT, HANDED_OUT, HANDED_OUT_BY_CONTROL, HANDED_OUT_BY_PAGES, named
 from stack_emu.kernel.journal import Entry
 from stack_emu.kernel.operations import Operation, Stream
 from stack_emu.kernel.redactor import SECRET_HEADERS
@@ -84,6 +84,8 @@ def screened(world: World, request: web.BaseRequest, path: str, response: web.St
     but: frozenset[str] = request.get(HANDED) or handed_out(entry.operation if entry is not None else None)
     if path.startswith("/_emu"):
         but = but | HANDED_OUT_BY_CONTROL.get(f"{request.method} {path}", NOTHING)
+    elif path.startswith("/oauth/"):
+        but = but | _by_page(request.method, path)
     scanner = world.redactor.scanner
     body = response.body if isinstance(response.body, (bytes, bytearray)) else b""
     places: list[Place] = []
@@ -100,6 +102,14 @@ def screened(world: World, request: web.BaseRequest, path: str, response: web.St
         what = f"the reply of {entry.operation}" if entry.operation else f"the reply to {request.method} {entry.path}"
         note(world, entry, sentence(places, what, FROM_REPLY))
     return response
+
+
+def _by_page(method: str, path: str) -> frozenset[str]:
+    """The kinds that a page may hand out."""
+    for page, kinds in HANDED_OUT_BY_PAGES.items():
+        if f"{method} {path}".startswith(page.rstrip("*")):
+            return kinds
+    return NOTHING
 
 
 def clean_body(world: World, body: bytes, media: str, but: frozenset[str] = NOTHING) -> tuple[bytes, list[Place]]:

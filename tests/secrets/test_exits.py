@@ -272,12 +272,13 @@ def test_the_tour_by_tools_is_innocent_too(ground: Ground) -> None:
 
 
 def test_the_page_says_who_may_see_what_as_the_code_has_it() -> None:
-    from stack_emu.domain.secret_kinds import HANDED_OUT, HANDED_OUT_BY_CONTROL, KINDS
+    from stack_emu.domain.secret_kinds import HANDED_OUT, HANDED_OUT_BY_CONTROL, HANDED_OUT_BY_PAGES, KINDS
 
     page = (Path(__file__).parents[2] / "docs" / "secrets.md").read_text()
     for kind, about in KINDS.items():
         by = sorted(name for name, kinds in HANDED_OUT.items() if kind in kinds)
-        by += sorted(name for name, kinds in HANDED_OUT_BY_CONTROL.items() if kind in kinds)
+        for further in (HANDED_OUT_BY_CONTROL, HANDED_OUT_BY_PAGES):
+            by += sorted(name for name, kinds in further.items() if kind in kinds)
         shown = ", ".join(f"`{name}`" for name in by) or "nothing"
         assert f"| {about.noun} | {about.seen_by} | {shown} |" in page
     assert set(HANDED_OUT) <= set(registry().operations)
