@@ -213,6 +213,8 @@ async def look_into_request(
     raw = await request.read() if request.can_read_body or body else b""
     parts = [value for name, value in request.raw_headers if name.lower() not in _CARRIERS]
     parts += (request.raw_path.encode(), raw)
+    if "+" in request.raw_path:  # a blank, in a query
+        parts.append(request.raw_path.replace("+", " ").encode())
     if not world.redactor.scanner.suspicious(b"\n".join(parts)):
         return
     brought = declared.rest.headers if declared.rest is not None else {}
