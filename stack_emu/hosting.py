@@ -18,6 +18,7 @@ from stack_emu.domain.state import Connection
 from stack_emu.kernel.clock import Clock, RealClock, VirtualClock
 from stack_emu.kernel.faults import FaultRule
 from stack_emu.kernel.operations import Registry
+from stack_emu.kernel.secret_log import watch_logs
 from stack_emu.kernel.world import World, WorldImage
 from stack_emu.model_script.recording import SETTING as RECORDING
 from stack_emu.model_script.recording import Recording
@@ -156,6 +157,7 @@ class Hosting:
         for listener in self.on_create:
             listener(hosted)
         hosted.seed_image = world.image()
+        watch_logs(world.redactor)
         self.remove(name)
         self._worlds[name] = hosted
         return hosted

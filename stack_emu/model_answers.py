@@ -15,9 +15,9 @@ from stack_emu.model_script.matching import Facts, Unscripted
 from stack_emu.model_script.routing import Offer
 from stack_emu.model_script.script import PlannedTurn, plan_reply, render_part, template_variables
 from stack_emu.surfaces.messages_errors import ApiError
-from stack_emu.surfaces.model_exchange import note_leaks
+from stack_emu.surfaces.model_exchange import model_leaks, note_leaks
 from stack_emu.surfaces.model_reply import remember
-from stack_emu.surfaces.model_wiring import credentials_in, scripted_by
+from stack_emu.surfaces.model_wiring import scripted_by
 
 if TYPE_CHECKING:
     from stack_emu.hosting import HostedWorld
@@ -53,7 +53,7 @@ def answer(hosted: HostedWorld, question: ModelQuestion) -> str:
         entry.status, entry.problem, entry.hint = 400, "unscripted", world.redactor.text(str(error))
         raise ModelDeclined(str(error)) from None
     entry.status, entry.response = 200, world.redactor.value({"text": said})
-    note_leaks(entry, credentials_in(world, f"{question.system}\n{question.user}\n{said}"))
+    note_leaks(world, entry, model_leaks(world, {"system": question.system, "user": question.user}, said))
     return said
 
 

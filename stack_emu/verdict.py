@@ -60,8 +60,13 @@ class Verdict:
 
 def verdict(hosted: HostedWorld) -> Verdict:
     """Judge a world's run so far against its scenario."""
+    shown = hosted.world.redactor.thorough
     results = list(checked(hosted, hosted.scenario.expect))
-    failures = [Finding("expectation", found.sentence, found.near) for _, found in results if found is not None]
+    failures = [
+        Finding("expectation", shown(found.sentence), shown(found.near) if found.near else None)
+        for _, found in results
+        if found is not None
+    ]
     held = [name for name, found in results if found is None]
     failures += _leaks(hosted)
     violations = _violations(hosted)

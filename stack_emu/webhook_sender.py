@@ -9,6 +9,7 @@ from typing import Any
 
 from stack_emu.domain import deliveries
 from stack_emu.kernel.audit import ActEntry
+from stack_emu.kernel.journal import Entry
 from stack_emu.kernel.world import Timer, World
 from stack_emu.upstreams import callbacks
 from stack_emu.upstreams.errors import UpstreamError
@@ -120,6 +121,8 @@ def _callback_due(world: World) -> bool:
 
 async def _call_back(world: World, timer: Timer) -> None:
     """Send the callback of a route. It is tried once; how it ended is in the journal."""
+    from stack_emu.surfaces.secret_exits import FROM_REPLY, clean_body, note, sentence
+
     sent = timer.payload
     entry = world.journal.add(
         world.now_ms(),
@@ -130,15 +133,35 @@ async def _call_back(world: World, timer: Timer) -> None:
         operation=callbacks.TIMER,
         request={"upstream": sent["upstream"], "headers": dict(sent["headers"]), "body": callbacks.content_of(sent)},
     )
+    headers = {name: world.redactor.text(value) for name, value in sent["headers"].items()}
+    body, places = clean_body(world, sent["body"].encode(), "application/json")
+    if places or headers != sent["headers"]:
+        note(world, entry, sentence(places, f"the callback to {entry.path}", FROM_REPLY))
     try:
-        entry.status = await post(sent["url"], sent["headers"], sent["body"].encode(), method=sent["method"])
+        entry.status = await post(sent["url"], headers, body, method=sent["method"])
     except UpstreamError as error:
-        entry.status, entry.hint = 0, str(error)
+        entry.status, entry.hint = 0, entry.hint or str(error)
+
+
+def _screened(
+    world: World, entry: Entry, delivery_id: str, now_ms: int, posting: deliveries.Posting
+) -> deliveries.Posting:
+    """What is sent, without secrets; one that was in it is a leak of the webhook."""
+    from stack_emu.surfaces.secret_exits import FROM_REPLY, clean_body, note, sentence
+
+    if not world.redactor.scanner.suspicious(posting.body):
+        return posting
+    body, places = clean_body(world, posting.body, "application/json")
+    if not places:
+        return posting
+    note(world, entry, sentence(places, f"the webhook to {entry.path}", FROM_REPLY))
+    return deliveries.with_body(world, delivery_id, posting, body, now_ms)
 
 
 async def _attempt(world: World, delivery_id: str, now_ms: int, posting: deliveries.Posting) -> None:
     entry = world.journal.add(now_ms, "webhook", "POST", posting.url.partition("?")[0], operation=deliveries.TIMER)
     status, problem = None, None
+    posting = _screened(world, entry, delivery_id, now_ms, posting)
     try:
         status = await post(posting.url, posting.headers, posting.body)
     except UpstreamError as error:
@@ -148,5 +171,5 @@ async def _attempt(world: World, delivery_id: str, now_ms: int, posting: deliver
             problem = (
                 f"the receiver answered {status}; only 200 to 299 accepts a delivery, and redirects are not followed"
             )
-    entry.status, entry.hint = status or 0, problem
+    entry.status, entry.hint = status or 0, entry.hint or problem
     deliveries.settle(world, delivery_id, now_ms, status, problem)

@@ -130,7 +130,8 @@ async def _run(options: argparse.Namespace, child: Child) -> int:
             if options.junit is not None:
                 from stack_emu.cli.junit import write_junit
 
-                write_junit(options.junit, options.cmd, code, judged, time.monotonic() - started)
+                shown = [now.hosted.world.redactor.thorough(part) for part in options.cmd]
+                write_junit(options.junit, shown, code, judged, time.monotonic() - started)
     except asyncio.CancelledError:
         if child.stopped_by is None:
             raise

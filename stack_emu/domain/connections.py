@@ -8,8 +8,9 @@ from pydantic import Field, StringConstraints
 
 from stack_emu.domain import faults, service_catalogue, tiers
 from stack_emu.domain.authentication import ACCOUNT
+from stack_emu.domain.secret_kinds import learn
 from stack_emu.domain.service_catalogue import Provider
-from stack_emu.domain.services import ConnectionReply, connection_reply, providers, require_connection, teach
+from stack_emu.domain.services import ConnectionReply, connection_reply, providers, require_connection
 from stack_emu.domain.state import Connection, Grant, NamedIntent
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context
@@ -124,7 +125,7 @@ def _new_connection(
     tiers.check(ctx.world, ctx.operator_id, tiers.SERVICES, used)
     connection_id = ctx.act.new_id("connection", "scon_")
     ctx.row.set(connection=connection_id)
-    teach(ctx.world, connection_id, credential)
+    learn(ctx.world, connection_id, credential)
     return Connection(
         id=connection_id,
         operator_id=ctx.operator_id,

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from stack_emu.domain.secret_kinds import WEBHOOK
 from stack_emu.domain.tokens import base64url
 from stack_emu.kernel.acts import Act
 from stack_emu.kernel.clock import iso
@@ -78,7 +79,7 @@ def new_secret(world: World, act: Act, owner_id: str) -> str:
 
 def keep_secret(world: World, owner_id: str, secret: str) -> str:
     """Sign what is delivered for an owner with a given secret from now on."""
-    world.redactor.add(secret, f"webhook-secret:{owner_id}")
+    world.redactor.add(secret, f"webhook-secret:{owner_id}", WEBHOOK)
     world.store.put(SigningSecret(owner_id, secret))
     return secret
 
@@ -158,6 +159,17 @@ def prepare(world: World, delivery_id: str, now_ms: int) -> Posting | None:
         SIGNATURE: signature(secret.secret, now_ms // 1000, delivery.body),
     }
     return Posting(delivery.url, headers, delivery.body)
+
+
+def with_body(world: World, delivery_id: str, posting: Posting, body: bytes, now_ms: int) -> Posting:
+    """The same attempt with another body, signed anew."""
+    delivery = world.store.get(Delivery, delivery_id)
+    secret = world.store.get(SigningSecret, delivery.owner_id) if delivery is not None else None
+    if secret is None:
+        return replace(posting, body=body)
+    return replace(
+        posting, headers={**posting.headers, SIGNATURE: signature(secret.secret, now_ms // 1000, body)}, body=body
+    )
 
 
 def signature(secret: str, seconds: int, body: bytes) -> str:

@@ -13,6 +13,7 @@ from pydantic import Field
 from stack_emu.domain import faults
 from stack_emu.domain.agents import AgentById, own_agent_only, require_agent, subject_agent
 from stack_emu.domain.authentication import ACCOUNT, TICKET, key_digest
+from stack_emu.domain.secret_kinds import ENROLLMENT
 from stack_emu.domain.state import EnrollmentChallenge, EnrollmentTicket
 from stack_emu.domain.tokens import base64url, unbase64url
 from stack_emu.kernel.acts import Act
@@ -140,7 +141,7 @@ def issue_ticket(world: World, act: Act, operator_id: str, agent_id: str) -> str
     """
     agent = require_agent(world, operator_id, agent_id)
     ticket = "tkt_" + base64url(act.new_bytes("enrollment-ticket"))
-    world.redactor.add(ticket, f"enrollment-ticket:{agent.id}")
+    world.redactor.add(ticket, f"enrollment-ticket:{agent.id}", ENROLLMENT)
     world.store.put(EnrollmentTicket(key_digest(ticket), operator_id, agent.id, act.now_ms + TICKET_MS))
     return ticket
 

@@ -27,6 +27,7 @@ from stack_emu.domain.fleet_records import (
     FleetPolicy,
     FleetSession,
 )
+from stack_emu.domain.secret_kinds import FLEET_SESSION
 from stack_emu.domain.state import Agent
 from stack_emu.domain.tokens import base64url
 from stack_emu.kernel.clock import iso
@@ -82,7 +83,8 @@ def open_session(ctx: Context, command: OpenSession) -> SessionReply:
         reason = "A key limited to connections makes sessions for one fleet policy at a time; name it: fleet_policy_id"
         raise Fault(faults.FORBIDDEN, reason=reason)
     token = FLEET_SESSION_PREFIX + base64url(ctx.act.new_bytes("fleet-session"))
-    ctx.world.redactor.add(token, f"fleet-session:{command.fleet_policy_id or ctx.operator_id}")
+    name = f"fleet-session:{command.fleet_policy_id or ctx.operator_id}"
+    ctx.world.redactor.add(token, name, FLEET_SESSION)
     expires = ctx.now_ms + SESSION_MS
     ctx.world.store.put(FleetSession(key_digest(token), ctx.operator_id, command.fleet_policy_id, expires))
     return SessionReply(

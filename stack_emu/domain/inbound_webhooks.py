@@ -18,6 +18,7 @@ from stack_emu.domain import deliveries, faults
 from stack_emu.domain.agents import require_agent
 from stack_emu.domain.authentication import ACCOUNT
 from stack_emu.domain.destinations import WEB_ADDRESS, is_web_address
+from stack_emu.domain.secret_kinds import WEBHOOK
 from stack_emu.domain.tokens import base64url
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Context
@@ -191,7 +192,7 @@ def create_webhook(ctx: Context, operator_id: str, terms: WebhookTerms) -> Creat
     )
     ctx.world.store.put(made)
     if incoming is not None:
-        ctx.world.redactor.add(incoming, f"incoming-secret:{made.id}")
+        ctx.world.redactor.add(incoming, f"incoming-secret:{made.id}", WEBHOOK)
     secret = deliveries.new_secret(ctx.world, ctx.act, made.id)
     ctx.row.set(agent_id=agent.id, webhook=made.id, via=made.provider)
     shown = describe(made, ctx.origin).model_dump()
@@ -227,7 +228,7 @@ def set_secret(
         raise Fault(faults.CONFLICT, problem=f"Inbound webhook {webhook.id} is revoked; create another one")
     if webhook.provider == AGENTMAIL and svix_key(signing_secret) is None:
         raise _invalid("signing_secret", "agentmail's begins with whsec_, followed by base64")
-    ctx.world.redactor.add(signing_secret, f"incoming-secret:{webhook.id}")
+    ctx.world.redactor.add(signing_secret, f"incoming-secret:{webhook.id}", WEBHOOK)
     done = ctx.world.store.put(replace(webhook, incoming_secret=signing_secret))
     made = None
     if downstream is not None:

@@ -20,6 +20,7 @@ from stack_emu.domain.authentication import key_digest
 from stack_emu.domain.oauth_records import OAuthClient
 from stack_emu.domain.oauth_scopes import SCOPES, split, unknown
 from stack_emu.domain.oauth_urls import redirect_problem
+from stack_emu.domain.secret_kinds import OAUTH, OAUTH_CLIENT
 from stack_emu.domain.state import Operator
 from stack_emu.domain.tokens import base64url
 from stack_emu.kernel.acts import Act
@@ -71,10 +72,10 @@ def provision_oauth(world: World, scenario: Scenario) -> None:
     only = operators[0] if len(operators) == 1 else None
     world.settings[SETTING] = OAuthTerms(settings.consent, operators, settings.operator or only)
     for prefix, name in SECRETS.items():
-        world.redactor.add_form(prefix, r"[A-Za-z0-9_-]{43}", name)
+        world.redactor.add_form(prefix, r"[A-Za-z0-9_-]{43}", name, OAUTH)
     for declared in settings.clients:
         if declared.secret is not None:
-            world.redactor.add(declared.secret, f"oauth-client:{declared.id}")
+            world.redactor.add(declared.secret, f"oauth-client:{declared.id}", OAUTH_CLIENT)
         client = OAuthClient(
             id=declared.id,
             name=declared.name or declared.id,
@@ -110,9 +111,11 @@ def asking(world: World, client_id: str, operator_id: str | None = None) -> Call
     return Caller("anonymous", operator_id or first_operator(world), lane_of(client_id))
 
 
-def new_secret(act: Act, prefix: str, kind: str) -> str:
+def new_secret(world: World, act: Act, prefix: str, kind: str) -> str:
     """A new code or token: a prefix and 32 derived bytes."""
-    return prefix + base64url(act.new_bytes(kind))
+    secret = prefix + base64url(act.new_bytes(kind))
+    world.redactor.scanner.add(secret, SECRETS[prefix], OAUTH)
+    return secret
 
 
 # --- registration -----------------------------------------------------------------------------------------------------
@@ -177,7 +180,7 @@ def register_client(ctx: Context, command: RegisterClient) -> RegisteredClient:
     client_id = ctx.act.new_id("oauth-client", "ocl_")
     secret = None if method == "none" else "ocs_" + base64url(ctx.act.new_bytes("oauth-client-secret"))
     if secret is not None:
-        ctx.world.redactor.add(secret, f"oauth-client:{client_id}")
+        ctx.world.redactor.add(secret, f"oauth-client:{client_id}", OAUTH_CLIENT)
     client = OAuthClient(
         id=client_id,
         name=command.client_name or "An unnamed client",

@@ -91,7 +91,7 @@ def outcome(world: World, act: Act, request: ConsentRequest) -> str | None:
             state=request.state,
             iss=request.issuer,
         )
-    code = new_secret(act, "oac_", "oauth-code")
+    code = new_secret(world, act, "oac_", "oauth-code")
     world.store.put(
         AuthorizationCode(
             id=key_digest(code),

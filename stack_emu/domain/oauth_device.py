@@ -95,7 +95,7 @@ def authorize_device(ctx: Context, command: AuthorizeDevice) -> DeviceAuthorized
             "user_code": user_code,
         },
     )
-    device_code = new_secret(ctx.act, "odc_", "oauth-device-code")
+    device_code = new_secret(ctx.world, ctx.act, "odc_", "oauth-device-code")
     ctx.world.store.put(
         DeviceCode(key_digest(device_code), client.id, request.id, request.expires_at, INTERVAL_SECONDS)
     )

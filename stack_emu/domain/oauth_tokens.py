@@ -215,11 +215,11 @@ def issue(ctx: Context, grant: OAuthGrant, scopes: tuple[str, ...]) -> TokenRepl
     for old in list(store.find(AccessToken, grant_id=grant.id)):
         if old.expires_at <= now:
             store.delete(AccessToken, old.id)
-    access = new_secret(ctx.act, "oat_", "oauth-access-token")
+    access = new_secret(ctx.world, ctx.act, "oat_", "oauth-access-token")
     store.put(AccessToken(key_digest(access), grant.id, scopes, now, now + ACCESS_MS))
     refresh = None
     if REFRESH in known_client(ctx.world, grant.client_id).grant_types:
-        refresh = new_secret(ctx.act, "ort_", "oauth-refresh-token")
+        refresh = new_secret(ctx.world, ctx.act, "ort_", "oauth-refresh-token")
         store.put(RefreshToken(key_digest(refresh), grant.id, now, now + REFRESH_MS))
     ctx.row.set(scopes=list(scopes))
     return TokenReply(

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from stack_emu.domain import faults, meters
 from stack_emu.domain.authentication import key_digest
+from stack_emu.domain.secret_kinds import API_KEY, GRANT_TOKEN
 from stack_emu.domain.state import Agent, ApiKey, Operator
 from stack_emu.kernel.acts import Act
 from stack_emu.kernel.dispatch import Context
@@ -117,16 +118,16 @@ def within(ctx: Context, operator_id: str) -> Context:
     return replace(ctx, caller=replace(ctx.caller, operator_id=operator_id, allowed_connections=None))
 
 
-def new_token(world: World, act: Act, prefix: str, name: str) -> str:
+def new_token(world: World, act: Act, prefix: str, name: str, kind: str = GRANT_TOKEN) -> str:
     """A secret to hand out once, masked from here on wherever something is kept."""
     token = prefix + text_id(act.new_bytes("token"), 32)
-    world.redactor.add(token, name)
+    world.redactor.add(token, name, kind)
     return token
 
 
 def new_key(world: World, act: Act, operator_id: str) -> str:
     """An operator key of an account that is made while the world runs."""
-    key = new_token(world, act, "sk_live_", f"key:{operator_id}")
+    key = new_token(world, act, "sk_live_", f"key:{operator_id}", API_KEY)
     world.store.put(ApiKey(id=key_digest(key), operator_id=operator_id, position=-1, label=operator_id))
     return key
 

@@ -12,6 +12,7 @@ from stack_emu.domain.identity_records import claims_for_passport
 from stack_emu.domain.identity_seeds import provision_identity
 from stack_emu.domain.oauth_clients import provision_oauth
 from stack_emu.domain.opening import open_accounts
+from stack_emu.domain.secret_kinds import API_KEY, learn, watch_tokens
 from stack_emu.domain.skill_seeds import provision_skills
 from stack_emu.domain.state import (
     Agent,
@@ -87,12 +88,13 @@ def _fleets(world: World, scenario: Scenario) -> None:
 
 def _operators(world: World, scenario: Scenario) -> None:
     position = 0
+    watch_tokens(world)
     for operator in scenario.operators:
         world.store.put(Operator(operator.id, operator.tier, operator.email or ""))
         _partnership(world, operator)
         for key in operator.keys:
             member = None if key.role == "operator" else (key.member or f"member-{position}@emu.test")
-            world.redactor.add(key.key, f"key:{position}")
+            world.redactor.add(key.key, f"key:{position}", API_KEY)
             made = ApiKey(
                 id=key_digest(key.key),
                 operator_id=operator.id,
@@ -214,11 +216,10 @@ def _credential(world: World, connection_id: str, declared: models.Credential) -
             name: canary(world, connection_id, name) if value == "canary" else value
             for name, value in declared.fields.items()
         }
-        for name, value in fields.items():
-            world.redactor.add(value, f"{connection_id}.{name}")
+        learn(world, connection_id, fields)
         return fields
     secret = declared.text if declared.text is not None else canary(world, connection_id)
-    world.redactor.add(secret, connection_id)
+    learn(world, connection_id, secret)
     return secret
 
 

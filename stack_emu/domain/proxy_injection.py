@@ -17,6 +17,7 @@ from urllib.parse import quote, quote_plus
 
 from stack_emu.domain import faults
 from stack_emu.domain.constraints import ConstrainedRequest
+from stack_emu.domain.secret_kinds import PUBLIC_FIELDS
 from stack_emu.domain.service_catalogue import injected
 from stack_emu.domain.state import Connection
 from stack_emu.kernel import strict_json
@@ -45,9 +46,6 @@ _CALLERS_OWN = frozenset(
     {"authorization", "cookie", "x-api-key", "host", "content-length", "expect", "forwarded", "x-passport-token"}
 )
 _CALLERS_OWN_PREFIXES = ("proxy-", "x-stack-", "x-intent-", "x-governance-", "x-forwarded-")
-_NOT_SECRET = frozenset(
-    {"username", "user", "email", "account_id", "account_sid", "instance_url", "region", "subdomain", "domain"}
-)
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -190,7 +188,7 @@ def _secrets(connection: Connection, headers: Mapping[str, str]) -> list[str]:
     if isinstance(credential, str):
         found = [credential]
     else:
-        found = [str(value) for name, value in credential.items() if name not in _NOT_SECRET]
+        found = [str(value) for name, value in credential.items() if name not in PUBLIC_FIELDS]
     found += [value.partition(" ")[2] for value in headers.values() if value.lower().startswith("basic ")]
     return [secret for secret in found if len(secret) >= SHORTEST_SECRET]
 

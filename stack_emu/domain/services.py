@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterator
 
 from stack_emu.domain import faults, service_catalogue
 from stack_emu.domain.authentication import ACCOUNT_AND_AGENT
@@ -85,15 +84,6 @@ def connection_reply(world: World, connection: Connection) -> ConnectionReply:
         credential_expires_at=None if expires is None else iso(expires),
         created_at=iso(connection.created_at),
     )
-
-
-def teach(world: World, connection_id: str, credential: str | Mapping[str, Any]) -> None:
-    """Teach the world's redactor a credential, so that nothing that is kept shows it."""
-    if isinstance(credential, str):
-        world.redactor.add(credential, connection_id)
-        return
-    for name, value in credential.items():
-        world.redactor.add(str(value), f"{connection_id}.{name}")
 
 
 def visible_connections(world: World, caller: Caller) -> Iterator[Connection]:

@@ -14,6 +14,7 @@ from stack_emu.domain import faults, tiers
 from stack_emu.domain.authentication import MEMBER, OPERATOR, SESSION, key_digest
 from stack_emu.domain.destinations import MAIL_ADDRESS
 from stack_emu.domain.partners import new_token
+from stack_emu.domain.secret_kinds import API_KEY
 from stack_emu.domain.state import ApiKey, Connection, Operator
 from stack_emu.domain.team_records import ACTIVE, INVITED, REVOKED, Member, keys_of, members_of
 from stack_emu.kernel.acts import Act, RowDraft
@@ -261,7 +262,7 @@ def _accepted(world: World, act: Act, member: Member) -> AcceptedMember:
     if member.status != INVITED:
         problem = f"Member {member.id} is {member.status}; only an invitation that is open can be accepted"
         raise Fault(faults.CONFLICT, problem=problem)
-    key = new_token(world, act, "sk_live_", f"key:{member.id}")
+    key = new_token(world, act, "sk_live_", f"key:{member.id}", API_KEY)
     world.store.put(
         ApiKey(
             id=key_digest(key),

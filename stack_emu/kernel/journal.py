@@ -3,102 +3,16 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from stack_emu.kernel.redactor import Redactor
+
 _log = logging.getLogger("stack_emu.journal")
-_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*")
-_SECRET_HEADERS = frozenset(
-    {
-        "authorization",
-        "proxy-authorization",
-        "x-passport-token",
-        "x-stack-passport",
-        "x-api-key",
-        "cookie",
-        "set-cookie",
-    }
-)
 
-
-class Redactor:
-    """Replaces secrets in text and JSON by their names, so that what is kept can be shown to anyone.
-
-    Known secrets are replaced by ``<secret:NAME>``; anything with the form of a JWT becomes ``<token>``, anything of a
-    form that was added ``<NAME>``.
-    """
-
-    def __init__(self) -> None:
-        self._names: dict[str, str] = {}
-        self._forms: dict[str, tuple[re.Pattern[str], str]] = {}
-
-    def add(self, secret: str, name: str) -> None:
-        """Learn a secret; texts shorter than six characters are refused because they would mask ordinary words."""
-        if len(secret) >= 6:
-            self._names[secret] = name
-
-    def add_form(self, prefix: str, pattern: str, name: str) -> None:
-        """Learn a form of secrets, for those that are too many and too short-lived to be learnt one by one.
-
-        Args:
-            prefix: text that every secret of the form begins with.
-            pattern: regular expression for what follows the prefix.
-            name: what replaces them, in angle brackets.
-        """
-        self._forms[prefix] = (re.compile(re.escape(prefix) + pattern), name)
-
-    def names_in(self, text: str) -> list[str]:
-        """Names of the known secrets, and of forms of secrets, that occur in ``text``."""
-        forms = self._forms.items()
-        shaped = [name for prefix, (pattern, name) in forms if prefix in text and pattern.search(text)]
-        return [name for secret, name in self._names.items() if secret in text] + shaped
-
-    def text(self, text: str) -> str:
-        """``text`` with known secrets and JWTs masked."""
-        for secret, name in self._names.items():
-            if secret in text:
-                text = text.replace(secret, f"<secret:{name}>")
-        for prefix, (pattern, name) in self._forms.items():
-            if prefix in text:
-                text = pattern.sub(f"<{name}>", text)
-        return _JWT.sub("<token>", text) if "eyJ" in text else text
-
-    def traceback(self) -> str:
-        """The traceback of the exception being handled, secrets in its message masked."""
-        import traceback
-
-        return self.text(traceback.format_exc().rstrip())
-
-    def value(self, value: Any) -> Any:
-        """JSON data with every string (keys too) masked."""
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, (dict, Mapping)):
-            return {self.text(str(key)): self.value(item) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [self.value(item) for item in value]
-        return value
-
-    def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
-        """Headers with credential-bearing ones reduced to their scheme and all others masked."""
-        shown: dict[str, str] = {}
-        for name, value in headers.items():
-            if name.lower() in _SECRET_HEADERS:
-                scheme, separator, _ = value.partition(" ")
-                shown[name] = f"{scheme} <masked>" if separator and len(scheme) <= 12 else "<masked>"
-            else:
-                shown[name] = self.text(value)
-        return shown
-
-    def copy(self) -> Redactor:
-        """A redactor that masks the same texts."""
-        twin = Redactor()
-        twin._names = dict(self._names)
-        twin._forms = dict(self._forms)
-        return twin
+__all__ = ["Entry", "Journal", "Redactor"]
 
 
 @dataclass

@@ -215,6 +215,8 @@ def _upstreams_known(root: Place, names: _Names, findings: Findings) -> None:
 
 
 def _expectations_known(root: Place, names: _Names, findings: Findings) -> None:
+    for call in root.at("expect").each("upstream"):
+        _expected(findings, call.at("credential"), names.services, "service")
     for row in root.at("expect").each("audit"):
         _expected(findings, row.at("agent"), names.agents, "agent")
         _expected(findings, row.at("service"), names.services, "service")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -144,7 +143,7 @@ class GatewayModel:
     ) -> None:
         entry.status = 200
         entry.response = world.redactor.value({**about, "content": blocks})
-        note_leaks(entry, self._leaks(world, json.dumps([request.body, blocks], ensure_ascii=False)))
+        note_leaks(world, entry, self._leaks(world, request.body, blocks))
 
     def _renderer(self) -> Templates:
         if self._templates is None:

@@ -26,6 +26,7 @@ from stack_emu.surfaces.mcp_serving import McpServing
 from stack_emu.surfaces.mcp_tools import Catalogue
 from stack_emu.surfaces.misses import explain_refusal
 from stack_emu.surfaces.rest import abort, bearer_of, fault_body, fault_response, json_response
+from stack_emu.surfaces.secret_exits import HANDED
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
@@ -133,6 +134,7 @@ class McpSurface:
         extra = {EXCHANGE: exchange, "user": _principal(world, caller)}
         streams = settings.answers == "streams"
         response = await self._serving.answer(request, extra, streams=streams, begun=exchange.begun)
+        request[HANDED] = frozenset(exchange.handed)
         if request.method == "DELETE" and response.status < 300 and self._listeners is not None:
             self._listeners.forget(request.headers.get("Mcp-Session-Id", ""))
         return response

@@ -24,6 +24,7 @@ from stack_emu.surfaces.mcp_schemas import WRAPPED
 from stack_emu.surfaces.mcp_tools import Catalogue, ToolEntry, admits
 from stack_emu.surfaces.misses import explain_refusal, tool_miss
 from stack_emu.surfaces.rest import DROPPED, fault_body
+from stack_emu.surfaces.secret_exits import handed_out, look_into, screened_value
 
 if TYPE_CHECKING:
     from mcp_types import CallToolResult
@@ -49,6 +50,7 @@ class Exchange:
         abort: breaks the connection off.
         page_size: the most tools on a page of the list.
         begun: is set once the first event of a streamed answer has been sent.
+        handed: kinds of secrets that the answer may hold, because a tool hands them out.
     """
 
     world: World
@@ -60,6 +62,7 @@ class Exchange:
     abort: Callable[[], object] = lambda: None
     page_size: int = 1000
     begun: asyncio.Event = field(default_factory=asyncio.Event)
+    handed: set[str] = field(default_factory=set)
 
 
 class ToolCalls:
@@ -113,6 +116,7 @@ class ToolCalls:
         entry.route, entry.operation = name, tool.operation.name
         try:
             result = await self._run(exchange, entry, tool, arguments)
+            result = self._screened(exchange, entry, tool, result)
         except Fault as fault:
             return _refusal(world, exchange.caller, entry, fault)
         except ConnectionDropped as dropped:
@@ -151,6 +155,7 @@ class ToolCalls:
             if not admits(tool.operation.auth, exchange.caller):
                 authorise(exchange.world, call, Command())  # names the credential that would do, whatever the arguments
             entry.unread = tool.unknown(arguments)
+            look_into(exchange.world, entry, tool.operation, arguments, f"the arguments of {call.tool}")
             call.raw = tool.check(arguments)
             result = _success(tool, await perform(exchange.world, call, self.spawn))
             return _spoilt(tool, result) if call.spoils_reply else result
@@ -158,6 +163,15 @@ class ToolCalls:
             entry.lane = call.lane
             # Masked only now: the call itself may have taught the redactor a secret.
             entry.request = exchange.world.redactor.value(tool.operation.without_secrets(arguments))
+
+    @staticmethod
+    def _screened(exchange: Exchange, entry: Entry, tool: ToolEntry, result: CallToolResult) -> CallToolResult:
+        """A result as it may go: without secrets that its tool does not hand out."""
+        but = handed_out(tool.operation.name)
+        exchange.handed.update(but)
+        shown = result.model_dump(mode="json", by_alias=True)
+        clean = screened_value(exchange.world, entry, shown, f"the result of {tool.definition['name']}", but)
+        return result if clean is shown else type(result).model_validate(clean)
 
     def _unknown(self, exchange: Exchange, entry: Entry, name: str, arguments: Mapping[str, Any]) -> Exception:
         from mcp.shared.exceptions import MCPError

@@ -75,6 +75,7 @@ class ScriptedModel:
         add(end)
 
     async def _make(self, exchange: Exchange, request: MessagesRequest, emit: _Emit) -> Stop:
+        emit = _screening(exchange, emit)
         conversation = read_conversation(request.messages, request.system)
         self._note(exchange, request, conversation)
         aside = self._answered_aside(exchange, request, conversation)
@@ -198,12 +199,17 @@ def _offer(request: MessagesRequest, connections: Connections) -> Offer:
     )
 
 
+def _screening(exchange: Exchange, emit: _Emit) -> _Emit:
+    """Let blocks out without secrets."""
+    return lambda block: emit(exchange.screened(block))
+
+
 def _note_reply(exchange: Exchange, request: MessagesRequest, answer: Answer) -> None:
     also = {"also_matching": list(answer.also)} if answer.also else {}
     exchange.finish(
         200,
         sent=list(answer.blocks),
-        received=[request.body.get("system"), request.messages],
+        received={"system": request.body.get("system"), "messages": request.body.get("messages")},
         id=exchange.message_id,
         stop_reason=answer.stop_reason,
         script=list(answer.where),

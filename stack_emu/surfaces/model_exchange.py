@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from aiohttp import web
 
+from stack_emu.domain.secret_kinds import FOR_MODELS, named
 from stack_emu.kernel.journal import Entry
+from stack_emu.kernel.secret_masking import Cleaning
 from stack_emu.kernel.world import World
 from stack_emu.surfaces.lane import lane_of
+from stack_emu.surfaces.secret_exits import ENTRY, HANDED, note, places_in
 
-Leaks = Callable[[World, str], Sequence[str]]
-"""Names the credentials a text holds."""
+_Block = TypeVar("_Block", bound=Mapping[str, Any])
+_ADVICE = "Let it call through the proxy, which adds credentials where no model sees them."
+
+Leaks = Callable[[World, Mapping[str, Any], Any], Sequence[str]]
+"""Names the secrets in a conversation with the model, given its parts by name and what the model said."""
 
 
 class ModelExchange:
@@ -33,6 +39,8 @@ class ModelExchange:
         self.path = path
         self.entry: Entry = world.journal.add(world.now_ms(), surface, request.method, path, lane="model")
         self.leaks = leaks
+        request[ENTRY] = self.entry
+        request[HANDED] = FOR_MODELS
 
     def lane(self) -> str | None:
         """The lane the client named in a header or in the URL; MCP calls made for it carry the name on."""
@@ -66,12 +74,28 @@ class ModelExchange:
         self.world.journal.explain(self.entry, message, problem, near=near)
         self.entry.unread = (*self.entry.unread, *unread)
 
-    def finish(self, status: int, *, sent: Any = None, received: Any = None, **data: Any) -> None:
-        """Write down the answer, and whether a credential was in what the model read or wrote."""
+    def screened(self, block: _Block) -> _Block:
+        """A block of the reply without secrets; ``finish`` says of them."""
+        text = json.dumps(block, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        scanner = self.world.redactor.scanner
+        if self.leaks is None or not scanner.suspicious(text, FOR_MODELS):
+            return block
+        clean: _Block = Cleaning(scanner, FOR_MODELS).value(block)
+        return clean
+
+    def finish(self, status: int, *, sent: Any = None, received: Mapping[str, Any] | None = None, **data: Any) -> None:
+        """Write down the answer, and whether a secret was in what the model read or wrote.
+
+        Args:
+            status: HTTP status.
+            sent: what the model said.
+            received: the parts of what the model read, by name.
+            data: what the journal shows of the answer.
+        """
         self.entry.status = status
         self.entry.response = self.world.redactor.value(data)
         if self.leaks is not None:
-            note_leaks(self.entry, self.leaks(self.world, json.dumps([received, sent], ensure_ascii=False)))
+            note_leaks(self.world, self.entry, self.leaks(self.world, received or {}, sent))
 
     def note_break(self, how: str) -> None:
         """Write down that the reply was broken off on purpose."""
@@ -84,8 +108,19 @@ class ModelExchange:
         return web.Response(status=500)
 
 
-def note_leaks(entry: Entry, found: Sequence[str]) -> None:
-    """Write down which credentials were in a conversation with the model, if any."""
+def note_leaks(world: World, entry: Entry, found: Sequence[str]) -> None:
+    """Write down which secrets were in a conversation with the model, if any."""
     if found:
-        entry.problem = "leak"
-        entry.hint = f"The conversation with the model holds {', '.join(found)}; no credential may reach it."
+        said = f"The conversation with the model holds {', '.join(found)}; no secret may get into the model's context."
+        note(world, entry, f"{said} {_ADVICE}")
+
+
+def model_leaks(world: World, received: Mapping[str, Any], sent: Any) -> list[str]:
+    """The secrets in a conversation, each with its form and the message and block it was in.
+
+    Passports and tokens do not count: STACK's own tools give them to a model to call with.
+    """
+    return [
+        f"{named(place.sighting.kind, place.sighting.name)} ({place.sighting.how}, {place.where})"
+        for place in places_in(world, {**received, "reply": sent}, FOR_MODELS, deep=True)
+    ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from stack_emu.domain.authentication import authenticate, key_digest
-from stack_emu.domain.state import Agent, ApiKey, Connection
+from stack_emu.domain.state import Agent, ApiKey
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.world import World
 from stack_emu.model_script.asking import asked_of
@@ -17,6 +17,7 @@ from stack_emu.surfaces.connector import Connector
 from stack_emu.surfaces.llm_model import GatewayModel
 from stack_emu.surfaces.messages import MessagesSurface
 from stack_emu.surfaces.messages_errors import invalid
+from stack_emu.surfaces.model_exchange import model_leaks
 from stack_emu.surfaces.openai import OpenAiSurface
 from stack_emu.surfaces.openai_scripts import Scripts
 
@@ -40,18 +41,18 @@ def script_of(server: Server) -> Callable[[World, Mapping[str, Any]], Sequence[M
 
 def messages_surface(server: Server) -> MessagesSurface:
     """The Messages API over the worlds of a server."""
-    return MessagesSurface(script_of(server), mcp_address(server), principal_agent, leaks=credentials_in)
+    return MessagesSurface(script_of(server), mcp_address(server), principal_agent, leaks=model_leaks)
 
 
 def openai_surface(server: Server) -> OpenAiSurface:
     """The OpenAI API over the worlds of a server."""
     scripts = Scripts(script_of(server), mcp_address(server), principal_agent, Connector())
-    return OpenAiSurface(scripts, credentials_in)
+    return OpenAiSurface(scripts, model_leaks)
 
 
 def gateway_model(server: Server) -> GatewayModel:
     """The model behind the LLM gateway of every world."""
-    return GatewayModel(script_of(server), credentials_in)
+    return GatewayModel(script_of(server), model_leaks)
 
 
 def mcp_address(server: Server) -> Callable[[World, str], str | None]:
@@ -107,12 +108,6 @@ class TurnOfFunction(ScriptOfFunction):
 def _turn(value: Any) -> Any:
     """A turn as the function gave it. A text is said as it stands, whatever templates it seems to hold."""
     return {"say": literal(value)} if isinstance(value, str) else value
-
-
-def credentials_in(world: World, text: str) -> list[str]:
-    """Names of the vault's credentials that occur in a text; keys and tokens a client brought itself do not count."""
-    found = world.redactor.names_in(text)
-    return [name for name in found if world.store.get(Connection, name.partition(".")[0]) is not None]
 
 
 def principal_agent(world: World, bearer: str) -> tuple[str, str] | None:

@@ -124,7 +124,7 @@ class OpenAiSurface:
     async def _ingest(self, exchange: OpenAiExchange, body: Any, failing: Failing) -> web.StreamResponse:
         """Traces are taken and forgotten, but first looked through for credentials."""
         traces = body.get("data") if isinstance(body, dict) else None
-        exchange.finish(204, received=body, traces=len(traces) if isinstance(traces, list) else 0)
+        exchange.finish(204, received={"traces": body}, traces=len(traces) if isinstance(traces, list) else 0)
         return exchange.drop() if failing.drop else web.Response(status=204, headers=exchange.headers())
 
     async def _plain(self, exchange: OpenAiExchange, operation: str, name: str) -> web.StreamResponse:

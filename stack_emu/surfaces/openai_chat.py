@@ -89,7 +89,7 @@ async def _make(exchange: OpenAiExchange, call: ChatCall, scripts: Scripts) -> d
         scripts.rules,
         digest=exchange.digest,
         templates=scripts.templates(),
-        emit=blocks.append,
+        emit=lambda block: blocks.append(exchange.screened(block)),
         manner=Manner(
             max_tokens=call.max_tokens,
             stop_sequences=call.stop,
@@ -101,8 +101,8 @@ async def _make(exchange: OpenAiExchange, call: ChatCall, scripts: Scripts) -> d
     made = _completion(exchange, call, blocks, answer.stop_reason)
     exchange.finish(
         200,
-        sent=blocks,
-        received=call.body["messages"],
+        sent=list(answer.blocks),
+        received={"messages": call.body["messages"]},
         id=made["id"],
         stop_reason=answer.stop_reason,
         script=list(answer.where),

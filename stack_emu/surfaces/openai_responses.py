@@ -320,6 +320,7 @@ class _Making:
         return self._last
 
     def _emit(self, block: Mapping[str, Any]) -> None:
+        block = self._exchange.screened(block)
         kind = block["type"]
         if kind == "text":
             self.writer.say(block["text"])
@@ -337,12 +338,13 @@ class _Making:
             self.writer.end_mcp_call(self._open[block["tool_use_id"]], self._last)
 
     def _end(self, plan: Sequence[PlannedTurn], stop: str) -> None:
-        read = [self._request.instructions, [dict(item) for item in self.call.context]]
+        items = [dict(item) for item in self.call.context]
+        read = [self._request.instructions, items]
         tokens = max(1, reply.estimate_tokens([*read, self._request.shown_tools()]))
         self._exchange.finish(
             200,
             sent=self.writer.output,
-            received=read,
+            received={"instructions": self._request.instructions, "input": items},
             id=self.writer.response["id"],
             stop_reason=stop,
             script=[planned.where for planned in plan],

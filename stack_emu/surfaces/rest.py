@@ -24,6 +24,7 @@ from stack_emu.surfaces.json_kinds import require_kinds
 from stack_emu.surfaces.lane import lane_of
 from stack_emu.surfaces.misses import explain_refusal, operation_miss
 from stack_emu.surfaces.routing import operation_routes
+from stack_emu.surfaces.secret_exits import ENTRY, handed_out, look_into_request, screened_stream
 
 CLIENT_GONE = (499, "CLIENT_GONE")
 """How the journal shows a request whose client hung up before the answer; the number is nginx's."""
@@ -65,6 +66,7 @@ class RestSurface:
         declared, params = found if found is not None else (None, {})
         client = request.headers.get("User-Agent")
         entry = world.journal.add(world.now_ms(), "rest", request.method, path, client=client)
+        request[ENTRY] = entry
         call, raw_body = None, {}
         try:
             if declared is None:
@@ -72,6 +74,7 @@ class RestSurface:
             entry.operation = declared.name
             entry.route = declared.rest.path if declared.rest else None
             raw_body = await read_object(request)
+            await look_into_request(world, request, entry, path, declared, raw_body)
             call = _call(declared, params, request, raw_body, ANONYMOUS, origin)
             call.caller = _identify(world, call, request)
             entry.caller = call.caller.kind
@@ -80,7 +83,9 @@ class RestSurface:
                 require_kinds(declared.command, raw_body)
             reply = await perform(world, call, self._spawn)
             if isinstance(reply, Stream):
-                response = await _stream(request, declared, reply)
+                response = await _stream(
+                    request, declared, screened_stream(world, entry, reply, handed_out(entry.operation))
+                )
             else:
                 response = _success(declared, reply)
         except Fault as fault:

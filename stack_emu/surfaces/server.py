@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stack_emu.hosting import HostedWorld, Hosting
+    from stack_emu.kernel.world import World
     from stack_emu.scenario.findings import Vocabulary
     from stack_emu.scenario.loader import Inspection
     from stack_emu.scenario.models import Scenario
@@ -100,6 +101,7 @@ class Server:
         self._mcp: McpSurface
         self._model: ModelApis
         self._control: ControlSurface
+        self._screened: Callable[[World, web.BaseRequest, str, web.StreamResponse], web.StreamResponse]
         self.scenarios = ScenarioFiles()
         self.gateway_url: Callable[[str], str] | None = None
         self.gateway_ca_file: str | None = None
@@ -194,9 +196,11 @@ class Server:
         from stack_emu.surfaces.mcp import McpSurface
         from stack_emu.surfaces.model_apis import ModelApis
         from stack_emu.surfaces.rest import RestSurface
+        from stack_emu.surfaces.secret_exits import screened
         from stack_emu.surfaces.wiring import announce_reloads
 
         hosting.sender.serve(self.spawn)
+        self._screened = screened
         self._rest = RestSurface(hosting.registry, self.spawn_call)
         self._control = ControlSurface(self)
         # Loaded on its first request, or by preload(): a test process may be importing mcp itself right now.
@@ -306,7 +310,8 @@ class Server:
         if refusal is not None:
             return refusal
         try:
-            return await self._answer(hosted, request, path, origin)
+            response = await self._answer(hosted, request, path, origin)
+            return self._screened(hosted.world, request, path, response)
         except web.HTTPException:
             raise
         except Exception as error:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from stack_emu.surfaces.secret_exits import HANDED, screened
 from stack_emu.upstreams.engine import UpstreamRequest
 
 if TYPE_CHECKING:
@@ -52,4 +53,8 @@ async def direct_call(hosted: HostedWorld, request: web.BaseRequest, url: str) -
         for key, value in reply.headers.items()
         if key.lower() not in ("content-length", "transfer-encoding")
     ]
-    return web.Response(status=reply.status, headers=headers, body=reply.body)
+    response = web.Response(status=reply.status, headers=headers, body=reply.body)
+    # What a client sent itself it may get back: that it had it at all is what its own exchange says.
+    brought = hosted.world.redactor.scanner.find(b"\n".join([url.encode(), *(v for _, v in request.raw_headers), body]))
+    request[HANDED] = frozenset(one.kind for one in brought)
+    return screened(hosted.world, request, url, response)

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hmac
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as Set
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
@@ -66,20 +67,27 @@ def foreign_secrets(
 ) -> tuple[str, ...]:
     """Names of the known secrets in a request that the upstream does not accept.
 
+    Every form they travel in counts: encoded, escaped, compressed, in pieces.
+
     Args:
         redactor: knows every secret of the world.
         request: searched as a whole: URL, headers (basic authentication decoded) and body.
         accepted: what the upstream accepts; these do not count.
     """
-    text = _everything(request)
-    for credential in accepted:
-        text = text.replace(credential.secret, "")
-    return tuple(dict.fromkeys(redactor.names_in(text)))
+    known = {credential.secret for credential in accepted}
+    text = _everything(request, known)
+    for secret in known:
+        text = text.replace(secret, "")
+    found = [one.name for one in redactor.scanner.find(text.encode("utf-8", "surrogatepass"))]
+    # What is masked but no secret to the scanner, such as a user name, is still somebody else's.
+    names = [name for name in redactor.names_in(text) if not any(one.startswith(name) for one in found)]
+    return tuple(dict.fromkeys((*names, *found)))
 
 
-def _everything(request: UpstreamRequest) -> str:
-    headers = "\n".join(request.headers.values())
-    basic = (part for value in request.headers.values() for part in _basic(value.partition(" ")[2]))
+def _everything(request: UpstreamRequest, accepted: Set[str]) -> str:
+    values = [value for value in request.headers.values() if not accepted & set(_basic(value.partition(" ")[2]))]
+    headers = "\n".join(values)
+    basic = (part for value in values for part in _basic(value.partition(" ")[2]))
     url = request.full_url
     return "\n".join((url, unquote(url), headers, *basic, request.text, unquote(request.text)))
 

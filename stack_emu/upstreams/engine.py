@@ -265,6 +265,7 @@ class Upstreams:
         self, fake: Fake, exchange: Exchange, standing: _Standing, act: Act, about: Mapping[str, Names]
     ) -> UpstreamReply:
         if standing.foreign:
+            exchange.entry.request = {**exchange.entry.request, "foreign": list(standing.foreign)}
             exchange.say("leak", replies.leak_hint(standing.foreign, exchange.request.host))
         if standing.bypass is not None:
             exchange.say("bypass", standing.bypass)

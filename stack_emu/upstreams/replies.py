@@ -23,10 +23,18 @@ def leak_hint(names: Sequence[str], host: str) -> str:
         names: names of the secrets, usually connection ids.
         host: where they were sent.
     """
+    own = ", ".join(name for name in names if _is_connection(name))
+    others = [name for name in names if not _is_connection(name)]
+    named = " and ".join(filter(None, (own and f"credential of {own}", *others)))
     return (
-        f"credential of {', '.join(names)} sent to {host}; the URL chooses the host and the service chooses the "
+        f"{named} sent to {host}; the URL chooses the host and the service chooses the "
         "credential, so name a service that belongs to this host."
     )
+
+
+def _is_connection(name: str) -> bool:
+    """Whether a secret's name is that of a connection; others say what they are, as in ``passport:pp_1``."""
+    return ":" not in name and not name.startswith("oauth ")
 
 
 def bypass_hint(host: str, credential: AcceptedCredential | None) -> str:

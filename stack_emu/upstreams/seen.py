@@ -34,6 +34,7 @@ class SeenRequest:
         direct: whether it came around STACK.
         lane: lane of the act it belongs to.
         problem: ``unmatched``, ``bypass``, ``leak`` or ``crash`` when it was a violation.
+        foreign: names of the secrets it carried that do not belong there.
     """
 
     number: int
@@ -49,6 +50,7 @@ class SeenRequest:
     direct: bool
     lane: str | None
     problem: str | None
+    foreign: tuple[str, ...] = ()
 
 
 @dataclass
@@ -99,6 +101,7 @@ class Exchange:
                 HINT_HEADER, " ".join(self.entry.hint.split()).encode("ascii", "replace").decode()
             )
         self.entry.status = reply.status
+        self._look_at(reply)
         self.entry.response = redactor.value(
             {
                 "headers": redactor.headers(reply.headers),
@@ -106,6 +109,21 @@ class Exchange:
             }
         )
         return reply
+
+    def _look_at(self, reply: UpstreamReply) -> None:
+        """Say which secrets an upstream sends back; whoever hands its reply on takes them out."""
+        scanner = self.world.redactor.scanner
+        parts = (
+            *(f"{name}: {value}".encode("utf-8", "surrogateescape") for name, value in reply.headers.items()),
+            reply.body,
+        )
+        found = scanner.find(b"\n".join(parts)) or scanner.find(reply.body)
+        if not found:
+            return
+        self.world.redactor.beware()
+        if self.entry.hint is None:
+            shown = ", ".join(f"{one.name} ({one.how})" for one in found)
+            self.entry.hint = f"The upstream sent back {shown}; the proxy takes it out of the reply."
 
     def fail(self, error: Exception) -> None:
         """Complete the journal entry of a call that got no answer."""
@@ -144,6 +162,7 @@ def seen_requests(world: World, upstream: str) -> Iterator[SeenRequest]:
                 direct=request["direct"],
                 lane=entry.lane,
                 problem=entry.problem,
+                foreign=tuple(request.get("foreign", ())),
             )
 
 

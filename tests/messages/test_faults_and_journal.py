@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from stack_emu.kernel.faults import FaultRule
+from stack_emu.surfaces.model_exchange import model_leaks
 
 HELLO = {"model": "claude-opus-5-5", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
 SCRIPT = "model: [{turns: [{say: Hello.}]}]"
@@ -130,7 +131,7 @@ def test_the_journal_says_what_was_asked_and_answered(emulate, client, mcp_serve
 
 
 def test_a_known_secret_in_the_conversation_is_masked_and_marked_as_a_leak(emulate, client):
-    emulated = emulate(SCRIPT, leaks=lambda world, text: world.redactor.names_in(text))
+    emulated = emulate(SCRIPT, leaks=model_leaks)
     emulated.world.redactor.add("xoxb-canary-1", "scon_slack")
     client(emulated).messages.create(**{**HELLO, "messages": [{"role": "user", "content": "use xoxb-canary-1"}]})
     assert emulated.last.problem == "leak"

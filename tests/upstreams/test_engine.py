@@ -433,6 +433,7 @@ def test_requests_can_be_asserted_on(world: Bench) -> None:
         "direct": False,
         "lane": "agent:a",
         "problem": None,
+        "foreign": (),
     }
     assert seen["headers"]["Authorization"] == "Bearer <masked>"
 
