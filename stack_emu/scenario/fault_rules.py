@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import get_args
 
+from stack_emu.kernel.matching import Pattern
 from stack_emu.scenario.fault_models import MessagesError, OpenAiCode
 from stack_emu.scenario.findings import Findings, Place
 from stack_emu.scenario.upstream_rules import one_body
 
 _OPENAI = ("chat.completions.create", "responses.create")
+_MODEL_OPERATIONS = ("messages.create", "messages.batches.process", *_OPENAI)
+_RESET = "connection_reset_by_peer"
 _STREAMED = ("messages.create", *_OPENAI)
 _ANTHROPIC_ERRORS: tuple[str, ...] = get_args(MessagesError)
 _OPENAI_ERRORS: tuple[str, ...] = get_args(OpenAiCode)
@@ -28,10 +31,28 @@ def check_faults(root: Place, findings: Findings) -> None:
 
 
 def _check_target(on: Place, findings: Findings) -> None:
-    if not any(on.value.get(key) is not None for key in ("upstream", "operation", "tool")):
-        findings.error(on, "a fault needs to know what it hits; add upstream, operation or tool")
+    if not any(on.value.get(key) is not None for key in ("upstream", "operation", "tool", "host")):
+        findings.error(on, "a fault needs to know what it hits; add upstream, operation, tool or host")
     if on.value.get("nth") is not None and on.value.get("every") is not None:
         findings.error(on.at("every"), "nth is one call and every is many; remove one of them")
+    if on.value.get("host") is not None:
+        others = [
+            key
+            for key in ("upstream", "operation", "tool", "agent", "service", "model")
+            if on.value.get(key) is not None
+        ]
+        if others:
+            sentence = f"host is about what goes through the gateway, whatever is behind it; remove host or {others[0]}"
+            findings.error(on.at("host"), sentence)
+    if on.value.get("model") is not None and str(on.value.get("operation")) not in _MODEL_OPERATIONS:
+        findings.error(
+            on.at("model"), "model is for operations of the model; let operation be messages.create or the like"
+        )
+    if on.value.get("where") is not None:
+        try:
+            Pattern.from_dict(on.value["where"]) if isinstance(on.value["where"], dict) else None
+        except ValueError as error:
+            findings.error(on.at("where"), str(error).rstrip("."))
     if on.value.get("per") == "world":
         sentence = "per: world counts in the order calls arrive, so concurrent runs may differ; per: lane repeats"
         findings.warn(on.at("per"), sentence)
@@ -42,7 +63,7 @@ def _check_injection(inject: Place, on: Place, findings: Findings) -> None:
     given -= {key for key in ("malformed", "hide") if inject.value.get(key) is False}
     answers = given & {"status", "headers", "json", "body"}
     if not given - {"message"}:
-        findings.error(inject, "nothing is injected; add status, error, delay or drop")
+        findings.error(inject, "nothing is injected; add status, error, delay, drop or transport")
     _check_tool_faults(inject, on, given, findings)
     if "stream" in given:
         _check_stream(inject, on, given, findings)
@@ -50,6 +71,12 @@ def _check_injection(inject: Place, on: Place, findings: Findings) -> None:
         findings.error(inject.at(min(answers)), f"error brings its own answer; remove {' and '.join(sorted(answers))}")
     if "message" in given and "error" not in given:
         findings.error(inject.at("message"), "message goes with error; add error, or use json or body")
+    wire = given & {"transport", "dribble", "content_type"}
+    if "drop" in given and wire and not (inject.value["drop"] == "request" and inject.value.get("transport") == _RESET):
+        sentence = f"a dropped connection carries no answer that {min(wire)} could be about; remove drop or {min(wire)}"
+        findings.error(inject.at("drop"), sentence)
+    if "transport" in given and "dribble" in given:
+        findings.error(inject.at("dribble"), "a body breaks or comes slowly; remove transport or dribble")
     if "drop" in given and given & {"status", "headers", "json", "body", "error"}:
         findings.error(inject.at("drop"), "a dropped connection carries no answer; remove drop or the answer")
     if "error" in given and isinstance(on.value, dict) and on.value.get("upstream") and not on.value.get("operation"):
@@ -63,7 +90,7 @@ def _check_stream(inject: Place, on: Place, given: set[str], findings: Findings)
     stream = inject.at("stream")
     if target.get("operation") not in _STREAMED:
         findings.error(stream, "stream is for replies of the model; let on name the operation, such as messages.create")
-    others = given & {"status", "headers", "json", "body", "error", "drop"}
+    others = given & {"status", "headers", "json", "body", "error", "drop", "transport", "dribble"}
     if others:
         findings.error(stream, f"a stream does not begin with {min(others)}; remove it, or remove stream")
     if not isinstance(stream.value, dict):

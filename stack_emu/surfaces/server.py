@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import HttpVersion11, web
 
+from stack_emu.surfaces.broken_replies import WIRE_KEY, deliver
 from stack_emu.surfaces.lane import LANE_KEY
 
 if TYPE_CHECKING:
@@ -306,7 +307,8 @@ class Server:
         if refusal is not None:
             return refusal
         try:
-            return await self._answer(hosted, request, path, origin)
+            response = await self._answer(hosted, request, path, origin)
+            return await deliver(request, response) if WIRE_KEY in request else response
         except web.HTTPException:
             raise
         except Exception as error:
@@ -358,7 +360,8 @@ class Server:
         refusal = check_headers(request)
         if refusal is not None:
             return refusal
-        return await direct_call(hosted, request, url)
+        response = await direct_call(hosted, request, url)
+        return await deliver(request, response) if WIRE_KEY in request else response
 
     async def _openapi(self, origin: str) -> web.Response:
         from stack_emu.surfaces.rest import json_response
