@@ -95,10 +95,13 @@ def fault_rule(declared: models.FaultRule, origin: str = "faults") -> FaultRule:
         origin: where it was written: ``faults`` of the scenario, or ``added`` to the running world.
     """
     target = declared.on.model_dump(exclude_none=True, exclude=set(_CONDITIONS))
-    where = declared.on.where
+    where, delay = declared.on.where, declared.inject.delay
+    inject = declared.inject.model_dump(exclude_none=True, by_alias=True, exclude_defaults=True)
+    if delay is not None and delay.fixed is not None:
+        inject["delay"] = delay.fixed
     return FaultRule(
         on=target,
-        inject=declared.inject.model_dump(exclude_none=True, by_alias=True, exclude_defaults=True),
+        inject=inject,
         nth=declared.on.nth,
         every=declared.on.every,
         times=declared.on.times,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Strict, Tag, model_validator
+from pydantic import Field, Strict, model_validator
 
 from stack_emu.scenario.upstream_models import Method, Path, RequestMatch
 from stack_emu.scenario.values import Count, Duration, Flag, Headers, Host, Json, Model, Status
@@ -109,32 +109,29 @@ class Exponential(Model):
 
 
 class Latency(Model):
-    """A delay drawn from a distribution: of the seed and the call, the same on every run and in any order of calls."""
+    """A delay: a time, or one drawn from a distribution, by the seed and the call: the same on every run, in any order."""
 
+    fixed: Duration | None = Field(None, description="This long; delay: 200ms is short for it.")
     uniform: tuple[Duration, Duration] | None = Field(None, description="Anything between the two, equally likely.")
     normal: Normal | None = Field(None, description="Around a mean.")
     lognormal: Lognormal | None = Field(None, description="With a long tail.")
     exponential: Exponential | None = Field(None, description="Mostly short, now and then long.")
     max: Duration | None = Field(None, description="Where it is cut off; 30s when left out.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_time(cls, value: object) -> object:
+        """`delay: 200ms` is short for the object form."""
+        return {"fixed": value} if isinstance(value, (str, int, float)) else value
+
     @model_validator(mode="after")
     def _one_shape(self) -> Latency:
-        shapes = [self.uniform, self.normal, self.lognormal, self.exponential]
+        shapes = [self.fixed, self.uniform, self.normal, self.lognormal, self.exponential]
         if sum(shape is not None for shape in shapes) != 1:
-            raise ValueError("a drawn delay has one shape: uniform, normal, lognormal or exponential")
+            raise ValueError("a delay has one shape: fixed, uniform, normal, lognormal or exponential")
         if self.uniform is not None and self.uniform[0] > self.uniform[1]:
             raise ValueError("uniform is [least, most]; put the shorter time first")
         return self
-
-
-def _kind_of_delay(value: object) -> str:
-    return "latency" if isinstance(value, (dict, Latency)) else "duration"
-
-
-Delay = Annotated[
-    Annotated[Duration, Tag("duration")] | Annotated[Latency, Tag("latency")], Discriminator(_kind_of_delay)
-]
-"""A time, or a distribution to draw one from."""
 
 
 class Dribble(Model):
@@ -179,7 +176,7 @@ class FaultInjection(Model):
         description="A STACK error code, such as TIER_LIMIT_EXCEEDED, answered as STACK answers it.",
     )
     message: str | None = Field(None, description="The message that goes with error; the code's own when left out.")
-    delay: Delay | None = Field(
+    delay: Latency | None = Field(
         None,
         description="How long to wait first: a time, or a distribution to draw from; alone, the call then goes on as usual.",
     )

@@ -48,14 +48,20 @@ def _check_target(on: Place, findings: Findings) -> None:
         findings.error(
             on.at("model"), "model is for operations of the model; let operation be messages.create or the like"
         )
-    if on.value.get("where") is not None:
-        try:
-            Pattern.from_dict(on.value["where"]) if isinstance(on.value["where"], dict) else None
-        except ValueError as error:
-            findings.error(on.at("where"), str(error).rstrip("."))
+    _check_where(on.at("where"), findings)
     if on.value.get("per") == "world":
         sentence = "per: world counts in the order calls arrive, so concurrent runs may differ; per: lane repeats"
         findings.warn(on.at("per"), sentence)
+
+
+def _check_where(where: Place, findings: Findings) -> None:
+    if not isinstance(where.value, dict):
+        return
+    for part in ("query", "headers", "body"):
+        try:
+            Pattern.from_dict({part: where.value.get(part)})
+        except ValueError as error:
+            findings.error(where.at(part), str(error).rstrip("."))
 
 
 def _check_injection(inject: Place, on: Place, findings: Findings) -> None:

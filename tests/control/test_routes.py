@@ -168,7 +168,7 @@ def test_reset_returns_to_the_scenario_s_seed(shop: WorldClient) -> None:
     assert shop.audit.entries() == []
     assert shop.journal == []
     assert shop.clock.now() == "2026-01-01T00:00:00.000Z"
-    assert shop.control("GET", "/faults") == {"rules": 0, "unfired": []}
+    assert shop.control("GET", "/faults") == {"rules": 0, "unfired": [], "each": []}
     with pytest.raises(Exception, match="No scripted"):
         ask(shop, "anything")
     assert register(shop, "new") == first
