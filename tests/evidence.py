@@ -30,8 +30,9 @@ _driven: dict[str, dict[str, str]] = {}
 
 
 def watch_refusals() -> None:
-    """Note every refusal of an operation that a client provoked over a socket."""
+    """Note every refusal of an operation that a client provoked over a socket; what a fault rule injects is none."""
     from stack_emu.kernel.errors import Fault
+    from stack_emu.kernel.faults import Injected
     from stack_emu.surfaces import mcp_calls, rest
 
     for module in (rest, mcp_calls):
@@ -41,7 +42,8 @@ def watch_refusals() -> None:
             try:
                 return await real(world, call, spawn)
             except Fault as fault:
-                _refused.setdefault(call.operation.name, set()).add(fault.code)
+                if not (isinstance(fault, Injected) or fault.details.get("injected")):
+                    _refused.setdefault(call.operation.name, set()).add(fault.code)
                 raise
 
         module.perform = noted
@@ -72,8 +74,29 @@ def services_of(owner: Any, prefix: str) -> list[tuple[str, Any]]:
 def _noting(method: Callable[..., Any], label: str, kind: str) -> Callable[..., Any]:
     @functools.wraps(method)
     def noted(*arguments: Any, **options: Any) -> Any:
-        _methods.setdefault(label, set()).add(kind)
-        return method(*arguments, **options)
+        try:
+            returned = method(*arguments, **options)
+        except Exception as error:
+            note(error)
+            raise
+        if inspect.iscoroutine(returned):
+            return awaited(returned)
+        note(None)
+        return returned
+
+    async def awaited(call: Any) -> Any:
+        try:
+            returned = await call
+        except Exception as error:
+            note(error)
+            raise
+        note(None)
+        return returned
+
+    def note(error: Exception | None) -> None:
+        details = getattr(error, "details", None)
+        if not (isinstance(details, dict) and details.get("injected")):
+            _methods.setdefault(label, set()).add(kind)
 
     return noted
 

@@ -58,10 +58,17 @@ def _check_where(where: Place, findings: Findings) -> None:
     if not isinstance(where.value, dict):
         return
     for part in ("query", "headers", "body"):
-        try:
-            Pattern.from_dict({part: where.value.get(part)})
-        except ValueError as error:
-            findings.error(where.at(part), str(error).rstrip("."))
+        sentence = _cannot_match(part, where.value.get(part))
+        if sentence is not None:
+            findings.error(where.at(part), sentence)
+
+
+def _cannot_match(part: str, wanted: object) -> str | None:
+    try:
+        Pattern.from_dict({part: wanted})
+    except ValueError as error:
+        return str(error).rstrip(".")
+    return None
 
 
 def _check_injection(inject: Place, on: Place, findings: Findings) -> None:
