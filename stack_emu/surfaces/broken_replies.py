@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-WIRE_KEY = "stack_emu.wire"
+WIRE_KEY: web.RequestKey[dict[str, Any]] = web.RequestKey("stack_emu.wire", dict)
 """Where a request keeps what a fault rule does to the bytes of its answer."""
 
 RESET = "connection_reset_by_peer"
