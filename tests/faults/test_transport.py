@@ -6,7 +6,8 @@ import asyncio
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import anthropic
@@ -65,18 +66,28 @@ def test_curl_names_what_happened(serve: Serve, kind: str) -> None:
 
 def test_a_truncated_body_says_more_than_comes(serve: Serve) -> None:
     served = serve(faulty("operation: agents.list", "transport: truncated_body", "agents: [{name: alpha}]\n"))
-    with httpx.Client(headers=bearer(), trust_env=False) as client:
-        with client.stream("GET", f"{served.base_url}/v1/agents") as reply:
-            assert reply.status_code == 200
-            said, came = int(reply.headers["Content-Length"]), b""
-            with pytest.raises(httpx.RemoteProtocolError):
-                for piece in reply.iter_raw():
-                    came += piece
-    assert came.startswith(b"[{") and len(came) == said // 2
+    with agents_of(served) as reply:
+        assert reply.status_code == 200
+        said, came = int(reply.headers["Content-Length"]), b""
+        with pytest.raises(httpx.RemoteProtocolError):
+            for piece in reply.iter_raw():
+                came += piece
+    assert came.startswith(b"[{")
+    assert len(came) == said // 2
 
 
 def bearer() -> dict[str, str]:
     return {"Authorization": f"Bearer {KEY}"}
+
+
+@contextmanager
+def agents_of(served: Served, timeout: float = 10) -> Iterator[httpx.Response]:
+    """The list of agents, its body unread."""
+    with (
+        httpx.Client(headers=bearer(), trust_env=False, timeout=timeout) as client,
+        client.stream("GET", f"{served.base_url}/v1/agents") as reply,
+    ):
+        yield reply
 
 
 def test_the_effect_stands_though_its_answer_is_lost(serve: Serve) -> None:
@@ -118,20 +129,18 @@ def test_a_wrong_content_type_leaves_the_body_as_it_is(serve: Serve) -> None:
 
 def test_a_dribbled_body_comes_whole_in_its_pieces(serve: Serve) -> None:
     served = serve(faulty("operation: agents.list", "dribble: {chunks: 4, over: 200ms}", "agents: [{name: alpha}]\n"))
-    with httpx.Client(headers=bearer(), trust_env=False) as client:
-        with client.stream("GET", f"{served.base_url}/v1/agents") as reply:
-            pieces = list(reply.iter_raw())
+    with agents_of(served) as reply:
+        pieces = list(reply.iter_raw())
     assert len(pieces) == 4
     assert json.loads(b"".join(pieces))[0]["name"] == "alpha"
 
 
 def test_a_client_that_does_not_wait_that_long_gives_up_in_the_middle(serve: Serve) -> None:
     served = serve(faulty("operation: agents.list", "dribble: {chunks: 2, over: 20s}"))
-    with httpx.Client(headers=bearer(), trust_env=False, timeout=0.5) as client:
-        with client.stream("GET", f"{served.base_url}/v1/agents") as reply:
-            assert reply.status_code == 200
-            with pytest.raises(httpx.ReadTimeout):
-                reply.read()
+    with agents_of(served, timeout=0.5) as reply:
+        assert reply.status_code == 200
+        with pytest.raises(httpx.ReadTimeout):
+            reply.read()
 
 
 def test_a_head_that_comes_too_late_is_a_timeout(serve: Serve) -> None:
@@ -165,6 +174,11 @@ def ask_openai(served: Served, **more: Any) -> Any:
         return client.chat.completions.create(model="gpt", messages=[{"role": "user", "content": "hi"}], **more)
 
 
+def respond_openai(served: Served) -> Any:
+    with openai.OpenAI(base_url=f"{served.base_url}/openai/v1", api_key="sk-emu", max_retries=0) as client:
+        return client.responses.create(model="gpt", input="hi")
+
+
 @pytest.mark.parametrize("kind", BROKEN)
 def test_anthropic_s_sdk_raises_a_connection_error(serve: Serve, kind: str) -> None:
     served = serve(faulty("operation: messages.create, nth: 1", f"transport: {kind}", SCRIPT))
@@ -178,12 +192,9 @@ def test_anthropic_s_sdk_raises_a_connection_error(serve: Serve, kind: str) -> N
 @pytest.mark.parametrize("kind", BROKEN)
 def test_openai_s_sdk_raises_a_connection_error(serve: Serve, kind: str, operation: str) -> None:
     served = serve(faulty(f"operation: {operation}", f"transport: {kind}", SCRIPT))
-    with openai.OpenAI(base_url=f"{served.base_url}/openai/v1", api_key="sk-emu", max_retries=0) as client:
-        with pytest.raises(openai.APIConnectionError):
-            if operation == "responses.create":
-                client.responses.create(model="gpt", input="hi")
-            else:
-                client.chat.completions.create(model="gpt", messages=[{"role": "user", "content": "hi"}])
+    ask = respond_openai if operation == "responses.create" else ask_openai
+    with pytest.raises(openai.APIConnectionError):
+        ask(served)
 
 
 @pytest.mark.parametrize("ask", [ask_anthropic, ask_openai])
@@ -204,5 +215,7 @@ def test_a_stream_breaks_off_after_its_first_piece(serve: Serve, ask: Callable[.
         for name in ("messages.create", "chat.completions.create")
     )
     served = serve(f"stack_emu: 1\n{SCRIPT}faults: [{rules}]\n")
-    with pytest.raises((httpx.TransportError, httpx2.TransportError, anthropic.APIConnectionError, openai.APIConnectionError)):
+    with pytest.raises(
+        (httpx.TransportError, httpx2.TransportError, anthropic.APIConnectionError, openai.APIConnectionError)
+    ):
         list(ask(served, stream=True))

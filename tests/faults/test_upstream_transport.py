@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -65,7 +66,7 @@ def test_a_body_that_is_no_json_comes_through_as_it_is(serve: Serve) -> None:
     served = serve(world("{on: {upstream: shop}, inject: {transport: garbage_body}}"))
     reply = proxied(served, "shop", "https://shop.example.com/open")
     assert reply.status == 200
-    assert not isinstance(reply.body, list) and "items" not in str(reply.body)
+    assert "items" not in str(reply.body)
 
 
 def test_a_wrong_content_type_makes_the_body_text(serve: Serve) -> None:
@@ -98,7 +99,9 @@ def test_only_posts_to_one_channel_fail_and_in_slack_s_words(serve: Serve) -> No
 
 
 @pytest.fixture
-def gateway(serve: Serve, _loop: asyncio.AbstractEventLoop) -> Iterator[Callable[..., tuple[Served, str, ssl.SSLContext]]]:
+def gateway(
+    serve: Serve, _loop: asyncio.AbstractEventLoop
+) -> Iterator[Callable[..., tuple[Served, str, ssl.SSLContext]]]:
     opened: list[HostGateway] = []
 
     def on_loop(work: Any) -> Any:
@@ -120,6 +123,8 @@ def gateway(serve: Serve, _loop: asyncio.AbstractEventLoop) -> Iterator[Callable
         on_loop(one.stop())
 
 
+UNDER_TLS = (httpx.ReadError, httpx.RemoteProtocolError)
+"""A reset under TLS: the kernel says ECONNRESET, of which Python's ssl makes the end of the stream."""
 RAISED = {
     "connection_reset_by_peer": httpx.ReadError,
     "empty_response": httpx.RemoteProtocolError,
@@ -143,7 +148,7 @@ upstreams: {{open: {{hosts: [open.example.com], routes: [{{reply: {{json: [1, 2,
 faults: [{{on: {{upstream: open, nth: 1}}, inject: {{transport: {kind}}}}}]
 """
     _, proxy, trust = gateway(text)
-    with pytest.raises((RAISED[kind], httpx.ReadError)):
+    with pytest.raises(UNDER_TLS if scheme == "https" else RAISED[kind]):
         get(proxy, trust, f"{scheme}://open.example.com/")
     assert get(proxy, trust, f"{scheme}://open.example.com/").json() == [1, 2, 3]
 
@@ -165,9 +170,9 @@ def test_a_real_host_can_answer_something_else(gateway: Any, inject: str, answer
 
 @pytest.mark.parametrize("kind", RAISED)
 def test_a_real_host_can_break(gateway: Any, kind: str) -> None:
-    rule = f"{{on: {{host: '*.getstack.run', path: /v1/*}}, inject: {{transport: {kind}}}}}".replace("'*.getstack.run'", "api.getstack.run")
+    rule = f"{{on: {{host: api.getstack.run, path: /v1/*}}, inject: {{transport: {kind}}}}}"
     _, proxy, trust = gateway(f"stack_emu: 1\nfaults: [{rule}]\n")
-    with pytest.raises((RAISED[kind], httpx.ReadError)):
+    with pytest.raises(UNDER_TLS):
         get(proxy, trust, "https://api.getstack.run/v1/agents", headers={"Authorization": f"Bearer {KEY}"})
 
 
@@ -185,7 +190,7 @@ faults:
     client.retry_handlers.clear()
     with pytest.raises(SlackApiError):
         client.api_test()
-    with pytest.raises(OSError):
+    with pytest.raises((OSError, http.client.HTTPException)):
         client.api_test()
-    with pytest.raises((SlackApiError, OSError, ValueError, EOFError, Exception)):
+    with pytest.raises(http.client.IncompleteRead):
         client.api_test()
