@@ -16,6 +16,7 @@ COMMANDS = {
     "schema": "print the JSON Schema of the scenario format",
     "env": "print the variables of a running emulator, for eval",
     "demo": "run the bundled deploy-bot scenario and show what happened",
+    "record": "write down what a service on this machine answers, as an upstream with routes",
     "audit": "verify, compare, export or tamper with audit logs",
     "coverage": "list operations, tools and what drives them",
 }
