@@ -99,7 +99,8 @@ def _scalars(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 def _when(exchange: Recorded, secrets: Secrets, known: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
     """The pattern of a request, and the values its path names."""
-    segments, params = [], {}
+    segments: list[str] = []
+    params: dict[str, str] = {}
     for segment in exchange.path.split("/"):
         value = unquote(segment)
         if value in known and value not in params:
@@ -109,7 +110,8 @@ def _when(exchange: Recorded, secrets: Secrets, known: Mapping[str, str]) -> tup
         else:
             segments.append(secrets.text(segment))
     when: dict[str, Any] = {"method": exchange.method, "path": "/".join(segments)}
-    query = _stable(dict(exchange.query), secrets)
+    named = {name: value for name, value in exchange.query if not is_secret_name(name, parameter=True)}
+    query = _stable(named, secrets)
     if query:
         when["query"] = query
     body = exchange.content
@@ -142,7 +144,7 @@ def _stable(fields: Mapping[str, Any], secrets: Secrets) -> dict[str, Any]:
 def _reply(exchange: Recorded, secrets: Secrets, params: Mapping[str, str], born: Mapping[str, str]) -> dict[str, Any]:
     reply: dict[str, Any] = {"status": exchange.status}
     headers = {
-        name: secrets.text(value).replace("{{", "{ {")
+        "".join(name): secrets.text(value).replace("{{", "{ {")
         for name, value in exchange.reply_headers.items()
         if name.lower() in KEPT_HEADERS
     }
@@ -156,7 +158,7 @@ def _reply(exchange: Recorded, secrets: Secrets, params: Mapping[str, str], born
     if isinstance(body, str):
         return {**reply, "headers": headers, "text": _plain(secrets.text(body))}
     headers = {name: value for name, value in headers.items() if name.lower() != "content-type" or "json" not in value}
-    asked = {name: value for name, value in _echoes(exchange.content)}
+    asked = dict(_echoes(exchange.content))
     echo = "request.form" if "form" in exchange.headers.get("Content-Type", "").lower() else "request.json"
     filled = _templates(secrets.value(body), "", _Known(params, born, asked, echo))
     return {**reply, **({"headers": headers} if headers else {}), "json": filled}

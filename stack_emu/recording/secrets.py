@@ -14,10 +14,12 @@ from stack_emu.recording.exchanges import Recorded
 
 SECRET_NAME = re.compile(
     r"authorization|cookie|token|secret|passw|api[-_]?key|apikey|access[-_]?key|private[-_]?key|credential"
-    r"|^(sid|sig|signature|session|session[-_]?id|auth|key|code|assertion)$",
+    r"|^(sid|signature|session[-_]?id|assertion)$",
     re.IGNORECASE,
 )
 """Names of headers, parameters and fields whose values are secrets, whatever they look like."""
+_SECRET_PARAMETER = re.compile(r"^(sig|session|auth|key|code)$", re.IGNORECASE)
+"""Names that stand for a secret in a query; in a body they are as often an error's code or the key of a ticket."""
 _HARMLESS_NAME = re.compile(
     r"^(token_type|token_endpoint\w*|max_tokens|\w*_tokens|next_page_token|.*expires?(_in|_at)?)$", re.IGNORECASE
 )
@@ -108,8 +110,15 @@ class Secrets:
                 )
 
 
-def is_secret_name(name: str) -> bool:
-    """Whether what goes by a name is a secret."""
+def is_secret_name(name: str, *, parameter: bool = False) -> bool:
+    """Whether what goes by a name is a secret.
+
+    Args:
+        name: of a header, a parameter or a field.
+        parameter: whether it stands in a query.
+    """
+    if parameter and _SECRET_PARAMETER.match(name) is not None:
+        return True
     return SECRET_NAME.search(name) is not None and _HARMLESS_NAME.match(name) is None
 
 
@@ -153,6 +162,7 @@ def _is_random(word: str) -> bool:
 def _named(exchange: Recorded) -> Iterator[tuple[str, str]]:
     pairs = [*exchange.headers.items(), *exchange.query, *exchange.reply_headers.items()]
     pairs += [*_leaves(exchange.content), *_leaves(exchange.reply)]
+    yield from ((name, value) for name, value in exchange.query if is_secret_name(name, parameter=True))
     for name, value in pairs:
         if is_secret_name(name):
             yield name, value
