@@ -95,6 +95,8 @@ def fault_rule(declared: models.FaultRule, origin: str = "faults") -> FaultRule:
         origin: where it was written: ``faults`` of the scenario, or ``added`` to the running world.
     """
     target = declared.on.model_dump(exclude_none=True, exclude=set(_CONDITIONS))
+    if declared.on.turn is not None:
+        target["turn"] = str(declared.on.turn)
     where, delay = declared.on.where, declared.inject.delay
     inject = declared.inject.model_dump(exclude_none=True, by_alias=True, exclude_defaults=True)
     if delay is not None and delay.fixed is not None:

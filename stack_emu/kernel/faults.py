@@ -55,7 +55,7 @@ class FaultRule:
 
     Args:
         on: fields a call must have, for example ``{"operation": "proxy.request"}`` or ``{"upstream": …, "path": …}``; a
-            trailing ``*`` in a value matches any rest, and ``path`` is a path template.
+            trailing ``*`` in a value matches any rest, ``path`` is a path template, and ``user`` is text that is contained.
         inject: what to answer: ``status``, ``headers``, ``json``, ``body``, ``error`` (a fault
             code), ``delay`` (ms, or a distribution, see ``latency.delay_ms``), ``drop``; ``transport``, ``dribble`` and
             ``content_type`` spoil the bytes of the answer; ``malformed`` spoils the answer of a tool, ``hide`` takes the
@@ -213,6 +213,10 @@ class FaultRules:
                 state.fired[""] = 1
         return frozenset(found)
 
+    def asks(self, names: Collection[str]) -> bool:
+        """Whether a rule names one of these fields, which cost something to find out."""
+        return any(not state.rule.on.keys().isdisjoint(names) for state in self._states)
+
     def unfired(self) -> list[FaultRule]:
         """Rules that never injected anything."""
         return [state.rule for state in self._states if not any(state.fired.values())]
@@ -297,4 +301,6 @@ def _matches(pattern: Mapping[str, str], call: Mapping[str, Names]) -> bool:
 def _fits(name: str, wanted: str, got: str) -> bool:
     if name == "path":
         return PathTemplate(wanted).match(got) is not None
+    if name == "user":
+        return wanted in got
     return got.startswith(wanted[:-1]) if wanted.endswith("*") else got == wanted

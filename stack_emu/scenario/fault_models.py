@@ -62,6 +62,13 @@ class FaultTarget(Model):
     model: str | None = Field(
         None, description="The requested model, for operations of the model; exact or with a final * for the rest."
     )
+    turn: Position | None = Field(
+        None,
+        description="How many turns the model has taken since the anchor, for operations of the model; 0 right after it.",
+    )
+    user: str | None = Field(
+        None, description="Text contained in the anchor, for operations of the model: which conversation it is."
+    )
     where: RequestMatch | None = Field(
         None, description="What the request must look like besides, as in a route: query, headers and body, regex too."
     )

@@ -44,9 +44,10 @@ def _check_target(on: Place, findings: Findings) -> None:
         if others:
             sentence = f"host is about what goes through the gateway, whatever is behind it; remove host or {others[0]}"
             findings.error(on.at("host"), sentence)
-    if on.value.get("model") is not None and str(on.value.get("operation")) not in _MODEL_OPERATIONS:
+    named = next((key for key in ("model", "turn", "user") if on.value.get(key) is not None), None)
+    if named is not None and str(on.value.get("operation")) not in _MODEL_OPERATIONS:
         findings.error(
-            on.at("model"), "model is for operations of the model; let operation be messages.create or the like"
+            on.at(named), f"{named} is for operations of the model; let operation be messages.create or the like"
         )
     _check_where(on.at("where"), findings)
     if on.value.get("per") == "world":

@@ -25,6 +25,7 @@ from stack_emu.surfaces.messages_turns import new_id
 from stack_emu.surfaces.model_exchange import Leaks, note_leaks
 from stack_emu.surfaces.model_faults import ANSWERS, identity_of
 from stack_emu.surfaces.model_reply import Answer, Manner, Question, ScriptFor, manner_of, write_reply
+from stack_emu.surfaces.model_turns import ASKED, standing_of
 from stack_emu.surfaces.stream_faults import stream_fault
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class GatewayModel:
             world.now_ms() - world.clock.start_ms,
             request=CallView("POST", path, (), {}, request.body),
             identity=identity_of(operation, path, request.body),
+            **(standing_of(operation, request.body) if world.faults.asks(ASKED) else {}),
             operation=operation,
             method="POST",
             path=path,

@@ -13,6 +13,7 @@ from aiohttp import web
 from stack_emu.kernel.faults import CallView, Injection
 from stack_emu.surfaces.broken_replies import RESET, WIRE_KEY, reset
 from stack_emu.surfaces.model_exchange import ModelExchange
+from stack_emu.surfaces.model_turns import ASKED, standing_of
 
 ANSWERS = frozenset({"status", "headers", "json", "body", "error"})
 """What a rule injects in place of an answer."""
@@ -50,6 +51,8 @@ def take_fault(
     method, path = request.method, exchange.path
     view = CallView(method, path, tuple(request.query.items()), request.headers, body)
     call = {**call, "operation": operation, "method": method, "path": path}
+    if world.faults.asks(ASKED):
+        call.update(standing_of(operation, body))
     injection = world.faults.take("model", elapsed, request=view, identity=identity_of(operation, path, body), **call)
     if injection is not None:
         exchange.entry.injected = injection.rule

@@ -97,6 +97,35 @@ def test_a_rule_looks_at_the_model_and_what_it_is_asked(serve: Serve) -> None:
     assert refused.value.status_code == 529
 
 
+@pytest.mark.parametrize("api", ["messages", "chat", "responses"])
+def test_a_rule_hits_one_turn_of_one_conversation(serve: Serve, api: str) -> None:
+    import anthropic
+    import openai
+
+    names = {"messages": "messages.create", "chat": "chat.completions.create", "responses": "responses.create"}
+    script = "model: [{turns: [{say: One.}, {say: Two.}]}]\n"
+    served = serve(faulty(f"operation: {names[api]}, turn: 1, user: deploy", "status: 500", script))
+    said: list[dict[str, Any]] = [{"role": "user", "content": "deploy it"}]
+    again = [*said, {"role": "assistant", "content": "One."}]
+    other = [{"role": "user", "content": "stop it"}, {"role": "assistant", "content": "One."}]
+
+    def ask(messages: Any) -> int:
+        if api == "messages":
+            with anthropic.Anthropic(base_url=f"{served.base_url}/anthropic", api_key="k", max_retries=0) as client:
+                client.messages.create(model="m", max_tokens=9, messages=messages)
+        else:
+            with openai.OpenAI(base_url=f"{served.base_url}/openai/v1", api_key="k", max_retries=0) as sdk:
+                if api == "chat":
+                    sdk.chat.completions.create(model="m", messages=messages)
+                else:
+                    sdk.responses.create(model="m", input=messages)
+        return 200
+
+    assert ask(said) == ask(other) == 200
+    with pytest.raises((anthropic.InternalServerError, openai.InternalServerError)):
+        ask(again)
+
+
 # --- windows of the clock -------------------------------------------------------------------------------------------------
 
 
