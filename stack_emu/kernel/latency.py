@@ -8,7 +8,7 @@ from statistics import NormalDist
 from typing import Any
 
 LONGEST_MS = 30_000
-"""Where a drawn delay is cut off when the rule says no ``max`` of its own: what STACK's proxy waits for an upstream."""
+"""Where a drawn delay is cut off when the rule says no ``max`` of its own."""
 
 _Z95 = NormalDist().inv_cdf(0.95)
 _BITS = 53

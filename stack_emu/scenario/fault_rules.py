@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import get_args
 
-from stack_emu.kernel.matching import Pattern
 from stack_emu.scenario.fault_models import MessagesError, OpenAiCode
 from stack_emu.scenario.findings import Findings, Place
 from stack_emu.scenario.upstream_rules import one_body
@@ -59,17 +60,25 @@ def _check_where(where: Place, findings: Findings) -> None:
     if not isinstance(where.value, dict):
         return
     for part in ("query", "headers", "body"):
-        sentence = _cannot_match(part, where.value.get(part))
-        if sentence is not None:
-            findings.error(where.at(part), sentence)
+        for problem in _uncompiled(where.value.get(part), part):
+            findings.error(where.at(part), problem)
 
 
-def _cannot_match(part: str, wanted: object) -> str | None:
-    try:
-        Pattern.from_dict({part: wanted})
-    except ValueError as error:
-        return str(error).rstrip(".")
-    return None
+def _uncompiled(value: object, place: str) -> Iterator[str]:
+    """What is wrong with the regular expressions in a pattern, ``{regex: …}`` at any depth."""
+    if isinstance(value, dict):
+        expression = value.get("regex")
+        if len(value) == 1 and isinstance(expression, str):
+            try:
+                re.compile(expression)
+            except re.error as error:
+                yield f"the regular expression of {place} does not compile: {error}"
+            return
+        for key, item in value.items():
+            yield from _uncompiled(item, f"{place}.{key}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _uncompiled(item, f"{place}[{index}]")
 
 
 def _check_injection(inject: Place, on: Place, findings: Findings) -> None:
