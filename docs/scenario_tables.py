@@ -99,6 +99,8 @@ def _kind(described: dict[str, Any]) -> str:
 def _plain_kind(described: dict[str, Any]) -> str:
     kind = described.get("type")
     if kind == "array":
+        if "prefixItems" in described:
+            return f"list of {len(described['prefixItems'])}: {_kind(described['prefixItems'][0])}"
         return f"list of {_kind(described['items'])}"
     if kind == "object":
         values = described.get("patternProperties") or {}
@@ -107,7 +109,9 @@ def _plain_kind(described: dict[str, Any]) -> str:
         return f"map of name to {of}"
     if isinstance(kind, list):
         return " or ".join(_kind({"type": one}) for one in kind)
-    return {"string": "text", "integer": "integer", "boolean": "true or false", None: "any value"}[kind]
+    return {"string": "text", "integer": "integer", "number": "number", "boolean": "true or false", None: "any value"}[
+        kind
+    ]
 
 
 def _default(model: type[Model], key: str, described: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import textwrap
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -103,6 +103,13 @@ class FaultControl:
     def add(self, *, on: Mapping[str, Any], inject: Mapping[str, Any]) -> None:
         """Add a rule, written as in a scenario's ``faults``."""
         self._world.control("POST", "/faults", {"on": dict(on), "inject": dict(inject)})
+
+    def list(self) -> Sequence[dict[str, Any]]:
+        """Every rule in order: its name (``faults[0]``, ``added[0]``), ``on``, ``inject``, and how often it was seen and fired.
+
+        ``seen`` counts the calls that ``on`` matches, ``fired`` those that were hit.
+        """
+        return tuple(self._world.control("GET", "/faults")["each"])
 
     def clear(self) -> None:
         """Drop all rules."""

@@ -17,6 +17,7 @@ from stack_emu.domain.sealed_skills import ASK_MODEL, ModelQuestion
 from stack_emu.domain.state import Connection
 from stack_emu.kernel.clock import Clock, RealClock, VirtualClock
 from stack_emu.kernel.faults import FaultRule
+from stack_emu.kernel.matching import Pattern
 from stack_emu.kernel.operations import Registry
 from stack_emu.kernel.secret_log import watch_logs
 from stack_emu.kernel.world import World, WorldImage
@@ -84,18 +85,35 @@ def add_fault_rules(world: World, scenario: Scenario) -> None:
         world.faults.add(fault_rule(rule))
 
 
-def fault_rule(declared: models.FaultRule) -> FaultRule:
-    """The kernel's form of a fault rule written in the scenario format."""
-    target = declared.on.model_dump(exclude_none=True, exclude={"nth", "every", "times", "after", "until", "per"})
+_CONDITIONS = frozenset({"nth", "every", "times", "after", "until", "per", "where", "chance"})
+
+
+def fault_rule(declared: models.FaultRule, origin: str = "faults") -> FaultRule:
+    """The kernel's form of a fault rule written in the scenario format.
+
+    Args:
+        declared: the rule.
+        origin: where it was written: ``faults`` of the scenario, or ``added`` to the running world.
+    """
+    target = declared.on.model_dump(exclude_none=True, exclude=set(_CONDITIONS))
+    if declared.on.turn is not None:
+        target["turn"] = str(declared.on.turn)
+    where, delay = declared.on.where, declared.inject.delay
+    inject = declared.inject.model_dump(exclude_none=True, by_alias=True, exclude_defaults=True)
+    if delay is not None and delay.fixed is not None:
+        inject["delay"] = delay.fixed
     return FaultRule(
         on=target,
-        inject=declared.inject.model_dump(exclude_none=True, by_alias=True, exclude_defaults=True),
+        inject=inject,
         nth=declared.on.nth,
         every=declared.on.every,
         times=declared.on.times,
         after_ms=declared.on.after,
         until_ms=declared.on.until,
         per=declared.on.per,
+        where=None if where is None else Pattern.from_dict(where.model_dump(exclude_unset=True)),
+        chance=declared.on.chance,
+        origin=origin,
     )
 
 

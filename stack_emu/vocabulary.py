@@ -26,6 +26,9 @@ MODEL_OPERATIONS = (
 )
 """What faults can hit at the model, on the Messages API, the OpenAI API and behind the LLM gateway: no operations of STACK's."""
 
+WEBHOOK_OPERATION = "webhook.deliver"
+"""What faults can hit at a webhook on its way out: one attempt of a delivery."""
+
 APPROVED_OPERATIONS = (
     "agents.unblock",
     "fleets.revise",
@@ -62,7 +65,7 @@ def vocabulary(registry: Registry | None = None) -> Vocabulary:
     served = registry if registry is not None else every_family()
     return Vocabulary(
         operations=frozenset(served.operations),
-        faulted=frozenset({*served.operations, *MODEL_OPERATIONS}),
+        faulted=frozenset({*served.operations, *MODEL_OPERATIONS, WEBHOOK_OPERATION}),
         approved=frozenset(APPROVED_OPERATIONS),
         tools=frozenset(served.tools),
         packs=PackNames(),

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from stack_emu.domain import deliveries
 from stack_emu.kernel.audit import ActEntry
+from stack_emu.kernel.faults import CallView, Injection
 from stack_emu.kernel.journal import Entry
 from stack_emu.kernel.world import Timer, World
 from stack_emu.upstreams import callbacks
-from stack_emu.upstreams.errors import UpstreamError
-from stack_emu.upstreams.webhook_post import post
+from stack_emu.upstreams.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from stack_emu.upstreams.webhook_post import TIMEOUT_SECONDS, post
 
 Spawn = Callable[[Awaitable[Any]], "asyncio.Task[Any]"]
 
@@ -159,11 +162,14 @@ def _screened(
 
 
 async def _attempt(world: World, delivery_id: str, now_ms: int, posting: deliveries.Posting) -> None:
-    entry = world.journal.add(now_ms, "webhook", "POST", posting.url.partition("?")[0], operation=deliveries.TIMER)
+    path = posting.url.partition("?")[0]
+    entry = world.journal.add(now_ms, "webhook", "POST", path, operation=deliveries.TIMER)
     status, problem = None, None
     posting = _screened(world, entry, delivery_id, now_ms, posting)
+    inject = _take_fault(world, delivery_id, posting)
+    entry.injected = inject.rule if inject is not None else None
     try:
-        status = await post(posting.url, posting.headers, posting.body)
+        status = await _sent(posting, inject or {})
     except UpstreamError as error:
         problem = str(error)
     else:
@@ -173,3 +179,37 @@ async def _attempt(world: World, delivery_id: str, now_ms: int, posting: deliver
             )
     entry.status, entry.hint = status or 0, entry.hint or problem
     deliveries.settle(world, delivery_id, now_ms, status, problem)
+
+
+def _take_fault(world: World, delivery_id: str, posting: deliveries.Posting) -> Injection | None:
+    if not len(world.faults):
+        return None
+    url = urlsplit(posting.url)
+    content: Any = posting.body.decode("utf-8", "replace")
+    with contextlib.suppress(ValueError):
+        content = json.loads(posting.body)
+    path = url.path or "/"
+    view = CallView("POST", path, parse_qsl(url.query), posting.headers, content)
+    elapsed = world.now_ms() - world.clock.start_ms
+    call = {"operation": deliveries.TIMER, "method": "POST", "path": path}
+    return world.faults.take("webhooks", elapsed, request=view, identity=delivery_id, **call)
+
+
+async def _sent(posting: deliveries.Posting, inject: Mapping[str, Any]) -> int:
+    """Send an attempt and return the receiver's status, or do what a fault rule has the receiver do.
+
+    Raises:
+        UpstreamError: when there is no answer.
+    """
+    if inject.get("delay"):
+        await asyncio.sleep(min(inject["delay"] / 1000, TIMEOUT_SECONDS))
+        if inject["delay"] >= TIMEOUT_SECONDS * 1000:
+            raise UpstreamTimeout(f"the receiver did not answer within {TIMEOUT_SECONDS:g} seconds")
+    if inject.get("drop") == "request":
+        raise UpstreamUnreachable("the receiver gave no answer: a fault rule closed the connection before it was sent")
+    if inject.get("status") is not None:
+        return int(inject["status"])
+    status = await post(posting.url, posting.headers, posting.body)
+    if inject.get("drop") == "reply" or inject.get("transport"):
+        raise UpstreamUnreachable("the receiver's answer was lost: a fault rule broke the connection off")
+    return status

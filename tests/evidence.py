@@ -27,11 +27,13 @@ Evidence = dict[str, dict[str, Any]]
 _refused: dict[str, set[str]] = {}
 _methods: dict[str, set[str]] = {}
 _driven: dict[str, dict[str, str]] = {}
+_injected: list[str] = []
 
 
 def watch_refusals() -> None:
-    """Note every refusal of an operation that a client provoked over a socket."""
+    """Note every refusal of an operation that a client provoked over a socket; what a fault rule injects is none."""
     from stack_emu.kernel.errors import Fault
+    from stack_emu.kernel.faults import ConnectionDropped, Injected
     from stack_emu.surfaces import mcp_calls, rest
 
     for module in (rest, mcp_calls):
@@ -41,7 +43,13 @@ def watch_refusals() -> None:
             try:
                 return await real(world, call, spawn)
             except Fault as fault:
-                _refused.setdefault(call.operation.name, set()).add(fault.code)
+                if isinstance(fault, Injected) or fault.details.get("injected"):
+                    _injected.append(call.operation.name)
+                else:
+                    _refused.setdefault(call.operation.name, set()).add(fault.code)
+                raise
+            except ConnectionDropped:
+                _injected.append(call.operation.name)
                 raise
 
         module.perform = noted
@@ -72,8 +80,26 @@ def services_of(owner: Any, prefix: str) -> list[tuple[str, Any]]:
 def _noting(method: Callable[..., Any], label: str, kind: str) -> Callable[..., Any]:
     @functools.wraps(method)
     def noted(*arguments: Any, **options: Any) -> Any:
-        _methods.setdefault(label, set()).add(kind)
-        return method(*arguments, **options)
+        before = len(_injected)
+        try:
+            returned = method(*arguments, **options)
+        except Exception:
+            note(before)
+            raise
+        if inspect.iscoroutine(returned):
+            return awaited(returned, before)
+        note(before)
+        return returned
+
+    async def awaited(call: Any, before: int) -> Any:
+        try:
+            return await call
+        finally:
+            note(before)
+
+    def note(before: int) -> None:
+        if len(_injected) == before:  # what a fault rule answered says nothing of the operation
+            _methods.setdefault(label, set()).add(kind)
 
     return noted
 

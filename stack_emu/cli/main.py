@@ -16,9 +16,11 @@ COMMANDS = {
     "schema": "print the JSON Schema of the scenario format",
     "env": "print the variables of a running emulator, for eval",
     "demo": "run the bundled deploy-bot scenario and show what happened",
+    "record": "write down what a service on this machine answers, as an upstream with routes",
     "audit": "verify, compare, export or tamper with audit logs",
     "coverage": "list operations, tools and what drives them",
 }
+_WITH_COMMAND = ("exec", "record")
 USAGE_ERROR = 2
 INTERRUPTED = 130
 
@@ -74,12 +76,13 @@ def _print_anything() -> None:
 
 def _unknown(command: str | None, arguments: Sequence[str]) -> str:
     given = f"unrecognized arguments: {' '.join(arguments)}"
-    return f"{given}; put -- before the command to run" if command == "exec" else given
+    return f"{given}; put -- before the command to run" if command in _WITH_COMMAND else given
 
 
 def _split_command(given: list[str]) -> tuple[list[str], list[str]]:
-    """What stands before the first ``--`` of ``exec`` and the command that follows it."""
-    if "--" not in given or next((item for item in given if not item.startswith("-")), None) != "exec":
+    """What stands before the first ``--`` of ``exec`` or ``record`` and the command that follows it."""
+    chosen = next((item for item in given if not item.startswith("-")), None)
+    if "--" not in given or chosen not in _WITH_COMMAND:
         return given, []
     position = given.index("--")
     return given[:position], given[position + 1 :]

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from stack_emu.kernel.acts import Act, RowDraft
 from stack_emu.kernel.canonical import digest
 from stack_emu.kernel.errors import Fault, FaultSpec
-from stack_emu.kernel.faults import ConnectionDropped, Names, refusal
+from stack_emu.kernel.faults import CallView, ConnectionDropped, Injection, Names, refusal
 from stack_emu.kernel.operations import ROLE_RANK, Caller, Command, Operation
 from stack_emu.kernel.world import World
 
@@ -120,6 +120,9 @@ class Call:
         lane: label of its lane, once that is known.
         drops_reply: whether a fault rule takes the answer away, once that is known.
         spoils_reply: whether a fault rule spoils the answer, once that is known.
+        request: what came in, for fault rules that look at it.
+        injected: the fault rule that was injected into the call, once that is known.
+        wire: what that rule does to the bytes of the answer, whatever the answer is.
     """
 
     operation: Operation
@@ -132,6 +135,9 @@ class Call:
     tool: str | None = None
     drops_reply: bool = False
     spoils_reply: bool = False
+    request: CallView | None = None
+    injected: str | None = None
+    wire: Injection | None = None
 
 
 async def perform(world: World, call: Call, spawn: Callable[[Awaitable[Any]], asyncio.Task[Any]]) -> Any:
@@ -162,11 +168,11 @@ async def perform(world: World, call: Call, spawn: Callable[[Awaitable[Any]], as
                 raise outcome
     except Fault as fault:
         if call.drops_reply:
-            raise ConnectionDropped(fault) from None
+            raise ConnectionDropped(fault, reset=_resets(call)) from None
         raise
     else:
         if call.drops_reply:
-            raise ConnectionDropped(outcome)
+            raise ConnectionDropped(outcome, reset=_resets(call))
         return outcome
     finally:
         if watched:
@@ -177,15 +183,16 @@ async def perform(world: World, call: Call, spawn: Callable[[Awaitable[Any]], as
 
 
 async def _inject_then_run(world: World, context: Context, command: Command, call: Call) -> Any:
-    injected = _take_fault(world, context, call) if len(world.faults) else None
+    injected = _take_fault(world, context, command, call) if len(world.faults) else None
     if injected is None:
         return run(world, context, command)
+    call.injected, call.wire = injected.rule, injected.wire
     if delay := injected.get("delay"):
         await _hold(world, context, delay / 1000)
     if injected.get("drop") == "request":
         if context.maybe_act is not None:
             world.abandon(context.maybe_act)
-        raise ConnectionDropped
+        raise ConnectionDropped(reset=_resets(call))
     call.drops_reply = injected.get("drop") == "reply"
     call.spoils_reply = bool(injected.get("malformed"))
     fault = refusal(injected, world.settings.get("fault_catalogue", {}))
@@ -197,13 +204,32 @@ async def _inject_then_run(world: World, context: Context, command: Command, cal
     raise fault
 
 
-def _take_fault(world: World, context: Context, call: Call) -> Mapping[str, Any] | None:
+def _resets(call: Call) -> bool:
+    return call.wire is not None and call.wire.get("transport") == "connection_reset_by_peer"
+
+
+def _take_fault(world: World, context: Context, command: Command, call: Call) -> Injection | None:
     about: dict[str, Names] = {"operation": call.operation.name}
     if call.tool is not None:
         about["tool"] = call.tool
     if context.maybe_act is not None and context.maybe_act.row.agent_id:
         about["agent"] = world.names_of(context.maybe_act.row.agent_id)
-    return world.faults.take(context.lane, world.clock.now_ms() - world.clock.start_ms, **about)
+    elapsed = world.clock.now_ms() - world.clock.start_ms
+    identity = _identity(context, command)
+    return world.faults.take(context.lane, elapsed, request=call.request, identity=identity, **about)
+
+
+def _identity(context: Context, command: Command) -> str:
+    """What a call is, whenever it comes: its act, or for a read its lane and what it asks."""
+    act = context.maybe_act
+    if act is not None:
+        return f"{act.key}:{act.ordinal}"
+    asked = {
+        "operation": context.operation.name,
+        "lane": context.lane,
+        "input": logical_input(context.operation, command),
+    }
+    return digest(asked)
 
 
 async def _hold(world: World, context: Context, seconds: float) -> None:

@@ -2,15 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from stack_emu.kernel.errors import Fault, FaultSpec
-from stack_emu.kernel.matching import PathTemplate
+from stack_emu.kernel.ids import derive
+from stack_emu.kernel.latency import delay_ms, unit
+from stack_emu.kernel.matching import Matchable, PathTemplate, Pattern
 
 Names = str | tuple[str, ...]
 """A field of a call: one value, or the names one thing goes by, of which a rule may use any."""
+
+
+WIRE = ("transport", "dribble", "content_type")
+"""What a rule injects into the bytes of an answer, whatever the answer is."""
+
+
+@dataclass(frozen=True)
+class CallView:
+    """A call in the form a rule's ``where`` looks at."""
+
+    method: str
+    path: str
+    query: Sequence[tuple[str, str]] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: Any = None
+    host: str = ""
+
+
+class Injection(dict[str, Any]):
+    """What a rule does to one call: its ``inject``, a delay drawn already.
+
+    Args:
+        inject: what it injects.
+        rule: which rule it is, for example ``faults[2]``.
+    """
+
+    def __init__(self, inject: Mapping[str, Any], rule: str) -> None:
+        super().__init__(inject)
+        self.rule = rule
+
+    @property
+    def wire(self) -> Injection | None:
+        """The part of it that is about the bytes of the answer; None when it has none."""
+        found = {name: self[name] for name in WIRE if self.get(name) is not None}
+        return Injection(found, self.rule) if found else None
 
 
 @dataclass(frozen=True)
@@ -19,16 +56,20 @@ class FaultRule:
 
     Args:
         on: fields a call must have, for example ``{"operation": "proxy.request"}`` or ``{"upstream": …, "path": …}``; a
-            trailing ``*`` in a value matches any rest, and ``path`` is a path template.
+            trailing ``*`` in a value matches any rest, ``path`` is a path template, and ``user`` is text that is contained.
         inject: what to answer: ``status``, ``headers``, ``json``, ``body``, ``error`` (a fault
-            code), ``delay`` (ms), ``drop``; ``malformed`` spoils the answer of a tool, ``hide`` takes the tool away
-            for as long as the rule stands, whatever is called.
+            code), ``delay`` (ms, or a distribution, see ``latency.delay_ms``), ``drop``; ``transport``, ``dribble`` and
+            ``content_type`` spoil the bytes of the answer; ``malformed`` spoils the answer of a tool, ``hide`` takes the
+            tool away for as long as the rule stands, whatever is called.
         nth: only the nth matching call (1-based).
         every: every nth matching call.
         times: at most so many injections.
         after_ms: only once this much world time has passed since the world began.
         until_ms: only before this much world time has passed.
         per: ``lane`` counts in each lane, ``world`` across all (order-dependent).
+        where: what the request must look like besides.
+        chance: how likely it is that a call it applies to is hit, drawn from what the call is.
+        origin: where it was written: ``faults`` of a scenario, or ``added`` to a running world.
     """
 
     on: Mapping[str, str]
@@ -39,6 +80,9 @@ class FaultRule:
     after_ms: int | None = None
     until_ms: int | None = None
     per: str = "lane"
+    where: Pattern | None = None
+    chance: float | None = None
+    origin: str = "faults"
 
 
 class Injected(Fault):
@@ -62,11 +106,13 @@ class ConnectionDropped(Exception):
 
     Args:
         outcome: what the answer would have been, a ``Fault`` too, when the call took effect; None when it did not.
+        reset: whether it breaks with a TCP reset instead of an end.
     """
 
-    def __init__(self, outcome: Any = None) -> None:
+    def __init__(self, outcome: Any = None, *, reset: bool = False) -> None:
         super().__init__()
         self.outcome = outcome
+        self.reset = reset
 
 
 def refusal(inject: Mapping[str, Any], catalogue: Mapping[str, FaultSpec]) -> Injected | None:
@@ -90,19 +136,54 @@ def refusal(inject: Mapping[str, Any], catalogue: Mapping[str, FaultSpec]) -> In
 @dataclass
 class _State:
     rule: FaultRule
+    name: str
     seen: dict[str, int] = field(default_factory=dict)
     fired: dict[str, int] = field(default_factory=dict)
+    met: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def draws(self) -> bool:
+        return self.rule.chance is not None or isinstance(self.rule.inject.get("delay"), Mapping)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How often a rule has met calls.
+
+    Args:
+        name: which rule it is, for example ``faults[2]``.
+        rule: the rule.
+        seen: how many calls matched it, in all lanes.
+        fired: into how many of them it was injected.
+    """
+
+    name: str
+    rule: FaultRule
+    seen: int
+    fired: int
 
 
 class FaultRules:
-    """The fault rules of a world, in the order they were added; the first that applies wins."""
+    """The fault rules of a world, in the order they were added; the first that applies wins.
 
-    def __init__(self) -> None:
+    Args:
+        seed: the world's seed material, which draws come from.
+    """
+
+    def __init__(self, seed: bytes = b"") -> None:
+        self._seed = seed
         self._states: list[_State] = []
 
     def add(self, rule: FaultRule) -> None:
         """Add a rule behind the others."""
-        self._states.append(_State(rule))
+        number = sum(state.rule.origin == rule.origin for state in self._states)
+        self._states.append(_State(rule, f"{rule.origin}[{number}]"))
+
+    def tallies(self) -> list[Tally]:
+        """Every rule, with how often it met a call."""
+        return [
+            Tally(state.name, state.rule, sum(state.seen.values()), sum(state.fired.values())) for state in self._states
+        ]
 
     def clear(self) -> None:
         """Drop all rules."""
@@ -113,6 +194,7 @@ class FaultRules:
         for state in self._states:
             state.seen.clear()
             state.fired.clear()
+            state.met.clear()
 
     def hidden(self, elapsed_ms: int, names: Collection[str], *, noticed: bool = True) -> frozenset[str]:
         """The tools that rules have taken away for now.
@@ -132,37 +214,59 @@ class FaultRules:
                 state.fired[""] = 1
         return frozenset(found)
 
+    def asks(self, names: Collection[str]) -> bool:
+        """Whether a rule names one of these fields, which cost something to find out."""
+        return any(not state.rule.on.keys().isdisjoint(names) for state in self._states)
+
     def unfired(self) -> list[FaultRule]:
         """Rules that never injected anything."""
         return [state.rule for state in self._states if not any(state.fired.values())]
 
     def take(
-        self, lane: str, elapsed_ms: int, needs: frozenset[str] = frozenset(), /, **call: Names
-    ) -> Mapping[str, Any] | None:
+        self,
+        lane: str,
+        elapsed_ms: int,
+        needs: frozenset[str] = frozenset(),
+        /,
+        *,
+        request: Matchable | None = None,
+        identity: str = "",
+        **call: Names,
+    ) -> Injection | None:
         """Count a call against every rule and return what the first applicable one injects.
 
         Args:
             lane: lane of the call.
             elapsed_ms: world time since the world began.
             needs: only rules that name one of these fields count; the others have seen this call before.
+            request: the request, for rules with a ``where``; such rules match no call without one.
+            identity: what the call is, whenever it comes: equal texts for equal calls. Draws come from it, and from how
+                many calls with this identity the rule has met.
             **call: the call's fields (``operation``, ``upstream``, ``path``, ``method``, ``agent``, ``tool`` …); what
                 goes by several names, such as an agent's id and name, as a tuple of them.
         """
-        chosen: Mapping[str, Any] | None = None
+        chosen: Injection | None = None
         for state in self._states:
-            if (needs and needs.isdisjoint(state.rule.on)) or state.rule.inject.get("hide"):
+            rule = state.rule
+            if (needs and needs.isdisjoint(rule.on)) or rule.inject.get("hide"):
                 continue
-            if not _matches(state.rule.on, call):
+            if not _matches(rule.on, call):
                 continue
-            counter = "" if state.rule.per == "world" else lane
+            if rule.where is not None and (request is None or rule.where.difference(request)):
+                continue
+            counter = "" if rule.per == "world" else lane
             seen = state.seen[counter] = state.seen.get(counter, 0) + 1
-            if chosen is None and self._applies(state, seen, counter, elapsed_ms):
+            met = state.met.get(identity, 0)
+            if state.draws:
+                state.met[identity] = met + 1
+            if chosen is None and self._applies(state, seen, counter, elapsed_ms, identity, met):
                 state.fired[counter] = state.fired.get(counter, 0) + 1
-                chosen = state.rule.inject
+                chosen = Injection(rule.inject, state.name)
+                if state.draws and rule.inject.get("delay") is not None:
+                    chosen["delay"] = delay_ms(rule.inject["delay"], self._draw("delay", state, identity, met))
         return chosen
 
-    @staticmethod
-    def _applies(state: _State, seen: int, counter: str, elapsed_ms: int) -> bool:
+    def _applies(self, state: _State, seen: int, counter: str, elapsed_ms: int, identity: str, met: int) -> bool:
         rule = state.rule
         if rule.nth is not None and seen != rule.nth:
             return False
@@ -170,7 +274,12 @@ class FaultRules:
             return False
         if rule.times is not None and state.fired.get(counter, 0) >= rule.times:
             return False
-        return _stands(rule, elapsed_ms)
+        if not _stands(rule, elapsed_ms):
+            return False
+        return rule.chance is None or self._draw("chance", state, identity, met) < rule.chance
+
+    def _draw(self, what: str, state: _State, identity: str, met: int) -> float:
+        return unit(derive(self._seed, f"fault:{what}:{state.name}", identity, met, 0))
 
     def __len__(self) -> int:
         return len(self._states)
@@ -193,4 +302,6 @@ def _matches(pattern: Mapping[str, str], call: Mapping[str, Names]) -> bool:
 def _fits(name: str, wanted: str, got: str) -> bool:
     if name == "path":
         return PathTemplate(wanted).match(got) is not None
+    if name == "user":
+        return wanted in got
     return got.startswith(wanted[:-1]) if wanted.endswith("*") else got == wanted

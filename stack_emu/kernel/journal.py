@@ -22,7 +22,8 @@ class Entry:
     ``surface`` is where it arrived (``rest``, ``mcp``, ``messages``, ``openai``, ``upstream``, ``gateway``, ``control``),
     ``client`` what the client calls itself (its User-Agent), ``route`` the template it matched, ``unread`` the fields
     nobody looked at, ``problem`` the violation it was, if any (``unmatched``, ``bypass``, ``unscripted``, ``leak`` …),
-    ``hint`` the sentence that says what would have worked and ``near`` the nearest candidates side by side.
+    ``hint`` the sentence that says what would have worked and ``near`` the nearest candidates side by side; ``injected``
+    names the fault rule that was injected into it.
     """
 
     number: int
@@ -43,6 +44,7 @@ class Entry:
     near: str | None = None
     request: Mapping[str, Any] = field(default_factory=dict)
     response: Mapping[str, Any] = field(default_factory=dict)
+    injected: str | None = None
 
 
 class Journal:

@@ -83,7 +83,7 @@ class World:
         self.audit = AuditLog(row_hash)
         self.redactor = Redactor()
         self.journal = Journal(self.redactor)
-        self.faults = FaultRules()
+        self.faults = FaultRules(self.seed)
         self.lanes = LaneWatch()
         self.timer_handlers: dict[str, TimerHandler] = {}
         self.timer_runners: dict[str, Callable[[World, Timer], None]] = {}

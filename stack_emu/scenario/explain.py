@@ -8,7 +8,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from stack_emu.scenario import upstream_models, values, world_models
+from stack_emu.scenario import fault_models, upstream_models, values, world_models
 from stack_emu.scenario.models import Scenario
 from stack_emu.scenario.problems import Location, nearest, suggestion
 
@@ -22,7 +22,7 @@ PATTERN_HINTS = {
     upstream_models.PATH_PATTERN: "a path starts with /, such as /api/chat.postMessage",
     upstream_models.BASE64_PATTERN: "this is not base64; encode the bytes, or use text",
     upstream_models.SIGNAL_PATTERN: "a signal is written in lower case, such as scope_drift",
-    upstream_models.CODE_PATTERN: "an error code is written in capitals, such as TIER_LIMIT_EXCEEDED, "
+    fault_models.CODE_PATTERN: "an error code is written in capitals, such as TIER_LIMIT_EXCEEDED, "
     "or is a type of the Messages API, such as overloaded_error",
 }
 """What to write instead of a text that does not match, by the pattern it should match."""

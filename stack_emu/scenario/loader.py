@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from stack_emu.scenario.branches import apt_branches
 from stack_emu.scenario.explain import explain
+from stack_emu.scenario.fault_rules import check_faults
 from stack_emu.scenario.findings import Finding, Findings, Place, Vocabulary
 from stack_emu.scenario.models import Scenario
 from stack_emu.scenario.pack_paths import resolve_paths
@@ -22,7 +23,7 @@ from stack_emu.scenario.positions import from_data as nodes_from_data
 from stack_emu.scenario.problems import Problem, ScenarioError, nearest, path_text
 from stack_emu.scenario.references import check_references
 from stack_emu.scenario.rules import check_rules
-from stack_emu.scenario.upstream_rules import check_faults, check_upstreams
+from stack_emu.scenario.upstream_rules import check_upstreams
 from stack_emu.scenario.yaml_reader import compose
 
 FILE_NAME = "scenario.yaml"

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from stack_emu.scenario.fault_models import FaultInjection, FaultRule, FaultTarget, StreamFault
 from stack_emu.scenario.fleet_models import FleetPolicy
 from stack_emu.scenario.identity_models import Identity, IdentityClaim
 from stack_emu.scenario.model_rules import Call, ModelMatch, ModelRule, StopReason, Turn
@@ -30,16 +31,7 @@ from stack_emu.scenario.run_models import (
     TimelineStep,
 )
 from stack_emu.scenario.skill_models import RequiredCredential, Skill
-from stack_emu.scenario.upstream_models import (
-    FaultInjection,
-    FaultRule,
-    FaultTarget,
-    Reply,
-    RequestMatch,
-    Route,
-    StreamFault,
-    Upstream,
-)
+from stack_emu.scenario.upstream_models import Reply, RequestMatch, Route, Upstream
 from stack_emu.scenario.values import (
     MAX_INTEGER,
     Duration,

@@ -182,8 +182,9 @@ def _check_templates(root: Place, findings: Findings) -> None:
 def _check_operations(root: Place, vocabulary: Vocabulary, findings: Findings) -> None:
     faulted = vocabulary.faulted if vocabulary.faulted is not None else vocabulary.operations
     for rule in root.each("faults"):
-        check_word(findings, rule.at("on", "operation"), faulted, "operation")
-        check_word(findings, rule.at("on", "tool"), vocabulary.tools, "tool")
+        _check_matchers(rule.at("on", "where"), vocabulary, findings)
+        _check_names(findings, rule.at("on", "operation"), faulted, "operation")
+        _check_names(findings, rule.at("on", "tool"), vocabulary.tools, "tool")
         _check_code(rule.at("inject", "error"), vocabulary.codes, findings)
     for rule in root.each("approvals"):
         place = rule.at("when", "operation")
@@ -258,6 +259,13 @@ def _check_pack(upstream: Place, vocabulary: Vocabulary, findings: Findings) -> 
         return
     path = [int(index) if index else key for key, index in re.findall(r"\.(\w+)|\[(\d+)\]", begins[1])]
     findings.error(upstream.at("seed", *path), sentence.rstrip("."))
+
+
+def _check_names(findings: Findings, place: Place, known: Collection[str] | None, kind: str) -> None:
+    """Report a word that is neither a known one nor, with a final *, the beginning of one."""
+    begins = place.value[:-1] if isinstance(place.value, str) and place.value.endswith("*") else None
+    if begins is None or not any(word.startswith(begins) for word in known or ()):
+        check_word(findings, place, known, kind)
 
 
 def _check_code(place: Place, codes: Collection[str] | None, findings: Findings) -> None:

@@ -15,7 +15,7 @@ import json
 from typing import Any
 
 from stack_emu.scenario.models import Scenario
-from stack_emu.scenario.values import Model
+from stack_emu.scenario.values import DURATION_PATTERN, Model
 
 SCHEMA_ID = "urn:stack-emu:scenario:1"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -51,6 +51,11 @@ def json_schema() -> dict[str, Any]:
     definitions["Credential"] = {
         "description": "canary (a unique secret), the secret as text, or {fields, text, expires}.",
         "anyOf": [{"type": "string"}, credential],
+    }
+    latency = definitions["Latency"]
+    definitions["Latency"] = {
+        "description": "A duration such as 200ms, or a distribution to draw one from.",
+        "anyOf": [{"type": "string", "pattern": DURATION_PATTERN}, latency],
     }
     return {
         "$schema": DIALECT,

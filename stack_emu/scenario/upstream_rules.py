@@ -1,23 +1,16 @@
-"""Checks of the fake services, the gateway and the injected faults."""
+"""Checks of the fake services and the gateway."""
 
 from __future__ import annotations
 
-from typing import get_args
 from urllib.parse import urlsplit
 
 from stack_emu.scenario.findings import Findings, Place
 from stack_emu.scenario.rules import check_routes_reach
-from stack_emu.scenario.upstream_models import MessagesError, OpenAiCode
 
 EMULATED_HOSTS = ("api.getstack.run", "mcp.getstack.run", "getstack.run", "www.getstack.run", "api.anthropic.com")
 """Hosts the emulator itself answers for."""
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-_OPENAI = ("chat.completions.create", "responses.create")
-_STREAMED = ("messages.create", *_OPENAI)
-_ANTHROPIC_ERRORS: tuple[str, ...] = get_args(MessagesError)
-_OPENAI_ERRORS: tuple[str, ...] = get_args(OpenAiCode)
 
 _BODIES = ("json", "text", "base64", "body")
 
@@ -37,19 +30,6 @@ def check_upstreams(root: Place, findings: Findings) -> None:
                 _check_route(route, findings)
     for host in root.at("gateway").each("allow"):
         _check_allowed(host, claimed, findings)
-
-
-def check_faults(root: Place, findings: Findings) -> None:
-    """Report faults that hit nothing, do nothing, or contradict themselves; warn about those that depend on order."""
-    for rule in root.each("faults"):
-        on, inject = rule.at("on"), rule.at("inject")
-        if root.at("strict").value is True and isinstance(inject.value, dict) and inject.value.get("malformed"):
-            sentence = "a malformed result is no answer of STACK's, and strict: true allows none; remove one of them"
-            findings.error(inject.at("malformed"), sentence)
-        if isinstance(on.value, dict):
-            _check_target(on, findings)
-        if isinstance(inject.value, dict):
-            _check_injection(inject, on, findings)
 
 
 def _check_upstream(upstream: Place, findings: Findings) -> None:
@@ -78,7 +58,7 @@ def _check_route(route: Place, findings: Findings) -> None:
         sentence = "per: world counts in the order calls arrive, so concurrent runs may differ; per: lane repeats"
         findings.warn(route.at("per"), sentence)
     for reply in (route.at("reply"), *route.each("replies")):
-        _one_body(reply, findings)
+        one_body(reply, findings)
     for callback in route.each("callbacks"):
         _check_callback(callback, findings)
 
@@ -126,82 +106,8 @@ def _covers(pattern: str, host: str) -> bool:
     return pattern == host or (pattern.startswith("*.") and host.endswith(pattern[1:]))
 
 
-def _check_target(on: Place, findings: Findings) -> None:
-    if not any(on.value.get(key) is not None for key in ("upstream", "operation", "tool")):
-        findings.error(on, "a fault needs to know what it hits; add upstream, operation or tool")
-    if on.value.get("nth") is not None and on.value.get("every") is not None:
-        findings.error(on.at("every"), "nth is one call and every is many; remove one of them")
-    if on.value.get("per") == "world":
-        sentence = "per: world counts in the order calls arrive, so concurrent runs may differ; per: lane repeats"
-        findings.warn(on.at("per"), sentence)
-
-
-def _check_injection(inject: Place, on: Place, findings: Findings) -> None:
-    given = {key for key, value in inject.value.items() if value is not None}
-    given -= {key for key in ("malformed", "hide") if inject.value.get(key) is False}
-    answers = given & {"status", "headers", "json", "body"}
-    if not given - {"message"}:
-        findings.error(inject, "nothing is injected; add status, error, delay or drop")
-    _check_tool_faults(inject, on, given, findings)
-    if "stream" in given:
-        _check_stream(inject, on, given, findings)
-    if "error" in given and answers:
-        findings.error(inject.at(min(answers)), f"error brings its own answer; remove {' and '.join(sorted(answers))}")
-    if "message" in given and "error" not in given:
-        findings.error(inject.at("message"), "message goes with error; add error, or use json or body")
-    if "drop" in given and given & {"status", "headers", "json", "body", "error"}:
-        findings.error(inject.at("drop"), "a dropped connection carries no answer; remove drop or the answer")
-    if "error" in given and isinstance(on.value, dict) and on.value.get("upstream") and not on.value.get("operation"):
-        sentence = "error is an answer of STACK, and this fault hits an upstream; give a status, or name an operation"
-        findings.error(inject.at("error"), sentence)
-    _one_body(inject, findings)
-
-
-def _check_stream(inject: Place, on: Place, given: set[str], findings: Findings) -> None:
-    target = on.value if isinstance(on.value, dict) else {}
-    stream = inject.at("stream")
-    if target.get("operation") not in _STREAMED:
-        findings.error(stream, "stream is for replies of the model; let on name the operation, such as messages.create")
-    others = given & {"status", "headers", "json", "body", "error", "drop"}
-    if others:
-        findings.error(stream, f"a stream does not begin with {min(others)}; remove it, or remove stream")
-    if not isinstance(stream.value, dict):
-        return
-    theirs = _OPENAI_ERRORS if str(target.get("operation")) in _OPENAI else _ANTHROPIC_ERRORS
-    error = stream.value.get("error")
-    if error in _ANTHROPIC_ERRORS + _OPENAI_ERRORS and error not in theirs:
-        sentence = f"{target.get('operation')} has no {error}; use one of {', '.join(theirs)}"
-        findings.error(stream.at("error"), sentence)
-    inside = {key for key, value in stream.value.items() if value is not None}
-    if not inside & {"first_token", "pace", "error", "cut"}:
-        findings.error(stream, "nothing happens to the stream; add first_token, pace, error or cut")
-    if {"error", "cut"} <= inside:
-        findings.error(stream.at("cut"), "a stream ends in one way; remove error or cut")
-    if "message" in inside and "error" not in inside:
-        findings.error(stream.at("message"), "message goes with error; add error")
-    for key in ("after", "after_blocks"):
-        if key in inside and not inside & {"error", "cut"}:
-            findings.error(stream.at(key), f"{key} says when the stream breaks off; add error or cut")
-    if {"after", "after_blocks"} <= inside:
-        findings.error(stream.at("after_blocks"), "a stream breaks off once; remove after or after_blocks")
-
-
-def _check_tool_faults(inject: Place, on: Place, given: set[str], findings: Findings) -> None:
-    target = on.value if isinstance(on.value, dict) else {}
-    for key in ("malformed", "hide"):
-        if key in given and target.get("tool") is None:
-            findings.error(inject.at(key), f"{key} is for MCP tools; add tool to on")
-    if "malformed" in given and given & {"status", "headers", "json", "body", "error", "drop"}:
-        findings.error(inject.at("malformed"), "a call has one answer; remove malformed or the other one")
-    if "hide" in given and len(given) > 1:
-        findings.error(inject.at("hide"), "a tool that is not there does nothing else; remove hide or the rest")
-    if "hide" in given and any(
-        target.get(key) is not None for key in target.keys() - {"tool", "after", "until", "per"}
-    ):
-        findings.error(inject.at("hide"), "hide stands whatever is called; leave only tool, after and until in on")
-
-
-def _one_body(reply: Place, findings: Findings) -> None:
+def one_body(reply: Place, findings: Findings) -> None:
+    """Report a reply with more than one body."""
     if not isinstance(reply.value, dict):
         return
     bodies = [key for key in reply.value if key in _BODIES and reply.value[key] is not None]

@@ -181,7 +181,8 @@ class ControlSurface:
 
     def _add_fault(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
         names = hosted.world.settings["upstreams"].names
-        hosted.world.faults.add(fault_rule(fault_of(body, names, self._server.scenarios.vocabulary())))
+        rule = fault_of(body, names, self._server.scenarios.vocabulary())
+        hosted.world.faults.add(fault_rule(rule, "added"))
         return {"rules": len(hosted.world.faults)}
 
     def _verify(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
@@ -322,7 +323,14 @@ def _canonical(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str
 
 
 def _faults(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
-    return {"rules": len(hosted.world.faults), "unfired": [dict(rule.on) for rule in hosted.world.faults.unfired()]}
+    """Every rule with how often it met a call and fired, and what those hit that never fired."""
+    faults = hosted.world.faults
+    each = [
+        {"rule": tally.name, "on": dict(tally.rule.on), "inject": dict(tally.rule.inject)}
+        | {"seen": tally.seen, "fired": tally.fired}
+        for tally in faults.tallies()
+    ]
+    return {"rules": len(faults), "unfired": [dict(rule.on) for rule in faults.unfired()], "each": each}
 
 
 def _clear_faults(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from stack_emu.surfaces import host_faults
+from stack_emu.surfaces.broken_replies import WIRE_KEY, deliver
 from stack_emu.surfaces.gateway import Gateway, GatewayTarget
 from stack_emu.surfaces.gateway_tls import CertificateAuthority
 from stack_emu.surfaces.transparent_listener import THIS_TEST, TransparentListener
@@ -99,6 +101,16 @@ class HostGateway:
         path = request.rel_url.raw_path
         host = target.host.lower()
         origin = f"{target.scheme}://{target.host}"
+        if len(hosted.world.faults):
+            broken = await host_faults.answer_fault(hosted.world, request, host, path)
+            if broken is not None:
+                return broken
+        response = await self._lead(hosted, request, path, host, origin)
+        return await deliver(request, response) if WIRE_KEY in request else response
+
+    async def _lead(
+        self, hosted: HostedWorld, request: web.BaseRequest, path: str, host: str, origin: str
+    ) -> web.StreamResponse:
         if host == MODEL_HOST:
             return await self._server.answer(hosted, request, f"/anthropic{path}", origin)
         if host in OWN_HOSTS:

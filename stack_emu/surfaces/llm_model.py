@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stack_emu.domain.llm_model import ANTHROPIC, OPENROUTER, ModelRefused, ModelReply, ModelRequest
 from stack_emu.kernel.canonical import canonical_json
+from stack_emu.kernel.faults import CallView
 from stack_emu.kernel.journal import Entry
 from stack_emu.kernel.world import World
 from stack_emu.model_script.conversation import Conversation, read_conversation
@@ -21,7 +22,9 @@ from stack_emu.surfaces.messages_errors import STATUS_OF_TYPE, TYPE_OF_STATUS, A
 from stack_emu.surfaces.messages_request import read_request
 from stack_emu.surfaces.messages_turns import new_id
 from stack_emu.surfaces.model_exchange import Leaks, note_leaks
+from stack_emu.surfaces.model_faults import ANSWERS, identity_of
 from stack_emu.surfaces.model_reply import Answer, Manner, Question, ScriptFor, manner_of, write_reply
+from stack_emu.surfaces.model_turns import ASKED, standing_of
 from stack_emu.surfaces.stream_faults import stream_fault
 
 if TYPE_CHECKING:
@@ -95,12 +98,16 @@ class GatewayModel:
         inject = world.faults.take(
             request.lane,
             world.now_ms() - world.clock.start_ms,
+            request=CallView("POST", path, (), {}, request.body),
+            identity=identity_of(operation, path, request.body),
+            **(standing_of(operation, request.body) if world.faults.asks(ASKED) else {}),
             operation=operation,
             method="POST",
             path=path,
             model=model,
             agent=request.agent,
         )
+        entry.injected = inject.rule if inject is not None else None
         answer = await _injected(inject, request) if inject else None
         if answer is not None:
             entry.status, entry.response = 200, world.redactor.value({"injected": answer})
@@ -108,7 +115,7 @@ class GatewayModel:
         asked = _read(request)
         _note_request(world, entry, request, asked)
         made = await self._write(world, request, entry, asked)
-        if inject and inject.get("drop") == "reply":
+        if inject and (inject.get("drop") == "reply" or inject.get("transport")):
             raise _broken()
         return made
 
@@ -234,7 +241,7 @@ async def _injected(inject: Mapping[str, Any], request: ModelRequest) -> dict[st
     """
     if inject.get("delay"):
         await asyncio.sleep(inject["delay"] / 1000)
-    if inject.get("drop") in (True, "request"):
+    if inject.get("drop") in (True, "request") or (inject.get("transport") and not ANSWERS.isdisjoint(inject)):
         raise _broken()
     kind = str(inject["error"]).lower() if inject.get("error") else None
     fault = stream_fault(inject)

@@ -19,13 +19,14 @@ from stack_emu.kernel.dispatch import Call, authorise, note_refusal
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.operations import ANONYMOUS, Caller, Command, Registry
 from stack_emu.kernel.world import World
+from stack_emu.surfaces.broken_replies import WIRE_KEY, abort, reset
 from stack_emu.surfaces.lane import lane_of
 from stack_emu.surfaces.mcp_bridge import Spawn
 from stack_emu.surfaces.mcp_calls import EXCHANGE, MCP_PATH, Exchange, ToolCalls
 from stack_emu.surfaces.mcp_serving import McpServing
 from stack_emu.surfaces.mcp_tools import Catalogue
 from stack_emu.surfaces.misses import explain_refusal
-from stack_emu.surfaces.rest import abort, bearer_of, fault_body, fault_response, json_response
+from stack_emu.surfaces.rest import bearer_of, fault_body, fault_response, json_response
 from stack_emu.surfaces.secret_exits import HANDED
 
 if TYPE_CHECKING:
@@ -130,7 +131,20 @@ class McpSurface:
         await self.ready()
         settings, lane = hosted.scenario.mcp, lane_of(request)
         client = request.headers.get("User-Agent")
-        exchange = Exchange(world, caller, ticket, origin, lane, client, lambda: abort(request), settings.page_size)
+        exchange = Exchange(
+            world,
+            caller,
+            ticket,
+            origin,
+            lane,
+            client,
+            lambda: abort(request),
+            settings.page_size,
+            reset=lambda: reset(request),
+            break_answer=lambda wire: request.__setitem__(WIRE_KEY, wire),
+            streams=settings.answers == "streams",
+            headers=request.headers,
+        )
         extra = {EXCHANGE: exchange, "user": _principal(world, caller)}
         streams = settings.answers == "streams"
         response = await self._serving.answer(request, extra, streams=streams, begun=exchange.begun)

@@ -15,7 +15,7 @@ from stack_emu.domain import faults
 from stack_emu.domain.state import Connection
 from stack_emu.kernel.dispatch import Call, authorise, dump, perform
 from stack_emu.kernel.errors import Fault
-from stack_emu.kernel.faults import ConnectionDropped
+from stack_emu.kernel.faults import CallView, ConnectionDropped, Injection
 from stack_emu.kernel.journal import Entry
 from stack_emu.kernel.operations import Caller, Command, Download
 from stack_emu.kernel.world import World
@@ -51,6 +51,10 @@ class Exchange:
         page_size: the most tools on a page of the list.
         begun: is set once the first event of a streamed answer has been sent.
         handed: kinds of secrets that the answer may hold, because a tool hands them out.
+        reset: breaks the connection off with a TCP reset.
+        break_answer: says what a fault rule does to the bytes of the answer.
+        streams: whether the answer is a stream of events.
+        headers: the request's.
     """
 
     world: World
@@ -63,6 +67,10 @@ class Exchange:
     page_size: int = 1000
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     handed: set[str] = field(default_factory=set)
+    reset: Callable[[], object] = lambda: None
+    break_answer: Callable[[Injection], object] = lambda wire: None
+    streams: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class ToolCalls:
@@ -123,7 +131,7 @@ class ToolCalls:
             if resumable:  # a client can only come back for a stream of which it has seen the beginning
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(exchange.begun.wait(), _BEGIN_SECONDS)
-            exchange.abort()
+            exchange.reset() if dropped.reset else exchange.abort()
             entry.status, entry.hint = 0, DROPPED
             if not resumable or dropped.outcome is None:
                 raise
@@ -150,6 +158,7 @@ class ToolCalls:
             lane_suffix=exchange.lane_suffix,
             ticket=exchange.ticket,
             tool=str(tool.definition["name"]),
+            request=CallView("tools/call", MCP_PATH, (), exchange.headers, arguments),
         )
         try:
             if not admits(tool.operation.auth, exchange.caller):
@@ -157,10 +166,16 @@ class ToolCalls:
             entry.unread = tool.unknown(arguments)
             look_into(exchange.world, entry, tool.operation, arguments, f"the arguments of {call.tool}")
             call.raw = tool.check(arguments)
-            result = _success(tool, await perform(exchange.world, call, self.spawn))
+            outcome = await perform(exchange.world, call, self.spawn)
+            if call.wire is not None and call.wire.get("transport") and exchange.streams:
+                # A stream has begun by now: what breaks a whole answer breaks it off.
+                raise ConnectionDropped(outcome, reset=True)
+            result = _success(tool, outcome)
             return _spoilt(tool, result) if call.spoils_reply else result
         finally:
-            entry.lane = call.lane
+            entry.lane, entry.injected = call.lane, call.injected
+            if call.wire is not None and not exchange.streams:
+                exchange.break_answer(call.wire)
             # Masked only now: the call itself may have taught the redactor a secret.
             entry.request = exchange.world.redactor.value(tool.operation.without_secrets(arguments))
 

@@ -190,7 +190,8 @@ class MessagesSurface:
         exchange.entry.operation = "messages.create"
         body = await exchange.read_json()
         model = str(body.get("model")) if isinstance(body, dict) else ""
-        inject = take_fault(exchange, "messages.create", model=model)
+        streams = isinstance(body, dict) and body.get("stream") is True
+        inject = take_fault(exchange, "messages.create", body, streams=streams, model=model)
         answer = await answer_fault(exchange, inject) if inject else None
         if answer is not None:
             return answer
@@ -206,7 +207,7 @@ class MessagesSurface:
             recording,
             lambda: _cache_use(held, exchange, request),
             drop=drops_reply(inject),
-            fault=stream_fault(inject),
+            fault=stream_fault(inject, streams=streams),
         )
         return await (delivery.stream() if request.stream else delivery.whole())
 

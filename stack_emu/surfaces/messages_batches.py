@@ -224,9 +224,9 @@ async def _settle(batch: _Batch, run: Run) -> None:
 def _item(exchange: Exchange, request: Mapping[str, Any], now_ms: int) -> _Item:
     params = request["params"]
     model = str(params.get("model")) if isinstance(params, Mapping) else ""
-    inject = take_fault(exchange, PROCESS, model=model) or {}
+    inject: Mapping[str, Any] = take_fault(exchange, PROCESS, params, streams=True, model=model) or {}
     failure = error_of(inject)
-    if inject.get("drop"):
+    if inject.get("drop") or inject.get("transport"):
         failure = ApiError(500, "A fault rule of the scenario broke this request off.")
     return _Item(request["custom_id"], params, now_ms + PROCESSING_MS + int(inject.get("delay") or 0), failure)
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from aiohttp import web
 
+from stack_emu.kernel.faults import CallView, Injection
+from stack_emu.surfaces.broken_replies import RESET, WIRE_KEY, reset
 from stack_emu.surfaces.model_exchange import ModelExchange
+from stack_emu.surfaces.model_turns import ASKED, standing_of
+
+ANSWERS = frozenset({"status", "headers", "json", "body", "error"})
+"""What a rule injects in place of an answer."""
 
 _RETRIED = frozenset({408, 409, 429})
 
@@ -24,18 +32,39 @@ MakeRefusal = Callable[[int, str, "str | None", "dict[str, str]"], Any]
 """Makes a refusal of a status, a message, the word of the rule's `error` in lower case, and headers."""
 
 
-def take_fault(exchange: ModelExchange, operation: str, **call: str) -> Mapping[str, Any] | None:
+def take_fault(
+    exchange: ModelExchange, operation: str, body: Any = None, *, streams: bool = False, **call: str
+) -> Injection | None:
     """What the world's fault rules inject into this call, if anything.
 
     Args:
         exchange: the exchange.
         operation: `messages.create`, `responses.create` and so on, see `vocabulary.MODEL_OPERATIONS`.
+        body: the request's, where it has one.
+        streams: whether the reply would be a stream, which a rule breaks off instead of spoiling it as a whole.
         **call: further fields a rule may ask for, such as the model.
     """
-    world = exchange.world
+    world, request = exchange.world, exchange.request
+    if not len(world.faults):
+        return None
     elapsed = world.now_ms() - world.clock.start_ms
-    method, path = exchange.request.method, exchange.path
-    return world.faults.take("model", elapsed, operation=operation, method=method, path=path, **call)
+    method, path = request.method, exchange.path
+    view = CallView(method, path, tuple(request.query.items()), request.headers, body)
+    call = {**call, "operation": operation, "method": method, "path": path}
+    if world.faults.asks(ASKED):
+        call.update(standing_of(operation, body))
+    injection = world.faults.take("model", elapsed, request=view, identity=identity_of(operation, path, body), **call)
+    if injection is not None:
+        exchange.entry.injected = injection.rule
+        if injection.wire is not None and not (streams and ANSWERS.isdisjoint(injection)):
+            request[WIRE_KEY] = injection.wire
+    return injection
+
+
+def identity_of(operation: str, path: str, body: Any) -> str:
+    """What a call of the model is, whenever it comes, for draws."""
+    said = json.dumps([operation, path, body], sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 async def answer_fault(
@@ -61,7 +90,7 @@ async def answer_fault(
         await asyncio.sleep(inject["delay"] / 1000)
     if inject.get("drop") in (True, "request"):
         exchange.finish(0, dropped="request")
-        return exchange.drop()
+        return reset(exchange.request) if inject.get("transport") == RESET else exchange.drop()
     if refusal is None:
         return None
     if inject.get("json") is None and inject.get("body") is None:

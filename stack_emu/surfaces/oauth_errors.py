@@ -17,6 +17,9 @@ _OURS = frozenset(spec.code for spec in oauth_faults.SPECS)
 _WORDS = {"INTERNAL_ERROR": "server_error", "UNAUTHORIZED": "invalid_client", "INVALID_API_KEY": "invalid_client"}
 
 
+_WORDS_OF_STATUS = {401: "invalid_client", 403: "access_denied", 429: "slow_down", 503: "temporarily_unavailable"}
+
+
 def oauth_error(world: World, fault: Fault) -> tuple[int, dict[str, Any], dict[str, str]]:
     """(status, body, headers) of a refusal.
 
@@ -24,9 +27,13 @@ def oauth_error(world: World, fault: Fault) -> tuple[int, dict[str, Any], dict[s
     """
     details = world.redactor.value(fault.details)
     word = fault.code if fault.code in _OURS else _WORDS.get(fault.code, "invalid_request")
-    status = fault.status if fault.code in _OURS or word != "invalid_request" or fault.status == 413 else 400
+    bare = fault.code == f"HTTP_{fault.status}"  # a status alone, of a fault rule
+    if bare:
+        word = _WORDS_OF_STATUS.get(fault.status, "server_error" if fault.status >= 500 else "invalid_request")
+    kept = bare or fault.code in _OURS or word != "invalid_request" or fault.status == 413
+    status = fault.status if kept else 400
     body = {"error": word, "error_description": world.redactor.text(fault.message)}
-    if fault.code not in (*_OURS, "INVALID_REQUEST", "INTERNAL_ERROR"):
+    if not bare and fault.code not in (*_OURS, "INVALID_REQUEST", "INTERNAL_ERROR"):
         body["code"] = fault.code
     headers = {"Cache-Control": "no-store", "Pragma": "no-cache"}
     if status == 401:

@@ -102,11 +102,12 @@ class OpenAiSurface:
     ) -> web.StreamResponse:
         body = await exchange.read_json()
         model = str(body.get("model")) if isinstance(body, dict) else ""
-        inject = take_fault(exchange, operation, model=model)
+        streams = isinstance(body, dict) and body.get("stream") is True
+        inject = take_fault(exchange, operation, body, streams=streams, model=model)
         refused = await answer_fault(exchange, inject) if inject else None
         if refused is not None:
             return refused
-        return await answer(exchange, body, Failing(drops_reply(inject), stream_fault(inject)))
+        return await answer(exchange, body, Failing(drops_reply(inject), stream_fault(inject, streams=streams)))
 
     async def _chat(self, exchange: OpenAiExchange, body: Any, failing: Failing) -> web.StreamResponse:
         return await answer_chat(exchange, body, self._scripts, failing)

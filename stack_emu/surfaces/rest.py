@@ -16,10 +16,11 @@ from stack_emu.domain.authentication import authenticate, refused_holder
 from stack_emu.kernel import strict_json
 from stack_emu.kernel.dispatch import Call, dump, note_refusal, perform
 from stack_emu.kernel.errors import Fault
-from stack_emu.kernel.faults import ConnectionDropped, Injected
+from stack_emu.kernel.faults import CallView, ConnectionDropped, Injected
 from stack_emu.kernel.journal import Entry
 from stack_emu.kernel.operations import ANONYMOUS, Caller, Download, OpenCommand, Operation, Redirect, Registry, Stream
 from stack_emu.kernel.world import World
+from stack_emu.surfaces.broken_replies import WIRE_KEY, abort, reset
 from stack_emu.surfaces.json_kinds import require_kinds
 from stack_emu.surfaces.lane import lane_of
 from stack_emu.surfaces.misses import explain_refusal, operation_miss
@@ -76,6 +77,9 @@ class RestSurface:
             raw_body = await read_object(request)
             await look_into_request(world, request, entry, path, declared, raw_body)
             call = _call(declared, params, request, raw_body, ANONYMOUS, origin)
+            call.request = CallView(
+                request.method, path, tuple(request.query.items()), request.headers, raw_body or None
+            )
             call.caller = _identify(world, call, request)
             entry.caller = call.caller.kind
             call.ticket = ticket
@@ -83,18 +87,17 @@ class RestSurface:
                 require_kinds(declared.command, raw_body)
             reply = await perform(world, call, self._spawn)
             if isinstance(reply, Stream):
-                response = await _stream(
-                    request, declared, screened_stream(world, entry, reply, handed_out(entry.operation))
-                )
+                stream = screened_stream(world, entry, reply, handed_out(entry.operation))
+                response = await _stream(request, declared, stream, whole=call.wire is not None)
             else:
                 response = _success(declared, reply)
         except Fault as fault:
             entry.code = fault.code
             explain_refusal(world, call.caller if call is not None else ANONYMOUS, fault, entry)
             response = _refused(world, request, declared, fault)
-        except ConnectionDropped:
+        except ConnectionDropped as dropped:
             entry.hint = DROPPED
-            response = abort(request)
+            response = reset(request) if dropped.reset else abort(request)
         except Exception:
             _log.error("%s %s failed inside the emulator\n%s", request.method, entry.path, world.redactor.traceback())
             name = declared.name if declared is not None else "the REST surface"
@@ -104,7 +107,7 @@ class RestSurface:
             entry.status, entry.code = CLIENT_GONE
             raise
         finally:
-            entry.lane = call.lane if call is not None else None
+            _note_call(entry, request, call)
             if declared is not None and raw_body:
                 entry.unread = unread_fields(declared, raw_body)
                 entry.request = world.redactor.value(declared.without_secrets(raw_body))
@@ -120,6 +123,15 @@ class RestSurface:
         fault = Fault(spec, what=what, hint=miss.sentence, details={"what": what, **allow, **miss.details()})
         world.journal.explain(entry, fault.message, "unmatched", near=miss.table)
         return fault
+
+
+def _note_call(entry: Entry, request: web.BaseRequest, call: Call | None) -> None:
+    """Write down what became known of a call while it ran, and what a fault rule does to its answer."""
+    if call is None:
+        return
+    entry.lane, entry.injected = call.lane, call.injected
+    if call.wire is not None:
+        request[WIRE_KEY] = call.wire
 
 
 def _identify(world: World, call: Call, request: web.BaseRequest) -> Caller:
@@ -240,9 +252,13 @@ def _refused(world: World, request: web.BaseRequest, declared: Operation | None,
     return json_response(body, status, {**headers, **(fault.headers if isinstance(fault, Injected) else {})})
 
 
-async def _stream(request: web.BaseRequest, declared: Operation, reply: Stream) -> web.StreamResponse:
-    """Send a reply piece by piece."""
+async def _stream(
+    request: web.BaseRequest, declared: Operation, reply: Stream, *, whole: bool = False
+) -> web.StreamResponse:
+    """Send a reply piece by piece; with ``whole`` return it unsent, for a fault rule to do its worst to."""
     status = declared.rest.status if declared.rest is not None else 200
+    if whole:
+        return web.Response(body=b"".join(reply.chunks), status=status, headers={"Content-Type": reply.media})
     headers = {"Content-Type": reply.media, "Cache-Control": "no-cache"}
     response = web.StreamResponse(status=status, headers=headers)
     try:
@@ -287,13 +303,6 @@ def _injected_response(fault: Injected) -> web.Response:
     headers = CIMultiDict({"Content-Type": f"{'application/json' if as_json else 'text/plain'}; charset=utf-8"})
     headers.update(fault.headers)
     return web.Response(body=body.encode("utf-8"), status=fault.status, headers=headers)
-
-
-def abort(request: web.BaseRequest) -> web.Response:
-    """Break a connection off. The response returned is never sent."""
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response(status=500)
 
 
 def unread_fields(declared: Operation, body: Mapping[str, Any]) -> tuple[str, ...]:

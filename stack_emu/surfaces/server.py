@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import HttpVersion11, web
 
+from stack_emu.surfaces.broken_replies import WIRE_KEY, deliver
 from stack_emu.surfaces.lane import LANE_KEY
 
 if TYPE_CHECKING:
@@ -311,7 +312,8 @@ class Server:
             return refusal
         try:
             response = await self._answer(hosted, request, path, origin)
-            return self._screened(hosted.world, request, path, response)
+            response = self._screened(hosted.world, request, path, response)
+            return await deliver(request, response) if WIRE_KEY in request else response
         except web.HTTPException:
             raise
         except Exception as error:
@@ -363,7 +365,8 @@ class Server:
         refusal = check_headers(request)
         if refusal is not None:
             return refusal
-        return await direct_call(hosted, request, url)
+        response = await direct_call(hosted, request, url)
+        return await deliver(request, response) if WIRE_KEY in request else response
 
     async def _openapi(self, origin: str) -> web.Response:
         from stack_emu.surfaces.rest import json_response

@@ -91,11 +91,19 @@ class StreamFault:
                 await ping()
 
 
-def stream_fault(inject: Mapping[str, Any] | None) -> StreamFault | None:
-    """What a rule's `inject.stream` means; None when it has none."""
-    wanted = inject.get("stream") if inject else None
-    if not wanted:
+def stream_fault(inject: Mapping[str, Any] | None, *, streams: bool = False) -> StreamFault | None:
+    """What a rule's `inject.stream` means; None when it has none.
+
+    Args:
+        inject: what the rule says.
+        streams: whether the reply is a stream: it breaks off after its first piece where a whole reply would be spoilt,
+            and is slow where that would dribble.
+    """
+    if not inject:
         return None
+    wanted = inject.get("stream")
+    if not wanted:
+        return _of_whole_reply(inject) if streams else None
     return StreamFault(
         first_token_ms=int(wanted.get("first_token") or 0),
         pace_ms=int(wanted.get("pace") or 0),
@@ -105,3 +113,10 @@ def stream_fault(inject: Mapping[str, Any] | None) -> StreamFault | None:
         after=wanted.get("after"),
         after_blocks=wanted.get("after_blocks"),
     )
+
+
+def _of_whole_reply(inject: Mapping[str, Any]) -> StreamFault | None:
+    dribble = inject.get("dribble")
+    if inject.get("transport"):
+        return StreamFault(cut=CUT_CONNECTION, after=1)
+    return StreamFault(pace_ms=int(dribble["over"]) // int(dribble["chunks"])) if dribble else None

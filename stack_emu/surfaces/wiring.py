@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from stack_emu.surfaces.broken_replies import WIRE_KEY, abort
 from stack_emu.surfaces.secret_exits import HANDED, screened
-from stack_emu.upstreams.engine import UpstreamRequest
+from stack_emu.upstreams.engine import UpstreamRequest, UpstreamTimeout, UpstreamUnreachable
 
 if TYPE_CHECKING:
     from stack_emu.hosting import HostedWorld
@@ -45,9 +46,16 @@ async def direct_call(hosted: HostedWorld, request: web.BaseRequest, url: str) -
     parts = urlsplit(url)
     name = upstreams.host_owner(parts.hostname or "", parts.port)
     body = await request.read()
-    reply = await upstreams.direct(
-        hosted.world, name, UpstreamRequest(request.method, url, tuple(request.headers.items()), body=body)
-    )
+    sent = UpstreamRequest(request.method, url, tuple(request.headers.items()), body=body)
+    try:
+        reply = await upstreams.direct(
+            hosted.world, name, sent, on_wire=lambda wire: request.__setitem__(WIRE_KEY, wire)
+        )
+    except (
+        UpstreamUnreachable,
+        UpstreamTimeout,
+    ):  # there is no proxy here that could word it: the service is not there
+        return abort(request)
     headers = [
         (key, value)
         for key, value in reply.headers.items()

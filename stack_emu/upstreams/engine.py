@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from stack_emu.kernel.acts import Act, RowDraft
 from stack_emu.kernel.canonical import digest
-from stack_emu.kernel.faults import Names
+from stack_emu.kernel.faults import Injection, Names
 from stack_emu.kernel.world import World
 from stack_emu.upstreams import replies
 from stack_emu.upstreams.credentials import AcceptedCredential, accepted_in, foreign_secrets
@@ -53,6 +53,9 @@ Accepted = Callable[[World, str], Sequence[AcceptedCredential]]
 
 Retrieved = Callable[[World, str], bool]
 """Whether an agent was given the credential of a connection, and so may call the upstream itself."""
+
+OnWire = Callable[[Injection], object]
+"""Takes what a fault does to the bytes of a reply."""
 
 TIMEOUT_S = 30.0
 MAX_REPLY_BYTES = 10 * 1024 * 1024
@@ -210,7 +213,15 @@ class Upstreams:
         exchange = Exchange(world, name, request, act, lane, _connection(standing))
         return await self._run(fake, exchange, standing, act, about or {})
 
-    async def direct(self, world: World, name: str, request: UpstreamRequest, *, lane: str = "direct") -> UpstreamReply:
+    async def direct(
+        self,
+        world: World,
+        name: str,
+        request: UpstreamRequest,
+        *,
+        lane: str = "direct",
+        on_wire: OnWire | None = None,
+    ) -> UpstreamReply:
         """Answer a request that reached an upstream's host without STACK.
 
         It is answered as one without a valid credential and marked as a bypass, unless it carries a credential that an
@@ -221,6 +232,7 @@ class Upstreams:
             name: the upstream.
             request: what arrived.
             lane: the lane its ids are derived in and faults are counted in.
+            on_wire: given what a fault does to the bytes of the reply, which is then returned unspoilt.
 
         Raises:
             UpstreamError: as ``call``.
@@ -230,7 +242,7 @@ class Upstreams:
         standing = self._judge_direct(world, fake, request)
         act = _direct_act(world, name, request, lane)
         exchange = Exchange(world, name, request, act, lane, _connection(standing), direct=True)
-        return await self._run(fake, exchange, standing, act, {})
+        return await self._run(fake, exchange, standing, act, {}, on_wire)
 
     async def aclose(self) -> None:
         """Close the connections of forwards."""
@@ -262,7 +274,13 @@ class Upstreams:
     # --- answering --------------------------------------------------------------------------------------------------
 
     async def _run(
-        self, fake: Fake, exchange: Exchange, standing: _Standing, act: Act, about: Mapping[str, Names]
+        self,
+        fake: Fake,
+        exchange: Exchange,
+        standing: _Standing,
+        act: Act,
+        about: Mapping[str, Names],
+        on_wire: OnWire | None = None,
     ) -> UpstreamReply:
         if standing.foreign:
             exchange.entry.request = {**exchange.entry.request, "foreign": list(standing.foreign)}
@@ -270,18 +288,25 @@ class Upstreams:
         if standing.bypass is not None:
             exchange.say("bypass", standing.bypass)
         try:
-            return exchange.finish(await self._faulted(fake, exchange, standing, act, about))
+            return exchange.finish(await self._faulted(fake, exchange, standing, act, about, on_wire))
         except UpstreamError as error:
             exchange.fail(error)
             raise
 
     async def _faulted(
-        self, fake: Fake, exchange: Exchange, standing: _Standing, act: Act, about: Mapping[str, Names]
+        self,
+        fake: Fake,
+        exchange: Exchange,
+        standing: _Standing,
+        act: Act,
+        about: Mapping[str, Names],
+        on_wire: OnWire | None,
     ) -> UpstreamReply:
         world, request = exchange.world, exchange.request
-        call = {**about, "upstream": fake.name, "path": request.path, "method": request.method}
-        elapsed = world.now_ms() - world.clock.start_ms
-        inject = world.faults.take(exchange.lane or "", elapsed, _REACHED, **call) or {}
+        inject = _take_fault(fake.name, exchange, act, about)
+        if inject is None:
+            return self._limited(request, await self._answer(fake, exchange, standing, act))
+        exchange.entry.injected = inject.rule
         await self._wait(world, request.host, inject.get("delay"))
         if inject.get("error"):
             raise UpstreamRefused(str(inject["error"]), inject.get("message"))
@@ -290,10 +315,20 @@ class Upstreams:
         reply = replies.injected(fake.pack, inject)
         if reply is not None:
             exchange.entry.route = "fault"
-            return reply
-        reply = await self._answer(fake, exchange, standing, act)
+        else:
+            reply = self._limited(request, await self._answer(fake, exchange, standing, act))
         if inject.get("drop") == "reply":
             raise UpstreamUnreachable(f"the connection to {request.host} was closed before its reply arrived.")
+        wire = inject.wire
+        if wire is None:
+            return reply
+        if on_wire is not None:
+            on_wire(wire)
+            return reply
+        await self._wait(world, request.host, (wire.get("dribble") or {}).get("over"))
+        return replies.broken(reply, wire, request.host)
+
+    def _limited(self, request: UpstreamRequest, reply: UpstreamReply) -> UpstreamReply:
         if len(reply.body) > self._max_reply_bytes:
             raise too_large(request.host, self._max_reply_bytes)
         return reply
@@ -388,6 +423,16 @@ class Upstreams:
         if fake is None:
             raise KeyError(f"there is no upstream {name!r}; there are: {', '.join(self._fakes) or 'none'}.")
         return fake
+
+
+def _take_fault(upstream: str, exchange: Exchange, act: Act, about: Mapping[str, Names]) -> Injection | None:
+    world, request = exchange.world, exchange.request
+    if not len(world.faults):
+        return None
+    call = {**about, "upstream": upstream, "path": request.path, "method": request.method}
+    elapsed = world.now_ms() - world.clock.start_ms
+    identity = f"{act.key}:{act.ordinal}"
+    return world.faults.take(exchange.lane or "", elapsed, _REACHED, request=request, identity=identity, **call)
 
 
 def _connection(standing: _Standing) -> str | None:

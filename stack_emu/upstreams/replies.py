@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from multidict import CIMultiDict
+
 from stack_emu.kernel.journal import Redactor
 from stack_emu.kernel.matching import Difference, explain
 from stack_emu.kernel.near_miss import Candidate, sent_of, side_by_side
 from stack_emu.upstreams.credentials import AcceptedCredential
+from stack_emu.upstreams.errors import UpstreamUnreachable
 from stack_emu.upstreams.packs import Pack
 from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest
 
@@ -129,6 +132,37 @@ def injected(pack: Pack | None, inject: Mapping[str, Any]) -> UpstreamReply | No
     if data is None:
         return UpstreamReply(status, headers)
     return UpstreamReply.of_json(data, status, headers)
+
+
+_BREAKS = {
+    "connection_reset_by_peer": "the connection to {host} was reset before its reply arrived.",
+    "empty_response": "{host} closed the connection without an answer.",
+    "random_data_then_close": "{host} answered with something that is no HTTP.",
+    "malformed_response_chunk": "the reply of {host} broke off in a malformed chunk.",
+    "truncated_body": "the reply of {host} broke off before its end.",
+}
+GARBAGE = b"\xff\xfe\x00" + bytes(range(128, 256))
+"""A body that is neither text nor JSON."""
+
+
+def broken(reply: UpstreamReply, wire: Mapping[str, Any], host: str) -> UpstreamReply:
+    """A reply as the proxy would get it after what a fault does to its bytes.
+
+    Args:
+        reply: what the upstream answered.
+        wire: ``transport`` and ``content_type``.
+        host: names the upstream in errors.
+
+    Raises:
+        UpstreamUnreachable: when nothing whole arrives.
+    """
+    kind = wire.get("transport")
+    if kind in _BREAKS:
+        raise UpstreamUnreachable(_BREAKS[kind].format(host=host))
+    headers = CIMultiDict(reply.headers)
+    if wire.get("content_type") is not None:
+        headers["Content-Type"] = str(wire["content_type"])
+    return UpstreamReply(reply.status, headers, GARBAGE if kind == "garbage_body" else reply.body)
 
 
 def _masked(difference: Difference) -> Difference:

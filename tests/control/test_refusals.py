@@ -89,7 +89,7 @@ REFUSALS: list[tuple[str, str, Any, str]] = [
         "POST",
         "/faults",
         {"on": {"upstream": "orders"}, "inject": {}},
-        "faults[0].inject: nothing is injected; add status, error, delay or drop",
+        "faults[0].inject: nothing is injected; add status, error, delay, drop or transport",
     ),
     ("POST", "/model", {}, RULES_MISSING),
     ("POST", "/model", {"rules": []}, RULES_MISSING),

@@ -169,7 +169,7 @@ def test_reset_returns_to_the_scenario_s_seed(shop: WorldClient) -> None:
     assert shop.audit.entries() == []
     assert shop.journal == []
     assert shop.clock.now() == "2026-01-01T00:00:00.000Z"
-    assert shop.control("GET", "/faults") == {"rules": 0, "unfired": []}
+    assert shop.control("GET", "/faults") == {"rules": 0, "unfired": [], "each": []}
     with pytest.raises(Exception, match="No scripted"):
         ask(shop, "anything")
     assert register(shop, "new") == first
@@ -270,9 +270,14 @@ def test_faults_are_added_counted_and_cleared(shop: WorldClient) -> None:
     shop.faults.add(on={"operation": "agents.list"}, inject={"error": "NOT_FOUND"})
     assert look_up(shop).json()["status"] == 503
     assert look_up(shop).json()["status"] == 200
-    assert shop.control("GET", "/faults") == {"rules": 2, "unfired": [{"operation": "agents.list"}]}
+    listed = shop.control("GET", "/faults")
+    assert (listed["rules"], listed["unfired"]) == (2, [{"operation": "agents.list"}])
+    assert [(rule["rule"], rule["seen"], rule["fired"]) for rule in shop.faults.list()] == [
+        ("added[0]", 2, 1),
+        ("added[1]", 0, 0),
+    ]
     shop.faults.clear()
-    assert shop.control("GET", "/faults") == {"rules": 0, "unfired": []}
+    assert shop.control("GET", "/faults") == {"rules": 0, "unfired": [], "each": []}
 
 
 def test_model_rules_come_before_the_scenario_s(shop: WorldClient) -> None:
