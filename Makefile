@@ -44,6 +44,8 @@ goldens: $(STAMP)
 	  $(BIN)/stack-emu exec $$folder --audit $$folder/audit.jsonl -- $(BIN)/python $$folder/agent.py > /dev/null || exit 1; \
 	done
 	@$(BIN)/python -m tests.agents.goldens
+	@$(BIN)/python -m tests.diagnosis.goldens
+	@$(BIN)/python -m tests.routes.goldens
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -20,11 +20,13 @@ class Finding:
         kind: ``expectation``, or a violation's name.
         sentence: what did not hold, and what would have worked.
         near: what came nearest, side by side.
+        place: where in ``expect`` it stands, such as ``upstream[0]``.
     """
 
     kind: str
     sentence: str
     near: str | None = None
+    place: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def verdict(hosted: HostedWorld) -> Verdict:
     shown = hosted.world.redactor.thorough
     results = list(checked(hosted, hosted.scenario.expect))
     failures = [
-        Finding("expectation", shown(found.sentence), shown(found.near) if found.near else None)
+        Finding("expectation", shown(found.sentence), shown(found.near) if found.near else None, found.place)
         for _, found in results
         if found is not None
     ]

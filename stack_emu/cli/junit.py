@@ -12,8 +12,17 @@ from stack_emu.verdict import Finding, Verdict
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write_junit(path: Path, command: Sequence[str], code: int, judged: Verdict, seconds: float) -> None:
-    """Write one test suite: the command, then one case for each finding.
+def write_junit(
+    path: Path,
+    command: Sequence[str],
+    code: int,
+    judged: Verdict,
+    seconds: float,
+    *,
+    scenario: Path | None = None,
+    seed: object = None,
+) -> None:
+    """Write one test suite: the command, a case for each expectation, held or not, and one for each violation.
 
     Args:
         path: file to write.
@@ -21,27 +30,62 @@ def write_junit(path: Path, command: Sequence[str], code: int, judged: Verdict, 
         code: its exit code.
         judged: the verdict.
         seconds: how long it ran.
+        scenario: the scenario's file or folder; cases of expectations name the line they stand in.
+        seed: the seed of the run.
     """
+    places = [name.partition(":")[0] for name in judged.held] + [found.place or "" for found in judged.failures]
+    lines = dict(zip(places, _lines(scenario, places), strict=True))
     cases = [_case("command", " ".join(command), f"exit code {code}" if code else None)]
-    cases += [_case("expectation", name, None) for name in judged.held]
-    cases += [_case(found.kind, found.sentence, _with_near(found)) for found in judged.failures]
+    cases += [_case("expectation", name, None, lines[name.partition(":")[0]]) for name in judged.held]
+    for found in judged.failures:
+        cases.append(_case(found.kind, found.sentence, _with_near(found), lines[found.place or ""]))
     failed = len(judged.failures) + bool(code)
+    properties = {"scenario": scenario, "seed": seed}
+    listed = "".join(
+        f"    <property name={quoteattr(name)} value={quoteattr(_printable(str(value)))}/>\n"
+        for name, value in properties.items()
+        if value is not None
+    )
+    counts = f'tests="{len(cases)}" failures="{failed}" errors="0" skipped="0" time="{seconds:.3f}"'
     path.write_text(
         '<?xml version="1.0" encoding="utf-8"?>\n'
-        f'<testsuite name="stack-emu" tests="{len(cases)}" failures="{failed}" time="{seconds:.3f}">\n'
+        f'<testsuite name="stack-emu" {counts}>\n'
+        + (f"  <properties>\n{listed}  </properties>\n" if listed else "")
         + "\n".join(cases)
         + "\n</testsuite>\n",
         encoding="utf-8",
     )
 
 
+def _lines(scenario: Path | None, places: Sequence[str]) -> list[str | None]:
+    """``file:line`` of the expectations that are written in the scenario's file; None for what is not."""
+    if scenario is None:
+        return [None for _ in places]
+    from stack_emu.scenario.loader import FILE_NAME
+    from stack_emu.scenario.positions import find
+    from stack_emu.scenario.yaml_reader import compose
+
+    file = scenario / FILE_NAME if scenario.is_dir() else scenario
+    root = compose(file.read_text(encoding="utf-8").removeprefix("\ufeff")).root
+    if root is None:
+        return [None for _ in places]
+    found = [find(root, ("expect", *_location(place))) for place in places]
+    return [f"{file}:{one.value_mark.line}" if place else None for place, one in zip(places, found, strict=True)]
+
+
+def _location(place: str) -> tuple[str | int, ...]:
+    return tuple(int(part) if part.isdigit() else part for part in re.findall(r"\w+", place))
+
+
 def _with_near(finding: Finding) -> str:
     return f"{finding.sentence}\n{finding.near}" if finding.near else finding.sentence
 
 
-def _case(kind: str, name: str, failure: str | None) -> str:
-    body = f"<failure>{escape(_printable(failure))}</failure>" if failure else ""
-    named = quoteattr(_printable(name))
+def _case(kind: str, name: str, failure: str | None, where: str | None = None) -> str:
+    first = quoteattr(_printable((failure or "").partition("\n")[0]))
+    told = f"{where}\n{failure}" if where and failure else failure or ""
+    body = f"<failure type={quoteattr(kind)} message={first}>{escape(_printable(told))}</failure>" if failure else ""
+    named = quoteattr(_printable(f"{name} ({where})" if where else name))
     return f"  <testcase classname={quoteattr('stack-emu.' + kind)} name={named}>{body}</testcase>"
 
 

@@ -131,7 +131,15 @@ async def _run(options: argparse.Namespace, child: Child) -> int:
                 from stack_emu.cli.junit import write_junit
 
                 shown = [now.hosted.world.redactor.thorough(part) for part in options.cmd]
-                write_junit(options.junit, shown, code, judged, time.monotonic() - started)
+                write_junit(
+                    options.junit,
+                    shown,
+                    code,
+                    judged,
+                    time.monotonic() - started,
+                    scenario=options.scenario,
+                    seed=now.hosted.scenario.seed if options.seed is None else options.seed,
+                )
     except asyncio.CancelledError:
         if child.stopped_by is None:
             raise

@@ -19,7 +19,7 @@ WORDS: Final[Mapping[str, str]] = {
     "contains": "text with this in it, or a list with an element like this",
     "equals": "exactly this value, with no further fields",
     "one_of": "one of these",
-    "not": "anything but this",
+    "not": "anything but this, but it must be there",
     "gt": "a number above this",
     "gte": "a number of at least this",
     "lt": "a number below this",

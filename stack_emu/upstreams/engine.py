@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stack_emu.kernel.acts import Act, RowDraft
 from stack_emu.kernel.canonical import digest
 from stack_emu.kernel.faults import Injection, Names
+from stack_emu.kernel.matching import first_match
 from stack_emu.kernel.world import World
 from stack_emu.upstreams import replies
 from stack_emu.upstreams.credentials import AcceptedCredential, accepted_in, foreign_secrets
@@ -350,7 +351,12 @@ class Upstreams:
             return self._ask_pack(fake, fake.pack, exchange, standing, act)
         if fake.forward is not None:
             return await self._forward(exchange, fake.forward)
-        reply, hint, table = replies.unmatched(fake.name, request, routes.nearest(), exchange.world.redactor)
+        others = (other for other in self._fakes.values() if other is not fake)
+        elsewhere = next(
+            (other.name for other in others if first_match([r.pattern for r in other.rules], request)), None
+        )
+        near = routes.nearest()
+        reply, hint, table = replies.unmatched(fake.name, request, near, exchange.world.redactor, elsewhere)
         exchange.say("unmatched", hint, table)
         return reply
 

@@ -70,6 +70,7 @@ def unmatched(
     request: UpstreamRequest,
     near: Sequence[Candidate],
     redactor: Redactor,
+    elsewhere: str | None = None,
 ) -> tuple[UpstreamReply, str, str]:
     """The 501 for a request no route answers, the sentence that says why the nearest one did not, and all side by side.
 
@@ -78,13 +79,21 @@ def unmatched(
         request: the request.
         near: the nearest routes; empty when there are none.
         redactor: masks what the request had.
+        elsewhere: name of another upstream that has a route for it.
     """
     asked = f"no route of upstream {upstream} answers {request.method} {request.path}"
     if not near:
         return unmatched_reply(upstream, f"{asked}; it has no routes, so add one.", request, [], redactor)
     masked = [replace(one, differences=tuple(_masked(found) for found in one.differences)) for one in near]
     first = masked[0]
-    message = f"{asked}; {explain(first.name, first.differences)}."
+    note = f"; {first.note}" if first.note else ""
+    other = (
+        f" Upstream {elsewhere} has a route for it; a call goes to the upstream that its host belongs to."
+        if elsewhere
+        else ""
+    )
+    nearest = explain(first.name, first.differences) if first.differences else f"closest: {first.name}"
+    message = f"{asked}; {nearest}{note}.{other}"
     return unmatched_reply(upstream, message, request, masked, redactor)
 
 

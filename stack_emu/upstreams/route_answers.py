@@ -19,6 +19,7 @@ from stack_emu.kernel.near_miss import Candidate, nearest_of
 from stack_emu.kernel.world import World
 from stack_emu.upstreams.callbacks import arm_callbacks
 from stack_emu.upstreams.documents import Collection
+from stack_emu.upstreams.oversights import oversights
 from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest
 from stack_emu.upstreams.routes import Render, RouteRule, render_reply, variables_of
 
@@ -105,7 +106,7 @@ class Routes:
 
     def _candidate(self, rule: RouteRule) -> Candidate:
         differences = tuple(rule.pattern.difference(self.request))
-        notes = list(self._unmet(rule)) if not differences else []
+        notes = list(oversights(rule.pattern, self.request, differences) if differences else self._unmet(rule))
         _, count = self._count(rule)
         if not differences and not notes and choose(rule, count) is None:
             often = f"{count} time{'s' if count != 1 else ''}"

@@ -312,7 +312,11 @@ def test_the_control_api_takes_the_same_words_and_counts(serve: Serve) -> None:
         ({"operation": "agents.list"}, {"transport": "reset"}, "is not one of connection_reset_by_peer"),
         ({"operation": "agents.list"}, {"delay": {"unifrm": ["1s", "2s"]}}, "did you mean uniform?"),
         ({"operation": "agents.list"}, {"error": "CONFLICTT"}, "did you mean CONFLICT?"),
-        ({"operation": "agents.list", "where": {"body": {"regex": "("}}}, {"status": 500}, "is not a regular expression"),
+        (
+            {"operation": "agents.list", "where": {"body": {"regex": "("}}},
+            {"status": 500},
+            "is not a regular expression",
+        ),
     ],
 )
 def test_what_is_misspelt_is_refused_with_the_nearest(serve: Serve, on: Any, inject: Any, sentence: str) -> None:

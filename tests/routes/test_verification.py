@@ -186,8 +186,11 @@ def test_exec_writes_a_case_for_each_expectation(tmp_path: Path) -> None:
     suite = ET.parse(report).getroot()
     cases = {case.get("name"): case.find("failure") for case in suite.findall("testcase")}
     held = [name for name, failure in cases.items() if failure is None]
-    assert "upstream[0]: exactly 1 /orders to shop" in held
+    assert f"upstream[0]: exactly 1 /orders to shop ({scenario}:7)" in held
     [failure] = [failure for failure in cases.values() if failure is not None]
     assert "expected at least one /order to shop, saw 0; the closest was GET /orders" in str(failure.text)
+    assert str(failure.text).startswith(f"{scenario}:8\n")
     assert "path  '/order'  '/orders'" in str(failure.text)
+    properties = {one.get("name"): one.get("value") for one in suite.iter("property")}
+    assert properties == {"scenario": str(scenario), "seed": "0"}
     assert (suite.get("tests"), suite.get("failures")) == ("4", "1")
