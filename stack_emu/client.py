@@ -6,7 +6,7 @@ import asyncio
 import http.client
 import json
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -535,6 +535,8 @@ class EmulatorClient:
         seed: int | None = None,
         clock: str | None = None,
         strict: bool | None = None,
+        overlays: Sequence[str] = (),
+        variables: Mapping[str, Any] | None = None,
     ) -> WorldClient:
         """Make a world.
 
@@ -545,8 +547,14 @@ class EmulatorClient:
             seed: instead of the scenario's.
             clock: ``real`` or ``virtual`` instead of the scenario's.
             strict: instead of the scenario's.
+            overlays: names of the scenario's overlays to lay over it, in order.
+            variables: values of the scenario's variables, instead of those it gives.
         """
         body: dict[str, Any] = {"name": name}
+        if overlays:
+            body["overlays"] = list(overlays)
+        if variables:
+            body["variables"] = dict(variables)
         if scenario is not None:
             body["scenario"] = str(Path(scenario).absolute())
         optional = {"scenario_yaml": scenario_yaml, "seed": seed, "clock": clock, "strict": strict}

@@ -7,6 +7,7 @@ written, also the file.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -132,7 +133,7 @@ class _Assembly:
         if sentence is not None or file is None:
             self._problem(entry.mark, source, location, sentence or "")
             return None
-        target = file.parent / path
+        target = Path(os.path.normpath(file.parent / path))
         if target.is_dir():
             target = target / "scenario.yaml"
         if target.resolve() in chain:

@@ -86,13 +86,15 @@ def load(path: Path | str, vocabulary: Vocabulary | None = None, choices: Choice
     return inspect_path(path, vocabulary, choices).require()
 
 
-def loads(text: str, source: str = "<string>", vocabulary: Vocabulary | None = None) -> Scenario:
+def loads(
+    text: str, source: str = "<string>", vocabulary: Vocabulary | None = None, choices: Choices | None = None
+) -> Scenario:
     """Read a scenario from a text; `source` stands for the file in messages.
 
     Raises:
         ScenarioError: with every mistake found.
     """
-    return inspect_text(text, source, vocabulary).require()
+    return inspect_text(text, source, vocabulary, choices).require()
 
 
 def from_data(data: Any, source: str = "<data>", vocabulary: Vocabulary | None = None) -> Scenario:

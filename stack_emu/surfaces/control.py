@@ -23,6 +23,7 @@ from stack_emu.scenario.models import Scenario
 from stack_emu.scenario.problems import ScenarioError
 from stack_emu.surfaces.control_fields import (
     ControlError,
+    choices_of,
     fault_of,
     milliseconds,
     model_rules_of,
@@ -147,9 +148,10 @@ class ControlSurface:
             raise ControlError("Send scenario (a path) or scenario_yaml (a text), not both.")
         if "scenario_yaml" in body:
             source = str(body.get("source", "<request>"))
-            return loads(str(body["scenario_yaml"]), source, self._server.scenarios.vocabulary())
+            vocabulary = self._server.scenarios.vocabulary()
+            return loads(str(body["scenario_yaml"]), source, vocabulary, choices_of(body))
         if body.get("scenario"):
-            return self._server.scenarios.load(Path(str(body["scenario"])))
+            return self._server.scenarios.load(Path(str(body["scenario"])), choices_of(body))
         return Scenario.default()
 
     async def _mint_passport(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
