@@ -114,7 +114,7 @@ def inspect_path(path: Path | str, vocabulary: Vocabulary | None = None, choices
     text = _text_of(file, Path(path))
     if isinstance(text, Problem):
         return Inspection(None, (text,), (file,))
-    inspection = _inspect(text, str(file), vocabulary, choices or Choices(), file)
+    inspection = inspect_text(text, str(file), vocabulary, choices, file)
     scenario = inspection.scenario
     if scenario is None or scenario.name is not None:
         return inspection
@@ -123,13 +123,13 @@ def inspect_path(path: Path | str, vocabulary: Vocabulary | None = None, choices
 
 
 def inspect_text(
-    text: str, source: str = "<string>", vocabulary: Vocabulary | None = None, choices: Choices | None = None
+    text: str,
+    source: str = "<string>",
+    vocabulary: Vocabulary | None = None,
+    choices: Choices | None = None,
+    file: Path | None = None,
 ) -> Inspection:
-    """Read a text as `loads` does, and report warnings too instead of raising."""
-    return _inspect(text, source, vocabulary, choices or Choices(), None)
-
-
-def _inspect(text: str, source: str, vocabulary: Vocabulary | None, choices: Choices, file: Path | None) -> Inspection:
+    """Read a text as `loads` does, and report warnings too instead of raising; `file` is from where it may extend."""
     composed = compose(text.removeprefix("\ufeff"), source=source)
     problems = [
         Problem(source, found.mark.line, found.mark.column, path_text(found.location), found.sentence)

@@ -101,11 +101,11 @@ def test_later_bases_win_and_folders_are_their_scenario(tmp_path: Path) -> None:
 
 def test_a_mistake_points_at_the_file_it_is_in(tmp_path: Path) -> None:
     write(tmp_path, base=BASE.replace("seed: 5", "sed: 5"))
-    write(tmp_path, top="extends: base.yaml\npassports: [{agent: clark}]\nmissions: [{agent: scribe}]\n")
+    write(tmp_path, top="extends: base.yaml\nseed: x\nagents: [{nam: other}]\n")
     found = said(inspect_path(tmp_path / "top.yaml"), tmp_path)
     places = [one.partition(": ")[0] for one in found]
-    assert places == ["top.yaml:2:21", "top.yaml:3:12", "base.yaml:4:1"], found
-    assert found[2] == "base.yaml:4:1: unknown key sed; did you mean seed?"
+    assert places == ["top.yaml:2:7", "top.yaml:3:10", "top.yaml:3:11", "base.yaml:4:1"], found
+    assert found[-1] == "base.yaml:4:1: unknown key sed; did you mean seed?"
 
 
 @pytest.mark.parametrize(
