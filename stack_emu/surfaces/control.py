@@ -144,14 +144,15 @@ class ControlSurface:
     def _scenario(self, body: Mapping[str, Any]) -> Scenario:
         from stack_emu.scenario.loader import loads
 
+        choices = choices_of(body)
         if "scenario_yaml" in body and body.get("scenario"):
             raise ControlError("Send scenario (a path) or scenario_yaml (a text), not both.")
         if "scenario_yaml" in body:
             source = str(body.get("source", "<request>"))
             vocabulary = self._server.scenarios.vocabulary()
-            return loads(str(body["scenario_yaml"]), source, vocabulary, choices_of(body))
+            return loads(str(body["scenario_yaml"]), source, vocabulary, choices)
         if body.get("scenario"):
-            return self._server.scenarios.load(Path(str(body["scenario"])), choices_of(body))
+            return self._server.scenarios.load(Path(str(body["scenario"])), choices)
         return Scenario.default()
 
     async def _mint_passport(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:

@@ -1,0 +1,23 @@
+"""The marker's overlay and variables."""
+
+from __future__ import annotations
+
+import pytest
+from getstack import Stack
+
+from stack_emu.pytest_world import TestWorld
+
+
+def names(world: TestWorld) -> set[str]:
+    with Stack(api_key=world.api_key, base_url=world.base_url) as stack:
+        return {agent.name for agent in stack.agents.list()}
+
+
+@pytest.mark.stack_emu(scenario="layered.yaml")
+def test_a_world_without_overlays(stack_emu: TestWorld) -> None:
+    assert names(stack_emu) == {"clerk"}
+
+
+@pytest.mark.stack_emu(scenario="layered.yaml", overlay="ci", variables={"agent": "other"})
+def test_a_world_with_an_overlay_and_a_variable(stack_emu: TestWorld) -> None:
+    assert names(stack_emu) == {"other", "of-ci"}
