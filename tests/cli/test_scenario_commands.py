@@ -125,7 +125,7 @@ def test_check_shows_what_overlays_and_variables_make_of_a_scenario(cli: Cli, sh
     assert "seed: 44\n" in ran.out
     assert cli("check", "--resolved", shop, env={"STACK_EMU_OVERLAY": "ci"}).out.count("seed: 44") == 1
     wrong = cli("check", "--overlay", "cj", shop)
-    assert (wrong.code, "there is no overlay cj; did you mean ci?" in wrong.err) == (2, True)
+    assert (wrong.code, "there is no overlay cj; overlays in it: ci" in wrong.err) == (2, True)
     unset = cli("check", "--set", "number", shop)
     assert (unset.code, unset.err) == (2, "stack-emu: --set: write name=value, such as channel=random\n")
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from getstack import Stack
-
 from stack_emu.pytest_world import TestWorld
 
 
 def names(world: TestWorld) -> set[str]:
-    with Stack(api_key=world.api_key, base_url=world.base_url) as stack:
-        return {agent.name for agent in stack.agents.list()}
+    return {agent.name for agent in world.stack().agents.list()}
 
 
 @pytest.mark.stack_emu(scenario="layered.yaml")
