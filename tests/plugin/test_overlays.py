@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from stack_emu.pytest_world import TestWorld
 
 
