@@ -109,9 +109,14 @@ def _plain_kind(described: dict[str, Any]) -> str:
         return f"map of name to {of}"
     if isinstance(kind, list):
         return " or ".join(_kind({"type": one}) for one in kind)
-    return {"string": "text", "integer": "integer", "number": "number", "boolean": "true or false", None: "any value"}[
-        kind
-    ]
+    return {
+        "string": "text",
+        "integer": "integer",
+        "boolean": "true or false",
+        "number": "number",
+        "null": "null",
+        None: "any value",
+    }[kind]
 
 
 def _default(model: type[Model], key: str, described: dict[str, Any]) -> str:

@@ -498,6 +498,8 @@ class EmulatorClient:
         seed: int | None = None,
         clock: str | None = None,
         strict: bool | None = None,
+        overlays: Sequence[str] = (),
+        variables: Mapping[str, Any] | None = None,
     ) -> WorldClient:
         """Make a world.
 
@@ -508,8 +510,14 @@ class EmulatorClient:
             seed: instead of the scenario's.
             clock: ``real`` or ``virtual`` instead of the scenario's.
             strict: instead of the scenario's.
+            overlays: names of the scenario's overlays to lay over it, in order.
+            variables: values of the scenario's variables, instead of those it gives.
         """
         body: dict[str, Any] = {"name": name}
+        if overlays:
+            body["overlays"] = list(overlays)
+        if variables:
+            body["variables"] = dict(variables)
         if scenario is not None:
             body["scenario"] = str(Path(scenario).absolute())
         optional = {"scenario_yaml": scenario_yaml, "seed": seed, "clock": clock, "strict": strict}

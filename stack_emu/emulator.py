@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stack_emu.client import EmulatorClient, WorldClient
+from stack_emu.scenario.composition import Choices
 from stack_emu.scenario.models import Scenario
 from stack_emu.surfaces.server import Server
 
@@ -31,6 +32,8 @@ class Emulator:
         seed: instead of the scenario's.
         clock: ``real`` or ``virtual`` instead of the scenario's.
         strict: instead of the scenario's.
+        overlays: names of the overlays to lay over the scenario in a file, in order.
+        variables: values of its variables, instead of those it gives.
     """
 
     def __init__(
@@ -42,8 +45,11 @@ class Emulator:
         seed: int | None = None,
         clock: str | None = None,
         strict: bool | None = None,
+        overlays: Sequence[str] = (),
+        variables: Mapping[str, Any] | None = None,
     ) -> None:
         self._scenario = scenario
+        self._choices = Choices(tuple(overlays), dict(variables or {}))
         self._host, self._port = host, port
         self._options: dict[str, Any] = {"seed": seed, "clock": clock, "strict": strict}
         self._loop = asyncio.new_event_loop()
@@ -61,7 +67,7 @@ class Emulator:
         if scenario is None:
             scenario = Scenario.default()
         elif not isinstance(scenario, Scenario):
-            scenario = self.server.scenarios.load(Path(scenario))
+            scenario = self.server.scenarios.load(Path(scenario), self._choices)
         hosting.create(DEFAULT_WORLD, scenario, **self._options)
         return hosting
 
@@ -139,6 +145,8 @@ class Emulator:
         seed: int | None = None,
         clock: str | None = None,
         strict: bool | None = None,
+        overlays: Sequence[str] = (),
+        variables: Mapping[str, Any] | None = None,
     ) -> WorldClient:
         """Make a world of its own on this emulator.
 
@@ -148,10 +156,18 @@ class Emulator:
             seed: instead of the scenario's.
             clock: ``real`` or ``virtual`` instead of the scenario's.
             strict: instead of the scenario's.
+            overlays: names of the scenario's overlays to lay over it, in order.
+            variables: values of the scenario's variables, instead of those it gives.
         """
         self._worlds += 1
         return self.client.create_world(
-            name or f"world-{self._worlds}", scenario=scenario, seed=seed, clock=clock, strict=strict
+            name or f"world-{self._worlds}",
+            scenario=scenario,
+            seed=seed,
+            clock=clock,
+            strict=strict,
+            overlays=overlays,
+            variables=variables,
         )
 
     def hosted(self, name: str) -> HostedWorld:

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from stack_emu.pytest_world import EmulatorOfSession, TestWorld
 
 _MARKER = (
-    "stack_emu(scenario=None, seed=None, clock=None, strict=True, transparent=False, docs_client=False): "
+    "stack_emu(scenario=None, seed=None, clock=None, strict=True, transparent=False, docs_client=False, "
+    "overlay=None, variables=None): "
     "the world the stack_emu fixture gives to this test"
 )
-_ARGUMENTS = frozenset({"scenario", "seed", "clock", "strict", "transparent", "docs_client"})
+_ARGUMENTS = frozenset({"scenario", "seed", "clock", "strict", "transparent", "docs_client", "overlay", "variables"})
 _FAILED: pytest.StashKey[bool] = pytest.StashKey()
 
 

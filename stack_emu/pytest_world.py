@@ -6,7 +6,7 @@ import contextlib
 import difflib
 import os
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,11 +56,16 @@ class EmulatorOfSession:
         strict: bool = True,
         transparent: bool = False,
         docs_client: bool = False,
+        overlay: str | Sequence[str] | None = None,
+        variables: Mapping[str, Any] | None = None,
     ) -> Iterator[TestWorld]:
         """A world for the length of one test."""
         self._count += 1
         name = f"{self._prefix}-{self._count}"
-        made = self.client.create_world(name, scenario=scenario, seed=seed, clock=clock, strict=strict)
+        overlays = [overlay] if isinstance(overlay, str) else overlay or ()
+        made = self.client.create_world(
+            name, scenario=scenario, seed=seed, clock=clock, strict=strict, overlays=overlays, variables=variables
+        )
         world = TestWorld(made, self, update=update, folder=folder)
         with contextlib.ExitStack() as stack:
             stack.callback(self.client.remove_world, name)

@@ -19,6 +19,7 @@ from stack_emu.surfaces.server import Server
 
 if TYPE_CHECKING:
     from stack_emu.hosting import HostedWorld, Hosting
+    from stack_emu.scenario.composition import Choices
     from stack_emu.surfaces.host_gateway import HostGateway
 
 
@@ -64,10 +65,37 @@ def add_scenario_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "scenario", nargs="?", type=Path, help="file or folder; one operator with one key when left out"
     )
+    add_choices(parser)
     parser.add_argument("--seed", type=int, help="instead of the scenario's seed")
     parser.add_argument("--audit", type=Path, metavar="FILE", help="write the canonical audit log here at the end")
     parser.add_argument("--order", choices=("commit", "content"), default="commit", help="order inside a lane")
     parser.add_argument("--allow-host", action="append", default=[], metavar="HOST", help="tunnel this host untouched")
+
+
+def add_choices(parser: argparse.ArgumentParser) -> None:
+    """The arguments that choose overlays and give values to variables."""
+    parser.add_argument(
+        "--overlay", action="append", default=[], metavar="NAME", help="lay this overlay of the scenario over it"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="give a variable of the scenario this value"
+    )
+
+
+def choices_of(options: argparse.Namespace) -> Choices:
+    """The overlays and variables chosen: those of ``STACK_EMU_OVERLAY``, comma-separated, when no option names any.
+
+    Raises:
+        UsageError: when a setting is no ``name=value``.
+    """
+    from stack_emu.scenario.composition import Choices, read_setting
+
+    named = os.environ.get("STACK_EMU_OVERLAY", "").split(",")
+    overlays = options.overlay or [name.strip() for name in named if name.strip()]
+    try:
+        return Choices(tuple(overlays), dict(read_setting(text) for text in options.set))
+    except ValueError as error:
+        raise UsageError(f"--set: {error}") from None
 
 
 def require_folders(*files: Path | None) -> None:
@@ -111,8 +139,11 @@ async def serving(
         raise UsageError(
             f"there is no scenario at {options.scenario}; give a file or a folder with scenario.yaml in it"
         )
+    choices = choices_of(options)
+    if options.scenario is None and (choices.variables or options.overlay):
+        raise UsageError("--overlay and --set change a scenario; name its file or folder")
     gc.disable()  # what is loaded now stays: collecting meanwhile costs a tenth of the start
-    server = Server(lambda: _load(server, options, strict, keep_going))
+    server = Server(lambda: _load(server, options, choices, strict, keep_going))
     server.allowed_hosts.update(name.lower() for name in names)
     try:
         await server.start(host, port)
@@ -130,13 +161,13 @@ async def serving(
         await server.stop()
 
 
-def _load(server: Server, options: argparse.Namespace, strict: bool, keep_going: bool) -> Hosting:
+def _load(server: Server, options: argparse.Namespace, choices: Choices, strict: bool, keep_going: bool) -> Hosting:
     from stack_emu.hosting import DEFAULT_WORLD, Hosting
     from stack_emu.scenario.models import Scenario
 
     scenario = Scenario.default()
     if options.scenario is not None:
-        inspected = server.scenarios.inspect(options.scenario)
+        inspected = server.scenarios.inspect(options.scenario, choices)
         scenario = inspected.require()
         for problem in inspected.problems:
             print(problem, file=sys.stderr, flush=True)

@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from stack_emu.scenario.composition import Choices
 from stack_emu.scenario.findings import Vocabulary
 from stack_emu.scenario.loader import inspect_path
 from stack_emu.scenario.models import Scenario
+from stack_emu.scenario.positions import Node
 from stack_emu.scenario.problems import Problem
 
 
@@ -20,11 +22,13 @@ class Report:
         path: the path as it was given.
         scenario: the scenario, or None when there are errors.
         problems: errors and warnings in the order of the file.
+        root: the whole scenario with the place of every value, as far as it could be read.
     """
 
     path: Path
     scenario: Scenario | None
     problems: tuple[Problem, ...]
+    root: Node | None = None
 
     @property
     def ok(self) -> bool:
@@ -42,20 +46,24 @@ class Report:
         return f"{self.path}: ok: {summary(self.scenario)}{warned}"
 
 
-def check(paths: Iterable[Path | str], vocabulary: Vocabulary | None = None) -> list[Problem]:
+def check(
+    paths: Iterable[Path | str], vocabulary: Vocabulary | None = None, choices: Choices | None = None
+) -> list[Problem]:
     """Every problem of the scenarios at these paths, warnings included, in the order of the paths and of each file."""
-    return [problem for report in reports(paths, vocabulary) for problem in report.problems]
+    return [problem for report in reports(paths, vocabulary, choices) for problem in report.problems]
 
 
-def reports(paths: Iterable[Path | str], vocabulary: Vocabulary | None = None) -> list[Report]:
+def reports(
+    paths: Iterable[Path | str], vocabulary: Vocabulary | None = None, choices: Choices | None = None
+) -> list[Report]:
     """One report per path, in order."""
-    return [report(path, vocabulary) for path in paths]
+    return [report(path, vocabulary, choices) for path in paths]
 
 
-def report(path: Path | str, vocabulary: Vocabulary | None = None) -> Report:
+def report(path: Path | str, vocabulary: Vocabulary | None = None, choices: Choices | None = None) -> Report:
     """Check the scenario at one path."""
-    inspection = inspect_path(path, vocabulary)
-    return Report(Path(path), inspection.scenario, inspection.problems)
+    inspection = inspect_path(path, vocabulary, choices)
+    return Report(Path(path), inspection.scenario, inspection.problems, inspection.root)
 
 
 def summary(scenario: Scenario) -> str:

@@ -8,7 +8,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from stack_emu.scenario import fault_models, upstream_models, values, world_models
+from stack_emu.scenario import composition, fault_models, upstream_models, values, world_models
 from stack_emu.scenario.models import Scenario
 from stack_emu.scenario.problems import Location, nearest, suggestion
 
@@ -53,7 +53,8 @@ def known_keys(location: Location) -> list[str]:
     if model is None:
         return []
     own = [field.alias or name for name, field in model.model_fields.items()]
-    return [*own, *model.short_forms]
+    composing = composition.KEYS if model is Scenario else ()
+    return [*own, *model.short_forms, *composing]
 
 
 def show(value: object, location: Location) -> str:

@@ -6,13 +6,14 @@ warnings as well and never raises; `stack-emu check` is built on it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from stack_emu.scenario.branches import apt_branches
+from stack_emu.scenario.composition import Choices, assemble
 from stack_emu.scenario.explain import explain
 from stack_emu.scenario.fault_rules import check_faults
 from stack_emu.scenario.findings import Finding, Findings, Place, Vocabulary
@@ -52,10 +53,14 @@ class Inspection:
     Args:
         scenario: the scenario, or None when there are errors.
         problems: errors and warnings in the order of the file.
+        files: the files it was read from, or looked for in.
+        root: the whole of it with the place of every value, as far as it could be read.
     """
 
     scenario: Scenario | None
     problems: tuple[Problem, ...]
+    files: tuple[Path, ...] = ()
+    root: Node | None = None
 
     def require(self) -> Scenario:
         """The scenario.
@@ -68,7 +73,7 @@ class Inspection:
         return self.scenario
 
 
-def load(path: Path | str, vocabulary: Vocabulary | None = None) -> Scenario:
+def load(path: Path | str, vocabulary: Vocabulary | None = None, choices: Choices | None = None) -> Scenario:
     """Read a scenario from a file, or from a folder with `scenario.yaml` in it.
 
     A scenario without a name is called like its folder, or like its file where the file has a name of its own.
@@ -76,20 +81,23 @@ def load(path: Path | str, vocabulary: Vocabulary | None = None) -> Scenario:
     Args:
         path: the file or folder.
         vocabulary: names outside the scenario to check against, such as the operations that are served.
+        choices: the overlays to lay over it, and values of its variables.
 
     Raises:
         ScenarioError: with every mistake found, also when the file is missing or cannot be read.
     """
-    return inspect_path(path, vocabulary).require()
+    return inspect_path(path, vocabulary, choices).require()
 
 
-def loads(text: str, source: str = "<string>", vocabulary: Vocabulary | None = None) -> Scenario:
+def loads(
+    text: str, source: str = "<string>", vocabulary: Vocabulary | None = None, choices: Choices | None = None
+) -> Scenario:
     """Read a scenario from a text; `source` stands for the file in messages.
 
     Raises:
         ScenarioError: with every mistake found.
     """
-    return inspect_text(text, source, vocabulary).require()
+    return inspect_text(text, source, vocabulary, choices).require()
 
 
 def from_data(data: Any, source: str = "<data>", vocabulary: Vocabulary | None = None) -> Scenario:
@@ -101,42 +109,31 @@ def from_data(data: Any, source: str = "<data>", vocabulary: Vocabulary | None =
     return _inspect_nodes(nodes_from_data(data), source, vocabulary).require()
 
 
-def inspect_path(path: Path | str, vocabulary: Vocabulary | None = None) -> Inspection:
+def inspect_path(path: Path | str, vocabulary: Vocabulary | None = None, choices: Choices | None = None) -> Inspection:
     """Read a file or folder as `load` does, and report warnings too instead of raising."""
     file = Path(path)
     if file.is_dir():
         file = file / FILE_NAME
-    try:
-        content = _read(file)
-    except OSError as error:
-        return _failed(Problem(str(path), 0, 0, "", _unreadable(Path(path), file, error)))
-    if len(content) > MAX_BYTES:
-        sentence = f"the file is larger than {MAX_BYTES // 1024 // 1024} MB, which no scenario needs; split it up"
-        return _failed(Problem(str(file), 0, 0, "", sentence))
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return _failed(_not_utf8(str(file), content, error))
-    inspection = inspect_text(text, str(file), vocabulary, folder=file.parent)
+    text = _text_of(file, Path(path))
+    if isinstance(text, Problem):
+        return Inspection(None, (text,), (file,))
+    inspection = inspect_text(text, str(file), vocabulary, choices, file)
     scenario = inspection.scenario
     if scenario is None or scenario.name is not None:
         return inspection
     name = file.resolve().parent.name if file.name == FILE_NAME else file.stem
-    return Inspection(scenario.model_copy(update={"name": name or "scenario"}), inspection.problems)
+    return replace(inspection, scenario=scenario.model_copy(update={"name": name or "scenario"}))
 
 
 def inspect_text(
-    text: str, source: str = "<string>", vocabulary: Vocabulary | None = None, *, folder: Path | None = None
+    text: str,
+    source: str = "<string>",
+    vocabulary: Vocabulary | None = None,
+    choices: Choices | None = None,
+    file: Path | None = None,
 ) -> Inspection:
-    """Read a text as `loads` does, and report warnings too instead of raising.
-
-    Args:
-        text: YAML.
-        source: stands for the file in messages.
-        vocabulary: names outside the scenario to check against.
-        folder: what paths in the text are relative to; without it a text may name no other file.
-    """
-    composed = compose(text.removeprefix("\ufeff"))
+    """Read a text as `loads` does, and report warnings too instead of raising; `file` is from where it may extend."""
+    composed = compose(text.removeprefix("\ufeff"), source=source)
     problems = [
         Problem(source, found.mark.line, found.mark.column, path_text(found.location), found.sentence)
         for found in composed.problems
@@ -144,20 +141,29 @@ def inspect_text(
     if composed.root is None or composed.root.value is None:
         if not problems:
             problems.append(Problem(source, 1, 1, "", "the scenario is empty; begin with stack_emu: 1"))
-        return Inspection(None, tuple(problems))
-    for location, sentence in resolve_paths(composed.root, folder):
+        return Inspection(None, tuple(problems), (file,) if file else ())
+    for location, sentence in resolve_paths(composed.root, file.parent if file else None):
         found_at = find(composed.root, location).value_mark
         problems.append(Problem(source, found_at.line, found_at.column, path_text(location), sentence))
-    return _inspect_nodes(composed.root, source, vocabulary, problems)
+    return _inspect_nodes(composed.root, source, vocabulary, problems, choices, file)
 
 
 def _inspect_nodes(
-    root: Node, source: str, vocabulary: Vocabulary | None, known: list[Problem] | None = None
+    root: Node,
+    source: str,
+    vocabulary: Vocabulary | None,
+    known: list[Problem] | None = None,
+    choices: Choices | None = None,
+    file: Path | None = None,
 ) -> Inspection:
     problems = list(known or ())
+    files: tuple[Path, ...] = ()
     if not isinstance(root.value, dict):
         sentence = "a scenario is a mapping; begin with stack_emu: 1"
         return Inspection(None, (*problems, Problem(source, root.mark.line, root.mark.column, "", sentence)))
+    composition = assemble(root, source, file, choices or Choices(), lambda target: _text_of(target, target))
+    root, files = composition.root, composition.files
+    problems += composition.problems
     data = root.plain()
     scenario: Scenario | None = None
     try:
@@ -165,12 +171,13 @@ def _inspect_nodes(
     except ValidationError as error:
         details = apt_branches([dict(detail) for detail in error.errors(include_url=False)], data)
         explained = [_from_pydantic(detail, root, source) for detail in details if not _is_echo(detail)]
-        seen = {(problem.line, problem.column) for problem in problems if problem.line}
-        problems += [problem for problem in explained if (problem.line, problem.column) not in seen]
+        seen = {(problem.file, problem.line, problem.column) for problem in problems if problem.line}
+        problems += [problem for problem in explained if (problem.file, problem.line, problem.column) not in seen]
     problems += [_from_finding(finding, root, source) for finding in _check_whole(data, vocabulary or Vocabulary())]
-    problems.sort(key=lambda problem: (problem.line, problem.column))
+    order = {str(one): index for index, one in enumerate(files)}
+    problems.sort(key=lambda problem: (order.get(problem.file, 0), problem.line, problem.column))
     failed = any(problem.severity == "error" for problem in problems)
-    return Inspection(None if failed else scenario, tuple(problems))
+    return Inspection(None if failed else scenario, tuple(problems), files, root)
 
 
 def _check_whole(data: Any, vocabulary: Vocabulary) -> list[Finding]:
@@ -187,7 +194,7 @@ def _from_pydantic(error: dict[str, Any], root: Node, source: str) -> Problem:
     found = find(root, location)
     mark = found.key_mark if on_key else found.value_mark
     shown = found.location[:-1] if error["type"] == "extra_forbidden" else found.location
-    return Problem(source, mark.line, mark.column, path_text(shown), sentence)
+    return Problem(mark.file or source, mark.line, mark.column, path_text(shown), sentence)
 
 
 def _is_echo(error: dict[str, Any]) -> bool:
@@ -200,11 +207,22 @@ def _from_finding(finding: Finding, root: Node, source: str) -> Problem:
     mark, sentence = found.value_mark, finding.sentence
     if finding.other is not None:
         sentence = sentence.replace("{other}", path_text(find(root, finding.other).location))
-    return Problem(source, mark.line, mark.column, path_text(found.location), sentence, finding.severity)
+    return Problem(mark.file or source, mark.line, mark.column, path_text(found.location), sentence, finding.severity)
 
 
-def _failed(problem: Problem) -> Inspection:
-    return Inspection(None, (problem,))
+def _text_of(file: Path, named: Path) -> str | Problem:
+    """The text of a file, or why it cannot be read; `named` is what the user called it."""
+    try:
+        content = _read(file)
+    except OSError as error:
+        return Problem(str(named), 0, 0, "", _unreadable(named, file, error))
+    if len(content) > MAX_BYTES:
+        sentence = f"the file is larger than {MAX_BYTES // 1024 // 1024} MB, which no scenario needs; split it up"
+        return Problem(str(file), 0, 0, "", sentence)
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return _not_utf8(str(file), content, error)
 
 
 def _read(file: Path) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from stack_emu.scenario.positions import Node
@@ -39,18 +40,23 @@ def resolve_paths(root: Node, folder: Path | None) -> Refused:
     return refused
 
 
-def _named(root: Node) -> list[tuple[Location, Node]]:
-    upstreams = root.value.get("upstreams") if isinstance(root.value, dict) else None
-    found: list[tuple[Location, Node]] = []
-    for name, upstream in (
-        upstreams.value.items() if upstreams is not None and isinstance(upstreams.value, dict) else ()
-    ):
-        if not isinstance(upstream.value, dict):
-            continue
-        pack, seed = upstream.value.get("pack"), upstream.value.get("seed")
+def _named(root: Node) -> Iterator[tuple[Location, Node]]:
+    """The texts that may be paths, of the scenario itself and of its overlays."""
+    yield from _of_part((), root)
+    for name, overlay in _entries(root, "overlays"):
+        yield from _of_part(("overlays", name), overlay)
+
+
+def _of_part(location: Location, part: Node) -> Iterator[tuple[Location, Node]]:
+    for name, upstream in _entries(part, "upstreams"):
+        pack = upstream.value.get("pack") if isinstance(upstream.value, dict) else None
         if pack is not None and isinstance(pack.value, str) and "/" in pack.value:
-            found.append((("upstreams", name, "pack"), pack))
-        for key, value in seed.value.items() if seed is not None and isinstance(seed.value, dict) else ():
+            yield (*location, "upstreams", name, "pack"), pack
+        for key, value in _entries(upstream, "seed"):
             if isinstance(value.value, str) and value.value.startswith(("./", "../")):
-                found.append((("upstreams", name, "seed", key), value))
-    return found
+                yield (*location, "upstreams", name, "seed", key), value
+
+
+def _entries(part: Node, key: str) -> list[tuple[str, Node]]:
+    inner = part.value.get(key) if isinstance(part.value, dict) else None
+    return list(inner.value.items()) if inner is not None and isinstance(inner.value, dict) else []

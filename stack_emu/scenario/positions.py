@@ -10,10 +10,11 @@ from stack_emu.scenario.problems import Location, Part
 
 @dataclass(frozen=True)
 class Mark:
-    """A place in a text; line and column are counted from 1."""
+    """A place in a text; line and column are counted from 1, and the file is empty where there is only one text."""
 
     line: int
     column: int
+    file: str = ""
 
 
 NOWHERE = Mark(0, 0)

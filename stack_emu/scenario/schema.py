@@ -47,6 +47,7 @@ def json_schema() -> dict[str, Any]:
     for name, definition in definitions.items():
         _finish(definition, models[name])
     _finish(generated, Scenario)
+    generated["properties"].update(_composing(generated["properties"]))
     credential = definitions["Credential"]
     definitions["Credential"] = {
         "description": "canary (a unique secret), the secret as text, or {fields, text, expires}.",
@@ -63,6 +64,51 @@ def json_schema() -> dict[str, Any]:
         **generated,
         "title": "A stack-emu scenario",
         "$defs": dict(sorted(definitions.items())),
+    }
+
+
+def _composing(properties: dict[str, Any]) -> dict[str, Any]:
+    """The keys by which a scenario is put together; they are gone before the models see it."""
+    paths = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+    scalar = {"type": ["string", "number", "boolean", "null"]}
+    # What an overlay holds is a scenario without its required key.
+    overlay = {
+        "type": "object",
+        "properties": {
+            **{key: {"$ref": f"#/properties/{key}"} for key in properties},
+            **{key: {"$ref": f"#/properties/{key}"} for key in ("variables", "replace", "drop")},
+        },
+        "additionalProperties": False,
+    }
+    return {
+        "extends": {
+            "description": "Scenarios this one builds on, relative to this file; what stands here wins.",
+            "examples": ["../base.yaml"],
+            **paths,
+        },
+        "overlays": {
+            "description": "Parts of a scenario by name, laid over it by --overlay NAME.",
+            "examples": [{"ci": {"clock": {"mode": "virtual"}}}],
+            "type": "object",
+            "additionalProperties": overlay,
+        },
+        "variables": {
+            "description": "Values that ${name} stands for in every text; --set NAME=VALUE gives another.",
+            "examples": [{"channel": "engineering"}],
+            "type": "object",
+            "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_-]*$"},
+            "additionalProperties": scalar,
+        },
+        "replace": {
+            "description": "Paths whose value here stands in place of the extended one instead of being merged with it.",
+            "examples": [["faults", "upstreams.slack.routes"]],
+            **paths,
+        },
+        "drop": {
+            "description": "Paths of what is extended and not wanted, with ids or names of things in lists.",
+            "examples": [["agents.scribe"]],
+            **paths,
+        },
     }
 
 

@@ -64,19 +64,20 @@ class Composed:
     problems: list[TextProblem]
 
 
-def compose(text: str, *, pure: bool = False) -> Composed:
+def compose(text: str, *, pure: bool = False, source: str = "") -> Composed:
     """Read one YAML document.
 
     Args:
         text: the document, without a byte order mark.
         pure: use PyYAML's own parser even where libyaml's is compiled in. The pure one dislikes
             tabs outside quotes; otherwise both accept the same.
+        source: the file that every place names, where a scenario has several.
     """
     odd = _UNPRINTABLE.search(text)
     if odd:
         sentence = f"the character U+{ord(odd[0]):04X} is not allowed in YAML; remove it"
         return Composed(None, [TextProblem(_mark_at(text, odd.start()), (), sentence)])
-    return _Composer(text).run(pure)
+    return _Composer(text, source).run(pure)
 
 
 @dataclass
@@ -92,6 +93,7 @@ class _Frame:
 @dataclass
 class _Composer:
     text: str
+    source: str = ""
     problems: list[TextProblem] = field(default_factory=list)
     stack: list[_Frame] = field(default_factory=list)
     anchors: dict[str, Node | None] = field(default_factory=dict)
@@ -146,7 +148,7 @@ class _Composer:
         self._add(node, event)
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
-        node = Node(event.value, _mark(event), event.value)
+        node = Node(event.value, self._mark(event), event.value)
         tag = _short_tag(event.tag)
         if tag not in (None, "!", "str"):
             self.problems.append(self._problem(event, _tag_sentence(event.tag)))
@@ -161,18 +163,24 @@ class _Composer:
         import yaml
 
         if len(self.stack) >= MAX_DEPTH:
-            raise _TooMuch(TextProblem(_mark(event), (), _TOO_DEEP))
+            raise _TooMuch(TextProblem(self._mark(event), (), _TOO_DEEP))
         is_mapping = isinstance(event, yaml.MappingStartEvent)
         if event.tag not in (None, "!") and _short_tag(event.tag) != ("map" if is_mapping else "seq"):
             self.problems.append(self._problem(event, _tag_sentence(event.tag)))
         if self._at_key():
             raise _TooMuch(self._problem(event, self._key_sentence(event)))
-        node = Node({} if is_mapping else [], _mark(event))
+        node = Node({} if is_mapping else [], self._mark(event))
         if event.anchor is not None:
             self.anchors[event.anchor] = None
         self.stack.append(_Frame(node, event.anchor, is_mapping=is_mapping))
 
+    def _mark(self, event: yaml.Event) -> Mark:
+        start: Any = event.start_mark
+        return Mark(start.line + 1, start.column + 1, self.source)
+
     def _close(self, event: yaml.Event) -> None:
+        if "<<" in self.stack[-1].node.keys:
+            self._merge(self.stack[-1].node)
         frame = self.stack.pop()
         self._anchor(frame.anchor, frame.node)
         self._add(frame.node, event)
@@ -197,14 +205,25 @@ class _Composer:
         key = node.text
         if key is None:
             raise _TooMuch(self._problem(event, "a key must be text; write the key out instead of the alias"))
-        if key == "<<":
-            sentence = "merge keys (<<) are not part of YAML 1.2; repeat the keys, or use an alias for a whole value"
-            self.problems.append(self._problem(event, sentence))
         if key in frame.node.keys:
             sentence = f"the key {key} is already there in line {frame.node.keys[key].line}; keep one of them"
             self.problems.append(self._problem(event, sentence))
-        frame.node.keys.setdefault(key, _mark(event))
+        frame.node.keys.setdefault(key, self._mark(event))
         return key
+
+    def _merge(self, node: Node) -> None:
+        """Put the keys of the mappings under `<<` into the mapping that has it, where it has none of its own."""
+        mark, merged = node.keys.pop("<<"), node.value.pop("<<")
+        for part in merged.value if isinstance(merged.value, list) else [merged]:
+            if not isinstance(part.value, dict):
+                steps = (frame.key if frame.is_mapping else len(frame.node.value) for frame in self.stack[:-1])
+                location = tuple(step for step in steps if step is not None)
+                sentence = "<< takes a mapping or a list of mappings, such as <<: *defaults"
+                self.problems.append(TextProblem(mark, location, sentence))
+                continue
+            for key, value in part.value.items():
+                node.value.setdefault(key, value)
+                node.keys.setdefault(key, part.keys[key])
 
     def _anchor(self, name: str | None, node: Node) -> None:
         if name is not None:
@@ -216,7 +235,7 @@ class _Composer:
     def _refuse(self, event: yaml.Event, sentence: str) -> None:
         """Report a value and go on with null in its place."""
         self.problems.append(self._problem(event, sentence))
-        self._add(Node(None, _mark(event), ""), event)
+        self._add(Node(None, self._mark(event), ""), event)
 
     def _key_sentence(self, event: yaml.Event) -> str:
         line = self.text.split("\n", _mark(event).line)[_mark(event).line - 1]
@@ -226,7 +245,7 @@ class _Composer:
 
     def _problem(self, event: yaml.Event, sentence: str) -> TextProblem:
         steps = (frame.key if frame.is_mapping else len(frame.node.value) for frame in self.stack)
-        return TextProblem(_mark(event), tuple(step for step in steps if step is not None), sentence)
+        return TextProblem(self._mark(event), tuple(step for step in steps if step is not None), sentence)
 
 
 class _TooMuch(Exception):

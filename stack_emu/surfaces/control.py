@@ -23,6 +23,7 @@ from stack_emu.scenario.models import Scenario
 from stack_emu.scenario.problems import ScenarioError
 from stack_emu.surfaces.control_fields import (
     ControlError,
+    choices_of,
     expectation_of,
     fault_of,
     milliseconds,
@@ -146,13 +147,15 @@ class ControlSurface:
     def _scenario(self, body: Mapping[str, Any]) -> Scenario:
         from stack_emu.scenario.loader import loads
 
+        choices = choices_of(body)
         if "scenario_yaml" in body and body.get("scenario"):
             raise ControlError("Send scenario (a path) or scenario_yaml (a text), not both.")
         if "scenario_yaml" in body:
             source = str(body.get("source", "<request>"))
-            return loads(str(body["scenario_yaml"]), source, self._server.scenarios.vocabulary())
+            vocabulary = self._server.scenarios.vocabulary()
+            return loads(str(body["scenario_yaml"]), source, vocabulary, choices)
         if body.get("scenario"):
-            return self._server.scenarios.load(Path(str(body["scenario"])))
+            return self._server.scenarios.load(Path(str(body["scenario"])), choices)
         return Scenario.default()
 
     async def _mint_passport(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:

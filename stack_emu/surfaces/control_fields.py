@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from stack_emu.scenario.composition import Choices
 from stack_emu.scenario.findings import Vocabulary
 from stack_emu.scenario.models import Expectation, FaultRule, ModelRule, Scenario
 from stack_emu.scenario.problems import ScenarioError
@@ -53,6 +54,20 @@ def world_options(body: Mapping[str, Any]) -> dict[str, Any]:
     if strict not in (None, True, False):
         raise ControlError(f"strict must be true or false, not {strict!r}.")
     return {"seed": seed, "clock": clock, "strict": strict}
+
+
+def choices_of(body: Mapping[str, Any]) -> Choices:
+    """The overlays and variables chosen for the scenario of a world to be made.
+
+    Raises:
+        ControlError: when one of them has the wrong form.
+    """
+    overlays, variables = body.get("overlays", []), body.get("variables", {})
+    if not isinstance(overlays, list) or not all(isinstance(name, str) for name in overlays):
+        raise ControlError('overlays must be a list of names, such as ["ci"].')
+    if not isinstance(variables, dict) or any(isinstance(value, (dict, list)) for value in variables.values()):
+        raise ControlError('variables must map names to text, numbers, true, false or null: {"channel": "random"}.')
+    return Choices(tuple(overlays), variables)
 
 
 def milliseconds(body: Mapping[str, Any], name: str) -> int:

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from stack_emu.hosting import HostedWorld, Hosting
     from stack_emu.kernel.world import World
+    from stack_emu.scenario.composition import Choices
     from stack_emu.scenario.findings import Vocabulary
     from stack_emu.scenario.loader import Inspection
     from stack_emu.scenario.models import Scenario
@@ -45,26 +46,26 @@ class ScenarioFiles:
     """Scenarios by path, read again only when the file changed, and checked against what this version serves."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[int, Inspection]] = {}
+        self._known: dict[str, tuple[tuple[int, ...], Inspection]] = {}
         self._vocabulary: Vocabulary | None = None
 
-    def load(self, path: Path) -> Scenario:
-        """The scenario in a file or folder.
+    def load(self, path: Path, choices: Choices | None = None) -> Scenario:
+        """The scenario in a file or folder, with the overlays and variables chosen.
 
         Raises:
             ScenarioError: when it has mistakes.
         """
-        return self.inspect(path).require()
+        return self.inspect(path, choices).require()
 
-    def inspect(self, path: Path) -> Inspection:
+    def inspect(self, path: Path, choices: Choices | None = None) -> Inspection:
         """The scenario in a file or folder with its warnings, or its mistakes."""
         from stack_emu.scenario.loader import inspect_path
 
-        file = path / "scenario.yaml" if path.is_dir() else path
-        stamp = file.stat().st_mtime_ns if file.exists() else 0
-        known = self._known.get(str(file))
-        if known is None or known[0] != stamp:
-            known = self._known[str(file)] = (stamp, inspect_path(path, self.vocabulary()))
+        key = f"{path}\n{choices}"
+        known = self._known.get(key)
+        if known is None or known[0] != _stamps(known[1].files):
+            found = inspect_path(path, self.vocabulary(), choices)
+            known = self._known[key] = (_stamps(found.files), found)
         return known[1]
 
     def vocabulary(self) -> Vocabulary:
@@ -74,6 +75,10 @@ class ScenarioFiles:
 
             self._vocabulary = vocabulary()
         return self._vocabulary
+
+
+def _stamps(files: Iterable[Path]) -> tuple[int, ...]:
+    return tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in files)
 
 
 _LONGEST_REQUEST_LINE = 65_536

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -87,6 +88,68 @@ def test_check_without_a_scenario_is_bad_usage(cli: Cli) -> None:
 
 def test_a_file_named_after_two_dashes_is_a_file(cli: Cli, shop: Path) -> None:
     assert cli("check", "--", shop).code == 0
+
+
+def test_every_bundled_scenario_names_the_schema_beside_them_and_that_is_current(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "s.json"
+    ran = cli("schema", "--write", file)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == "first line for a scenario beside it: # yaml-language-server: $schema=./s.json\n"
+    shipped = SCENARIOS / "scenario.schema.json"
+    assert file.read_text() == shipped.read_text(), "run stack-emu schema --write scenarios/scenario.schema.json"
+    for name in BUNDLED:
+        scenario = SCENARIOS / name / "scenario.yaml"
+        directive, _, schema = scenario.read_text().split("\n", 1)[0].partition("$schema=")
+        assert directive == "# yaml-language-server: "
+        assert (scenario.parent / schema).resolve() == shipped
+
+
+def test_every_key_of_the_schema_has_a_description(cli: Cli) -> None:
+    schema = json.loads(cli("schema").out)
+    for name, part in {"Scenario": schema, **schema["$defs"]}.items():
+        bare = [key for key, about in part.get("properties", {}).items() if not about.get("description")]
+        assert bare == [], name
+
+
+LAYERED = """\
+variables: {number: 3}
+overlays: {ci: {seed: 44, description: "${number}"}}
+"""
+
+
+def test_check_shows_what_overlays_and_variables_make_of_a_scenario(cli: Cli, shop: Path) -> None:
+    shop.write_text(WORLD + LAYERED)
+    ran = cli("check", "--resolved", "--overlay", "ci", "--set", "number='5", shop)
+    assert ran.code == 0
+    assert f"# {shop}:3\nseed: 3\n" in cli("check", "--resolved", shop).out
+    assert "seed: 44\n" in ran.out
+    assert cli("check", "--resolved", shop, env={"STACK_EMU_OVERLAY": "ci"}).out.count("seed: 44") == 1
+    wrong = cli("check", "--overlay", "cj", shop)
+    assert (wrong.code, "there is no overlay cj; overlays in it: ci" in wrong.err) == (2, True)
+    unset = cli("check", "--set", "number", shop)
+    assert (unset.code, unset.err) == (2, "stack-emu: --set: write name=value, such as channel=random\n")
+
+
+def test_check_fixes_keys_or_shows_what_it_would_change(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text("stack_emu: 1\nsed: 1 # seed\n")
+    shown = cli("check", "--fix", "--diff", file)
+    assert shown.code == 2
+    assert shown.out.splitlines()[2:5] == ["@@ -2 +2 @@", "-sed: 1 # seed", "+seed: 1 # seed"]
+    assert file.read_text() == "stack_emu: 1\nsed: 1 # seed\n"
+    assert cli("check", "--fix", file).code == 0
+    assert file.read_text() == "stack_emu: 1\nseed: 1 # seed\n"
+    assert cli("check", "--fix", file).out == f"{file}: ok: 1 operator\n"
+    assert cli("check", "--diff", file).err == "stack-emu: --diff shows what --fix would change; give both\n"
+
+
+def test_exec_serves_the_overlay_chosen(cli: Cli, shop: Path) -> None:
+    shop.write_text(WORLD + "overlays: {ci: {passports: [{id: pp_day, env: OTHER_NAME}]}}\n")
+    code = "import os; print('SHOP_PASSPORT' in os.environ, 'OTHER_NAME' in os.environ)"
+    assert cli("exec", shop, "--overlay", "ci", "--", sys.executable, "-c", code).out.startswith("False True")
+    assert cli("exec", shop, "--", sys.executable, "-c", code).out.startswith("True False")
+    refused = cli("exec", "--overlay", "ci", "--", sys.executable, "-c", code)
+    assert refused.err == "stack-emu: --overlay and --set change a scenario; name its file or folder\n"
 
 
 def test_the_schema_is_a_json_schema_that_the_bundled_scenarios_meet(cli: Cli) -> None:

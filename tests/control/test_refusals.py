@@ -65,6 +65,13 @@ REFUSALS: list[tuple[str, str, Any, str]] = [
         {"name": "a", "scenario_yaml": "stack_emu: 1\nsed: 1\n", "source": "mine.yaml"},
         "The scenario has mistakes:\nmine.yaml:2:1: unknown key sed; did you mean seed?",
     ),
+    ("POST", "/worlds", {"name": "a", "overlays": "ci"}, 'overlays must be a list of names, such as ["ci"].'),
+    (
+        "POST",
+        "/worlds",
+        {"name": "a", "variables": {"a": []}},
+        'variables must map names to text, numbers, true, false or null: {"channel": "random"}.',
+    ),
     ("DELETE", "/worlds/default", None, "The default world cannot be removed; reset it with POST /_emu/reset."),
     ("POST", "/clock/advance", {}, BY_MISSING),
     ("POST", "/clock/advance", {"by": None}, BY_MISSING),

@@ -155,6 +155,20 @@ def test_worlds_are_made_listed_replaced_and_removed(emulator: EmulatorClient, t
             world.close_clients()
 
 
+def test_a_world_is_made_with_overlays_and_variables(emulator: EmulatorClient, tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(SHOP)
+    file = tmp_path / "shop.yaml"
+    file.write_text("extends: base.yaml\nvariables: {mode: virtual}\noverlays: {ci: {clock: {mode: '${mode}'}}}\n")
+    blue = emulator.create_world("blue", scenario=file, overlays=["ci"], variables={"mode": "real"})
+    assert blue.description["clock"] == "real"
+    (tmp_path / "base.yaml").write_text(SHOP.replace("sk_live_emu_", "sk_live_emu_changed_"))
+    again = emulator.create_world("blue", scenario=file, overlays=["ci"])
+    assert again.description["clock"] == "virtual"
+    assert again.api_key != blue.api_key, "a file that is extended changed"
+    with pytest.raises(EmulatorError, match="there is no overlay cj; overlays in it: ci"):
+        emulator.create_world("red", scenario=file, overlays=["cj"])
+
+
 def test_a_seed_given_to_a_world_decides_its_ids(emulator: EmulatorClient) -> None:
     ids = [register(emulator.create_world("blue", scenario_yaml=SHOP, seed=seed), "new") for seed in (1, 1, 2)]
     assert ids[0] == ids[1] != ids[2]
