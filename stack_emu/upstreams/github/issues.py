@@ -96,7 +96,11 @@ def create(call: RestCall) -> Any:
     if not repo.data.get("has_issues", True):
         raise refused(410, "Issues has been disabled in this repository.")
     title = _title(call)
-    fields = {"body": text(call, "body"), "assignees": _assignees(call) or [], "milestone": _milestone(repo)}
+    fields: dict[str, Any] = {
+        "body": text(call, "body"),
+        "assignees": _assignees(call) or [],
+        "milestone": _milestone(repo),
+    }
     fields["labels"] = label_keys(repo, texts(call, "labels") or [])
     return show_issue(repo, new_issue(repo, title, **fields))
 

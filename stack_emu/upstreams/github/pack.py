@@ -137,24 +137,31 @@ class GitHubPack(RestPack):
     )
 
     def check(self, seed: Mapping[str, Any]) -> None:
+        """Refuse a seed that cannot work, with a sentence that names the place."""
         check_seed(seed)
 
     def seed(self, world: World, name: str, seed: Mapping[str, Any]) -> None:
+        """Write the account, people and repositories."""
         write_seed(world, name, seed)
 
     def without_credential(self, request: UpstreamRequest) -> UpstreamReply:
+        """401: ``Bad credentials`` for a token nobody knows, ``Requires authentication`` without one."""
         if "Authorization" in request.headers:
             return failure(401)
         return failure(401, "Requires authentication")
 
     def injected(self, status: int) -> Any:
+        """The body of a bare status; 403 and 429 are worded as a secondary rate limit."""
         return {"message": SENTENCES.get(status, "Error"), "documentation_url": DOCS, "status": str(status)}
 
     def missing_scope(self, call: RestCall) -> UpstreamReply:
+        """404, as GitHub hides what a token may not touch; the journal says which scope it was."""
         return failure(404)
 
     def bad_body(self, request: UpstreamRequest, sentence: str) -> UpstreamReply:
+        """400, for a body that is no JSON object."""
         return failure(400, "Body should be a JSON object" if "object" in sentence else "Problems parsing JSON")
 
     def after(self, call: RestCall, reply: UpstreamReply) -> UpstreamReply:
+        """Puts GitHub's headers on every reply; 304 when the caller has it already."""
         return dressed(call, reply)
