@@ -162,6 +162,12 @@ class GitHubPack(RestPack):
         """400, for a body that is no JSON object."""
         return failure(400, "Body should be a JSON object" if "object" in sentence else "Problems parsing JSON")
 
+    def read_fields(self, request: UpstreamRequest) -> Mapping[str, Any]:
+        """The fields of the body; a bare list of labels counts as ``labels``, as PyGithub sends it."""
+        if request.path.endswith("/labels") and isinstance(request.content, list):
+            return {"labels": request.content}
+        return super().read_fields(request)
+
     def after(self, call: RestCall, reply: UpstreamReply) -> UpstreamReply:
         """Puts GitHub's headers on every reply; 304 when the caller has it already."""
         return dressed(call, reply)

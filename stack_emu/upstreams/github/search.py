@@ -161,7 +161,7 @@ def _issue_has(repo: Repo, one: Data, key: str, value: str) -> bool:
         found = repo.has("milestones").get(one["milestone"]) if one["milestone"] else None
         return found is not None and str(found["title"]).lower() == value
     fields = {"label": "labels", "assignee": "assignees", "milestone": "milestone"}
-    return value in fields and len(one[fields[value]] or ()) == 0
+    return value in fields and bool(one[fields[value]] in (None, []))
 
 
 def _repo_has(one: Data, key: str, value: str) -> bool:

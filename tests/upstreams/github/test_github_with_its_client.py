@@ -151,7 +151,7 @@ def pulls(shop: Any) -> None:
     pull.edit(title="Fix it")
     assert shop.get_pull(pull.number).title == "Fix it"
     assert {one.filename: one.status for one in pull.get_files()} == {"NEW.md": "added", "README.md": "removed"}
-    assert [one.commit.message for one in pull.get_commits()][0] == "Add NEW.md"
+    assert next(one.commit.message for one in pull.get_commits()) == "Add NEW.md"
     pull.create_review_request(reviewers=["bob"])
     assert [one.login for one in pull.get_review_requests()[0]] == ["bob"]
     pull.delete_review_request(reviewers=["bob"])
