@@ -50,7 +50,7 @@ REFUSALS: list[tuple[Callable[[Any], Any], int, str]] = [
     (lambda r: r.get_branch("nope"), 404, "Branch not found"),
     (lambda r: r.get_contents("nope.md"), 404, "Not Found"),
     (lambda r: r.update_file("README.md", "m", "c", "0" * 40), 409, "does not match"),
-    (lambda r: r.create_file("README.md", "m", "c"), 422, "wasn't supplied"),
+    (lambda r: r.create_file("README.md", "m", "c"), 422, "supplied"),
     (lambda r: r.create_pull(base="main", head="nope", title="t"), 422, "invalid"),
     (lambda r: r.create_pull(base="main", head="main", title="t"), 422, "No commits between"),
 ]
@@ -64,6 +64,24 @@ def test_refusals(serve: Serve, ask: Callable[[Any], Any], status: int, words: s
             ask(shop)
     assert refused.value.status == status
     assert words in str(refused.value.data)
+
+
+def test_a_rate_limit_comes_from_a_fault(serve: Serve) -> None:
+    service = serve("github", seed=SEED)
+    inject = {"status": 403, "headers": {"Retry-After": "60"}}
+    service.world.faults.add(FaultRule({"upstream": "github"}, inject, times=1))
+    with client(service) as g:
+        with pytest.raises(RateLimitExceededException) as refused:
+            g.get_repo("acme/shop")
+        assert "secondary rate limit" in refused.value.data["message"]
+        assert g.get_repo("acme/shop").full_name == "acme/shop"
+
+
+def test_what_is_not_served_says_what_is(serve: Serve) -> None:
+    service = serve("github", seed=SEED)
+    done = requests.post(f"{service.base_url}/graphql", json={"query": "{viewer{login}}"}, headers=HEADERS, timeout=10)
+    assert done.status_code == 501
+    assert "REST" in str(service.entries[-1].hint)
 
 
 def test_pages_and_headers(serve: Serve) -> None:

@@ -129,8 +129,8 @@ def files(shop: Any) -> None:
     main = shop.get_branch("main")
     assert {one.path for one in shop.get_contents("")} == {"README.md", "src"}
     shop.create_git_ref("refs/heads/fix/one", main.commit.sha)
-    made = shop.create_file("NEW.md", "new\n", "Add NEW.md", branch="fix/one")
-    shop.update_file("NEW.md", "newer\n", "Change NEW.md", made["content"].sha, branch="fix/one")
+    made = shop.create_file("NEW.md", "Add NEW.md", "new\n", branch="fix/one")
+    shop.update_file("NEW.md", "Change NEW.md", "newer\n", made["content"].sha, branch="fix/one")
     readme = shop.get_contents("README.md", ref="fix/one")
     shop.delete_file("README.md", "Drop README.md", readme.sha, branch="fix/one")
     assert {one.name for one in shop.get_branches()} == {"main", "fix/one"}
