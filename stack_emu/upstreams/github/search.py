@@ -161,7 +161,11 @@ def _issue_has(repo: Repo, one: Data, key: str, value: str) -> bool:
         found = repo.has("milestones").get(one["milestone"]) if one["milestone"] else None
         return found is not None and str(found["title"]).lower() == value
     fields = {"label": "labels", "assignee": "assignees", "milestone": "milestone"}
-    return value in fields and bool(one[fields[value]] in (None, []))
+    return key == "no" and value in fields and _empty(one[fields[value]])
+
+
+def _empty(value: Any) -> bool:
+    return value is None or value == []
 
 
 def _repo_has(one: Data, key: str, value: str) -> bool:

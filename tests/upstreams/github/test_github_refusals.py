@@ -10,6 +10,7 @@ import pytest
 import requests
 from github import BadCredentialsException, GithubException, UnknownObjectException
 
+from stack_emu.kernel.faults import FaultRule
 from stack_emu.upstreams.engine import AcceptedCredential, UpstreamRequest
 from stack_emu.upstreams.packs import find_pack
 from tests.upstreams.conftest import TOKEN, Bench, Service

@@ -57,7 +57,7 @@ def test_every_operation(github: Callable[..., tuple[Service, Github]]) -> None:
     labels_and_milestones(shop)
     files(shop)
     pulls(shop)
-    assert [one.title for one in g.search_issues("repo:acme/shop is:closed label:bug")] == ["second"]
+    assert [one.title for one in g.search_issues("repo:acme/shop is:closed label:bug -label:new")] == ["second"]
     assert [one.full_name for one in g.search_repositories("shop")] == ["acme/shop"]
     assert [one.path for one in g.search_code("print repo:acme/shop")] == ["src/app.py"]
     assert service.undriven() == []
