@@ -190,6 +190,8 @@ def create_review(call: RestCall) -> Any:
     one = _pull(repo, number)
     event = one_of(call, "event", tuple(EVENTS), "PullRequestReview")
     body = text(call, "body", "") or ""
+    if not call.fields.get("comments"):
+        call.ignore("comments")
     if event is None:
         raise refused(
             422, 'Invalid request.\n\n"event" wasn\'t supplied.', hint="pending reviews are not served: send event."

@@ -148,7 +148,7 @@ def _issue_has(repo: Repo, one: Data, key: str, value: str) -> bool:
             "private": repo.data["private"],
             "public": not repo.data["private"],
         }
-        return facts.get(value, False)
+        return bool(facts.get(value, False))
     if key == "label":
         return any(part in one["labels"] for part in value.split(","))
     if key == "author":

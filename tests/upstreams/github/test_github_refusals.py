@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import requests
-from github import BadCredentialsException, GithubException, UnknownObjectException
+from github import BadCredentialsException, GithubException, RateLimitExceededException, UnknownObjectException
 
 from stack_emu.kernel.faults import FaultRule
 from stack_emu.upstreams.engine import AcceptedCredential, UpstreamRequest
