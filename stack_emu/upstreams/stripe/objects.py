@@ -12,7 +12,7 @@ from stack_emu.upstreams.documents import Collection
 from stack_emu.upstreams.pack_calls import RestCall
 from stack_emu.upstreams.stripe.arguments import refuse
 
-API_VERSION = "2026-09-30.dahlia"
+API_VERSION = "2026-10-28.endive"
 """The version that is answered when a call names none."""
 
 KINDS: Mapping[str, tuple[str, str, str]] = {
