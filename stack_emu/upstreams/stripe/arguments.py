@@ -115,7 +115,9 @@ def convert(name: str, value: Any, kind: str) -> Any:
         return value == "true"
     if kind == "currency":
         if value.lower() not in CURRENCIES:
-            raise refuse(f"Invalid currency: {value}", param=name, hint=f"The fake takes {', '.join(sorted(CURRENCIES))}.")
+            raise refuse(
+                f"Invalid currency: {value}", param=name, hint=f"The fake takes {', '.join(sorted(CURRENCIES))}."
+            )
         return value.lower()
     if kind == "list":
         if not isinstance(value, list):

@@ -87,7 +87,10 @@ def update_customer(call: RestCall) -> Any:
     old = alive(call, "customers")
     settings = {**old["invoice_settings"], **(given.get("invoice_settings") or {})}
     default = settings["default_payment_method"]
-    if default and fetch(call, "payment_methods", default, "invoice_settings[default_payment_method]")["customer"] != old["id"]:
+    if (
+        default
+        and fetch(call, "payment_methods", default, "invoice_settings[default_payment_method]")["customer"] != old["id"]
+    ):
         message = f"The payment method {default} is not attached to the customer {old['id']}."
         raise refuse(message, param="invoice_settings[default_payment_method]")
     new = change(
@@ -289,5 +292,3 @@ def detach_method(call: RestCall) -> Any:
     new = change(call, "payment_methods", old, customer=None, _spent=True)
     emit(call, "payment_method.detached", new, {"customer": old["customer"]})
     return answer(call, new, given)
-
-

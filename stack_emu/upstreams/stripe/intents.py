@@ -64,7 +64,10 @@ def create_intent(call: RestCall) -> Any:
     if automatic is None and "payment_method_types" not in given:
         automatic = {"enabled": "true"}
     if automatic is not None:
-        automatic = {"allow_redirects": automatic.get("allow_redirects", "always"), "enabled": automatic.get("enabled") == "true"}
+        automatic = {
+            "allow_redirects": automatic.get("allow_redirects", "always"),
+            "enabled": automatic.get("enabled") == "true",
+        }
     fields = dict.fromkeys(
         ("application", "application_fee_amount", "canceled_at", "cancellation_reason", "last_payment_error",
          "latest_charge", "next_action", "on_behalf_of", "processing", "review", "source", "transfer_data", "customer",
@@ -170,7 +173,9 @@ def update_intent(call: RestCall) -> Any:
         if late or old["status"] == "canceled":
             raise _unexpected(old, "updated")
     _check(call, given, given.get("currency", old["currency"]))
-    changed = {name: given[name] for name in (*_KEPT, "amount", "currency", "customer", "capture_method") if name in given}
+    changed = {
+        name: given[name] for name in (*_KEPT, "amount", "currency", "customer", "capture_method") if name in given
+    }
     new = change(call, "payment_intents", old, **changed, metadata=merged(old["metadata"], given))
     return answer(call, _with_method(call, new, given), given)
 

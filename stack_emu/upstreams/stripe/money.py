@@ -21,7 +21,16 @@ from stack_emu.upstreams.stripe.objects import (
     new_id,
 )
 
-MINIMUM: Mapping[str, int] = {"gbp": 30, "jpy": 50, "sek": 300, "nok": 300, "dkk": 250, "mxn": 1000, "hkd": 400, "pln": 200}
+MINIMUM: Mapping[str, int] = {
+    "gbp": 30,
+    "jpy": 50,
+    "sek": 300,
+    "nok": 300,
+    "dkk": 250,
+    "mxn": 1000,
+    "hkd": 400,
+    "pln": 200,
+}
 """Smallest amounts of a charge by currency; 50 where none is named."""
 
 _DAY_S = 86_400
