@@ -47,7 +47,7 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
 def create_customer(call: RestCall) -> Any:
     """Create a customer."""
     given = arguments(call, {**_CUSTOMER, "payment_method": "text"}, _NO_EFFECT)
-    fields = {name: None for name in ("address", "description", "email", "name", "phone", "shipping")}
+    fields = dict.fromkeys(("address", "description", "email", "name", "phone", "shipping"))
     checked = _checked(given)
     method = checked.pop("payment_method", None)
     settings = {"custom_fields": None, "default_payment_method": None, "footer": None, "rendering_options": None}

@@ -172,7 +172,7 @@ def update_intent(call: RestCall) -> Any:
         late = set(given) - {"description", "metadata", "receipt_email", "shipping", "transfer_group", "expand"}
         if late or old["status"] == "canceled":
             raise _unexpected(old, "updated")
-    _check(call, given, given.get("currency", old["currency"]))
+    _check(call, given, str(given.get("currency") or old["currency"]))
     changed = {
         name: given[name] for name in (*_KEPT, "amount", "currency", "customer", "capture_method") if name in given
     }
@@ -259,7 +259,7 @@ def capture_intent(call: RestCall) -> Any:
     intent = fetch(call, "payment_intents", call.params["id"])
     if intent["status"] != "requires_capture":
         raise _unexpected(intent, "captured")
-    amount = given.get("amount_to_capture", intent["amount_capturable"])
+    amount: int = given["amount_to_capture"] if "amount_to_capture" in given else intent["amount_capturable"]
     if not 1 <= amount <= intent["amount_capturable"]:
         raise refuse(
             f"amount_to_capture must be from 1 to {intent['amount_capturable']}.",
