@@ -9,8 +9,7 @@ from stack_emu.upstreams.pack_calls import PackRefusal, RestCall
 from stack_emu.upstreams.requests import UpstreamReply
 
 CURRENCIES = frozenset(
-    ("aud", "brl", "cad", "chf", "czk", "dkk", "eur", "gbp", "hkd", "huf")
-    + ("inr", "jpy", "mxn", "nok", "nzd", "pln", "ron", "sek", "sgd", "usd")
+    ("aud", "brl", "cad", "chf", "czk", "dkk", "eur", "gbp", "hkd", "huf", "inr", "jpy", "mxn", "nok", "nzd", "pln", "ron", "sek", "sgd", "usd")
 )
 """Currencies the fake takes; Stripe takes more."""
 
