@@ -8,9 +8,8 @@ from typing import Any
 from stack_emu.upstreams.pack_calls import PackRefusal, RestCall
 from stack_emu.upstreams.requests import UpstreamReply
 
-CURRENCIES = frozenset(
-    ("aud", "brl", "cad", "chf", "czk", "dkk", "eur", "gbp", "hkd", "huf", "inr", "jpy", "mxn", "nok", "nzd", "pln", "ron", "sek", "sgd", "usd")
-)
+_CURRENCIES = "aud brl cad chf czk dkk eur gbp hkd huf inr jpy mxn nok nzd pln ron sek sgd usd"
+CURRENCIES = frozenset(_CURRENCIES.split())
 """Currencies the fake takes; Stripe takes more."""
 
 _MOST_KEYS, _LONGEST_KEY, _LONGEST_VALUE = 50, 40, 500

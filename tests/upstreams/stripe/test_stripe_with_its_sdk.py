@@ -25,8 +25,21 @@ def account(serve: Make) -> Iterator[Service]:
     return serve("stripe", seed=SEED, token=KEY)
 
 
-def client_of(service: Service, key: str = KEY, **options: Any) -> stripe.StripeClient:
-    return stripe.StripeClient(key, base_addresses={"api": service.base_url}, max_network_retries=0, **options)
+SESSIONS: list[stripe.RequestsClient] = []
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    while SESSIONS:
+        SESSIONS.pop().close()
+
+
+def client_of(service: Service, key: str = KEY) -> stripe.StripeClient:
+    SESSIONS.append(stripe.RequestsClient())
+    return stripe.StripeClient(
+        key, base_addresses={"api": service.base_url}, max_network_retries=0, http_client=SESSIONS[-1]
+    )
 
 
 @pytest.fixture
@@ -129,11 +142,13 @@ def test_the_tour(account: Service, client: Any) -> None:
 @pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload raw:DeprecationWarning")  # stripe gives httpx a text
 def test_the_async_client(account: Service) -> None:
     async def run() -> tuple[str, int]:
-        with_client = client_of(account, http_client=stripe.HTTPXClient())
-        made = await with_client.v1.payment_intents.create_async(
+        http = stripe.HTTPXClient()
+        client = stripe.StripeClient(KEY, base_addresses={"api": account.base_url}, http_client=http)
+        made = await client.v1.payment_intents.create_async(
             {"amount": 500, "currency": "usd", "payment_method": "pm_card_visa", "confirm": True}
         )
-        seen = await with_client.v1.charges.list_async({"payment_intent": made.id})
+        seen = await client.v1.charges.list_async({"payment_intent": made.id})
+        await http.close_async()
         return made.status, len(seen.data)
 
     assert asyncio.run(run()) == ("succeeded", 1)
