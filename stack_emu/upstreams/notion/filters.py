@@ -11,7 +11,16 @@ from stack_emu.upstreams.notion.values import Invalid, find_property, plain
 
 Test = Callable[[Doc], bool]
 
-_TEXT = ("equals", "does_not_equal", "contains", "does_not_contain", "starts_with", "ends_with", "is_empty", "is_not_empty")
+_TEXT = (
+    "equals",
+    "does_not_equal",
+    "contains",
+    "does_not_contain",
+    "starts_with",
+    "ends_with",
+    "is_empty",
+    "is_not_empty",
+)
 _DATES = ("equals", "before", "after", "on_or_before", "on_or_after", "is_empty", "is_not_empty", "this_week")
 _SPANS = {"past_week": -7, "past_month": -30, "past_year": -365, "next_week": 7, "next_month": 30, "next_year": 365}
 _SELECT = ("equals", "does_not_equal", "is_empty", "is_not_empty")
@@ -54,7 +63,9 @@ def read_filter(asked: Any, known: Mapping[str, Any], now_ms: int, depth: int = 
         return _property(asked.get(kind), kind, lambda page: stamps(page)[kind], now_ms)
     name = find_property(known, str(asked.get("property")))
     if name is None:
-        raise Invalid(f"Could not find property with name or id: {asked.get('property')}; there are: {', '.join(known)}.")
+        raise Invalid(
+            f"Could not find property with name or id: {asked.get('property')}; there are: {', '.join(known)}."
+        )
     kind = known[name]["type"]
     given = next((one for one in CONDITIONS if one in asked), None)
     if given != kind:
@@ -77,7 +88,11 @@ class _Comparison:
             raise Invalid(f"body.filter.{kind}.{condition} should be `true`.")
         if kind == "checkbox" and not isinstance(wanted, bool):
             raise Invalid(f"body.filter.checkbox.{condition} should be a boolean, instead was `{wanted!r}`.")
-        if kind == "number" and "empty" not in condition and (isinstance(wanted, bool) or not isinstance(wanted, (int, float))):
+        if (
+            kind == "number"
+            and "empty" not in condition
+            and (isinstance(wanted, bool) or not isinstance(wanted, (int, float)))
+        ):
             raise Invalid(f"body.filter.number.{condition} should be a number, instead was `{wanted!r}`.")
         if condition in _DATES[:5] and kind in ("date", "created_time", "last_edited_time"):
             instant(wanted)

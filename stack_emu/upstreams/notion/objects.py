@@ -53,7 +53,9 @@ def fetch(call: RestCall, kind: str, value: Any, place: str) -> Doc:
     found = call.collection(kind).get(key)
     if found is None:
         name = kind.rstrip("s").replace("_", " ")
-        raise refuse(404, "object_not_found", f"Could not find {name} with ID: {key}; is it shared with the integration?")
+        raise refuse(
+            404, "object_not_found", f"Could not find {name} with ID: {key}; is it shared with the integration?"
+        )
     return found
 
 
@@ -82,7 +84,14 @@ def bot(call: RestCall) -> Doc:
 def stamped(call: RestCall, parent: Mapping[str, Any]) -> dict[str, Any]:
     """What every new page, block and database has."""
     who = bot(call)["id"]
-    return {"_parent": dict(parent), "_ms": call.now_ms, "_edited": call.now_ms, "_by": who, "_editor": who, "_trash": False}
+    return {
+        "_parent": dict(parent),
+        "_ms": call.now_ms,
+        "_edited": call.now_ms,
+        "_by": who,
+        "_editor": who,
+        "_trash": False,
+    }
 
 
 def edited(call: RestCall, kind: str, doc: Doc, **fields: Any) -> Doc:

@@ -44,7 +44,11 @@ def rich_text(place: str, value: Any) -> list[dict[str, Any]]:
 
 
 def _text_item(place: str, item: Any) -> dict[str, Any]:
-    kind = item.get("type", next((one for one in ("text", "mention", "equation") if one in item), None)) if isinstance(item, dict) else None
+    kind = (
+        item.get("type", next((one for one in ("text", "mention", "equation") if one in item), None))
+        if isinstance(item, dict)
+        else None
+    )
     if kind is None or not isinstance(item.get(kind), dict):
         raise Invalid(f"{place} should hold text, mention or equation.")
     shown = {**_PLAIN, **(item.get("annotations") or {})}
