@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from stack_emu.upstreams.notion.objects import (
@@ -38,11 +39,10 @@ OTHERS = (
 _MOST, _DEEPEST = 100, 2
 
 
-def place_block(call: RestCall, key: str, kind: str, parent: str | None, order: list[Any] | None = None) -> Doc:
-    """Put the block that stands for a page or a database among the children of its parent."""
-    where = {"workspace": True} if parent is None else {"page_id": parent}
-    block = {"id": key, **stamped(call, where), "type": kind, "_at": parent, "_order": order or [call.now_ms, 0, key]}
-    return call.collection("blocks").put(key, {**block, "_content": {}})
+def place_block(call: RestCall, key: str, kind: str, where: Mapping[str, Any]) -> Doc:
+    """Put the block that stands for a page or a database, among the children of the page it is in."""
+    block = {"id": key, **stamped(call, where), "type": kind, "_at": where.get("page_id")}
+    return call.collection("blocks").put(key, {**block, "_order": [call.now_ms, 0, key], "_content": {}})
 
 
 def children(call: RestCall, key: str) -> list[Doc]:

@@ -122,13 +122,14 @@ class _Comparison:
         if isinstance(held, list):
             return any(self.wanted in (one.get("id"), one.get("name")) for one in held)
         if self.kind == "number":
-            return {
+            compared: dict[str, bool] = {
                 "equals": held == self.wanted,
                 "greater_than": held > self.wanted,
                 "less_than": held < self.wanted,
                 "greater_than_or_equal_to": held >= self.wanted,
                 "less_than_or_equal_to": held <= self.wanted,
-            }[condition]
+            }
+            return compared[condition]
         if self.kind == "checkbox":
             return bool(held == self.wanted)
         mine, other = str(held).lower(), str(self.wanted).lower()

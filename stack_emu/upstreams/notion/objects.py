@@ -165,7 +165,7 @@ def schema_of(call: RestCall, page: Doc) -> Mapping[str, Any]:
 
 def title_of(call: RestCall, page: Doc) -> str:
     """A page's title as plain characters."""
-    for name, one in schema_of(call, page).items():
+    for one in schema_of(call, page).values():
         if one["type"] == "title":
             return plain(page["_values"].get(one["id"], []))
     return ""

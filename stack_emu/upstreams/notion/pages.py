@@ -67,7 +67,7 @@ def create_page(call: RestCall) -> Any:
     page = {"id": key, **stamped(call, parent), "icon": call.field("icon"), "cover": call.field("cover"), "_values": {}}
     page = dict(call.collection("pages").put(key, page))
     call.collection("pages").change(key, _values=_write_values(call, page, call.field("properties", {})))
-    place_block(call, key, "child_page", parent.get("page_id"))
+    place_block(call, key, "child_page", parent)
     if call.field("children") is not None:
         append(call, key, call.field("children"))
     return show_page(call, fetch(call, "pages", key, "page_id"))

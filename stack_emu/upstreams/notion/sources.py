@@ -108,7 +108,7 @@ def show_container(call: RestCall, source: Doc) -> dict[str, Any]:
 
 def _new_source(call: RestCall, database: str, title: list[Any], asked: Any, place: str) -> Doc:
     if isinstance(asked, dict):
-        for name, one in asked.items():
+        for one in asked.values():
             relation = one.get("relation") if isinstance(one, dict) else None
             if relation:
                 source_of(call, relation)
@@ -138,7 +138,7 @@ def create_database(call: RestCall) -> Any:
         place = "body.initial_data_source.properties"
         properties = initial.get("properties", {"Name": {"title": {}}})
     _new_source(call, key, title, properties, place)
-    place_block(call, key, "child_database", parent.get("page_id"))
+    place_block(call, key, "child_database", parent)
     return show_database(call, database)
 
 

@@ -175,8 +175,10 @@ def property_value(place: str, known: Mapping[str, Any], value: Any) -> Any:
             if not isinstance(one, dict) or not isinstance(one.get("id"), str):
                 raise Invalid(f"{place}.{kind} should be an array of objects with an id.")
         return [{"id": one["id"]} for one in value]
-    if kind == "files":
-        return _array(place, kind, value)
+    return _array(place, kind, value) if kind == "files" else _scalar(place, kind, value)
+
+
+def _scalar(place: str, kind: str, value: Any) -> Any:
     if kind == "checkbox":
         fits = isinstance(value, bool)
     elif kind == "number":
