@@ -47,6 +47,7 @@ def read_filter(asked: Any, known: Mapping[str, Any], now_ms: int, depth: int = 
         asked: the filter: ``and``/``or`` of filters (up to two levels), a property's, or a time stamp's.
         known: the schema.
         now_ms: the instant that ``past_week`` and its like count from.
+        depth: how many filters it is nested in.
     """
     if not isinstance(asked, dict):
         raise Invalid("body.filter should be an object.")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 from stack_emu.kernel.clock import iso
-from stack_emu.upstreams.notion.values import COMPUTED, EMPTY, Invalid, plain
+from stack_emu.upstreams.notion.values import COMPUTED, EMPTY, Invalid, dashed, plain, uuid_of
 from stack_emu.upstreams.pack_calls import PackRefusal, RestCall
 from stack_emu.upstreams.requests import UpstreamReply
 
@@ -32,19 +31,19 @@ def refuse(status: int, code: str, message: str, hint: str | None = None) -> Pac
 
 def request_id(call: RestCall) -> str:
     """The id of the call, which is the act's."""
-    return str(UUID(call.act.key[:32]))
+    return dashed(call.act.key)
 
 
 def new_id(call: RestCall, kind: str) -> str:
     """A UUID derived from the act."""
-    return call.mint(str(UUID(bytes=call.act.new_bytes(f"notion {kind}")[:16], version=4)))
+    return call.mint(uuid_of(call.act.new_bytes(f"notion {kind}")))
 
 
 def read_id(value: Any, place: str) -> str:
     """An id with its dashes."""
     if not isinstance(value, str) or not _ID.fullmatch(value.lower()):
         raise Invalid(f"{place} should be a valid uuid, instead was `{value!r}`.")
-    return str(UUID(value))
+    return dashed(value.lower().replace("-", ""))
 
 
 def fetch(call: RestCall, kind: str, value: Any, place: str) -> Doc:

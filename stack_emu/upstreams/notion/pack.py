@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import wraps
+from hashlib import sha256
 from typing import Any
 
 from stack_emu.kernel.world import World
 from stack_emu.upstreams.notion import blocks, pages, people, sources
 from stack_emu.upstreams.notion.objects import NEW, OLD, error, refuse, request_id
 from stack_emu.upstreams.notion.seeding import SEED_KEYS, check_seed, write_seed
-from stack_emu.upstreams.notion.values import Invalid
+from stack_emu.upstreams.notion.values import Invalid, uuid_of
 from stack_emu.upstreams.pack_calls import PackOperation, RestCall
 from stack_emu.upstreams.packs import Declined
 from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest, json_bytes
@@ -56,7 +57,8 @@ class NotionPack(RestPack):
 
     def without_credential(self, request: UpstreamRequest) -> UpstreamReply:
         """401 ``unauthorized``."""
-        return UpstreamReply.of_json(error(401, "unauthorized", "API token is invalid."), 401)
+        key = uuid_of(sha256(f"{request.method} {request.path}".encode()).digest())
+        return UpstreamReply.of_json(error(401, "unauthorized", "API token is invalid.", key), 401)
 
     def injected(self, status: int) -> Any:
         """The body Notion sends with a bare status."""

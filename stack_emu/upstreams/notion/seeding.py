@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any
-from uuid import UUID
 
 from stack_emu.kernel.world import World
 from stack_emu.upstreams.documents import Collection
-from stack_emu.upstreams.notion.values import COMPUTED, Invalid, property_value, schema, text, with_options
+from stack_emu.upstreams.notion.values import COMPUTED, Invalid, property_value, schema, text, with_options, uuid_of
 from stack_emu.upstreams.rest_pack import check_keys
 
 SEED_KEYS = {
@@ -38,7 +37,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 def derived(place: str) -> str:
     """The id of something that was given none: the same on every run."""
-    return str(UUID(bytes=sha256(f"notion {place}".encode()).digest()[:16], version=4))
+    return uuid_of(sha256(f"notion {place}".encode()).digest())
 
 
 def _each(place: str, items: Any) -> Iterator[tuple[str, Any]]:

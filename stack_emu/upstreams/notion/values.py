@@ -30,6 +30,18 @@ TYPES = (
 """Types of properties that are served."""
 
 
+def uuid_of(raw: bytes) -> str:
+    """16 derived bytes as a version 4 UUID."""
+    digits = raw[:16].hex()
+    variant = "89ab"[int(digits[16], 16) % 4]
+    return dashed(f"{digits[:12]}4{digits[13:16]}{variant}{digits[17:]}")
+
+
+def dashed(digits: str) -> str:
+    """32 hexadecimal digits in the form of a UUID."""
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:32]))
+
+
 class Invalid(ValueError):
     """Something a client sent, or a seed says, that Notion would refuse as ``validation_error``."""
 

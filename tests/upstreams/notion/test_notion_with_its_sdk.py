@@ -57,7 +57,9 @@ def client_of(service: Service, key: str = KEY, **options: Any) -> Any:
 
 @pytest.fixture
 def workspace(serve: Make) -> Service:
-    return serve("notion", seed=SEED, token=KEY)
+    service = serve("notion", seed=SEED, token=KEY)
+    service.world.tick_ms = 1000  # as in a world that an emulator makes: what follows in a lane is later
+    return service
 
 
 @pytest.fixture
