@@ -9,7 +9,7 @@ from typing import Any
 
 from stack_emu.kernel.world import World
 from stack_emu.upstreams.documents import Collection
-from stack_emu.upstreams.notion.values import COMPUTED, Invalid, property_value, schema, text, with_options, uuid_of
+from stack_emu.upstreams.notion.values import COMPUTED, Invalid, property_value, schema, text, uuid_of, with_options
 from stack_emu.upstreams.rest_pack import check_keys
 
 SEED_KEYS = {
