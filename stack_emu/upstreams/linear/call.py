@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 from stack_emu.kernel.clock import iso
 from stack_emu.upstreams.documents import Collection
@@ -15,6 +15,7 @@ from stack_emu.upstreams.packs import PackContext
 
 Document = Mapping[str, Any]
 WORKSPACE = "workspace"
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass
@@ -92,10 +93,9 @@ class LinearCall:
         if given is None:
             documents = self.collection(collection)
             return self.mint(documents.free(lambda: uuid_of(self.context.act.new_bytes(collection))))
-        try:
-            key = str(UUID(given))
-        except ValueError:
-            raise invalid("id must be a UUID") from None
+        key = given.lower()
+        if _UUID.fullmatch(key) is None:
+            raise invalid("id must be a UUID")
         if self.get(collection, key) is not None:
             message = f"Entity with id {key} already exists"
             raise LinearError(message, "conflict on insert of " + ENTITY_OF[collection])
@@ -119,7 +119,9 @@ class LinearCall:
 
 def uuid_of(raw: bytes) -> str:
     """A version 4 UUID from derived bytes."""
-    return str(UUID(bytes=raw[:16], version=4))
+    text = raw[:16].hex()
+    variant = "89ab"[int(text[16], 16) % 4]
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:32]}"
 
 
 def _links(value: Any, key: str) -> bool:

@@ -92,9 +92,8 @@ def checked(call: LinearCall, fields: Mapping[str, Any], team: Document) -> dict
         if name in changes:
             changes[name] = [call.find(collection, one)["id"] for one in changes[name] or ()]
     _check_labels(call, changes.get("labelIds", ()), team)
-    if "stateId" in changes:
-        if changes["stateId"] is None or call.find("states", changes["stateId"])["teamId"] != team["id"]:
-            raise LinearError("Discrepancy between issue team and state team", "The state is of another team.")
+    if "stateId" in changes and call.find("states", changes["stateId"])["teamId"] != team["id"]:
+        raise LinearError("Discrepancy between issue team and state team", "The state is of another team.")
     if changes.get("priority", 0) not in range(len(PRIORITIES)):
         raise invalid("priority must be an integer from 0 to 4")
     if "title" in changes and not (changes["title"] or "").strip():

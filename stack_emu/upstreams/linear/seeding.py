@@ -71,43 +71,50 @@ def check_seed(seed: Mapping[str, Any]) -> None:
     for name, items in everything.items():
         for place, item in items:
             check_keys(place, item, _KEYS[name])
-            needed = ("title",) if name == "issues" else ("name",)
-            for key in needed:
-                if not isinstance(item.get(key), str) or not item[key].strip():
-                    raise ValueError(f"{place} has no {key}; give it one, as text.")
-    users = [item["name"] for _, item in everything["users"]] or ["Ada"]
-    teams = [key_of(item) for _, item in everything["teams"]] or ["ENG"]
-    labels = [item["name"] for _, item in everything["labels"]]
-    projects = [item["name"] for _, item in everything["projects"]]
-    for what, names in (("users", users), ("teams", teams), ("labels", labels), ("projects", projects)):
-        double = next((one for one in names if names.count(one) > 1), None)
+            _check_text(place, item, "title" if name == "issues" else "name")
+    names = {name: [item["name"] for _, item in everything[name]] for name in ("users", "labels", "projects")}
+    names["users"] = names["users"] or ["Ada"]
+    names["teams"] = [key_of(item) for _, item in everything["teams"]] or ["ENG"]
+    for what, listed in names.items():
+        double = next((one for one in listed if listed.count(one) > 1), None)
         if double is not None:
             raise ValueError(f"seed.{what} has {double!r} twice; give each its own.")
-    _known("seed.viewer", seed.get("viewer"), users)
+    _known("seed.viewer", seed.get("viewer"), names["users"])
     for place, team in everything["teams"]:
-        _check_team(place, team, users)
+        _check_team(place, team, names["users"])
     for place, label in everything["labels"]:
-        _known(f"{place}.team", label.get("team"), teams)
+        _known(f"{place}.team", label.get("team"), names["teams"])
     for place, project in everything["projects"]:
         _known(f"{place}.state", project.get("state"), PROJECT_STATUSES)
         for one in project.get("teams", ()):
-            _known(f"{place}.teams", one, teams)
-    states = {key_of(item): [one["name"] for one in states_of(item)] for _, item in everything["teams"]}
-    cycles = {key_of(item): [one["number"] for one in item.get("cycles", ())] for _, item in everything["teams"]}
-    numbers: set[tuple[str, int]] = set()
-    for place, issue in everything["issues"]:
-        team = issue.get("team", teams[0])
-        _known(f"{place}.team", team, teams)
-        _known(f"{place}.state", issue.get("state"), states.get(team, [name for name, _ in STATES]))
-        _known(f"{place}.cycle", issue.get("cycle"), cycles.get(team, []))
-        _known(f"{place}.assignee", issue.get("assignee"), users)
-        _known(f"{place}.project", issue.get("project"), projects)
+            _known(f"{place}.teams", one, names["teams"])
+    _check_issues(everything["issues"], {key_of(item): item for _, item in everything["teams"]}, names)
+
+
+def _check_text(place: str, item: Mapping[str, Any], key: str) -> None:
+    if not isinstance(item.get(key), str) or not item[key].strip():
+        raise ValueError(f"{place} has no {key}; give it one, as text.")
+
+
+def _check_issues(
+    issues: Sequence[tuple[str, Any]], teams: Mapping[str, Mapping[str, Any]], names: Mapping[str, list[str]]
+) -> None:
+    taken: set[tuple[str, int]] = set()
+    for number, (place, issue) in enumerate(issues, 1):
+        key = issue.get("team", names["teams"][0])
+        team = teams.get(key, {"name": key})
+        _known(f"{place}.team", key, names["teams"])
+        _known(f"{place}.state", issue.get("state"), [one["name"] for one in states_of(team)])
+        _known(f"{place}.cycle", issue.get("cycle"), [one["number"] for one in team.get("cycles", ())])
+        _known(f"{place}.assignee", issue.get("assignee"), names["users"])
+        _known(f"{place}.project", issue.get("project"), names["projects"])
         for one in issue.get("labels", ()):
-            _known(f"{place}.labels", one, labels)
+            _known(f"{place}.labels", one, names["labels"])
         _check_values(place, issue)
-        if "number" in issue and (team, issue["number"]) in numbers:
-            raise ValueError(f"{place}.number {issue['number']} is taken in {team}; give each issue its own.")
-        numbers.add((team, issue.get("number", 0)))
+        mark = (key, issue.get("number", number))
+        if mark in taken:
+            raise ValueError(f"{place}.number {mark[1]} is taken in {key}; give each issue its own.")
+        taken.add(mark)
 
 
 def _check_team(place: str, team: Mapping[str, Any], users: Sequence[str]) -> None:
@@ -190,7 +197,8 @@ class Seeding:
         for _, item in _items(seed, "labels"):
             fields = {"name": item["name"], "color": item.get("color", "#bec2c8"), "isGroup": False}
             links = {"teamId": team_ids.get(item.get("team", "")), "parentId": None, "creatorId": self.viewer}
-            labels[item["name"]] = self._put("labels", {**item, **fields, **links}, item["name"])
+            own = {"id": item["id"]} if "id" in item else {}
+            labels[item["name"]] = self._put("labels", {**own, **fields, **links}, item["name"])
         projects = {item["name"]: self._project(item, team_ids) for _, item in _items(seed, "projects")}
         first = key_of(teams[0])
         for place, (_, item) in enumerate(_items(seed, "issues"), 1):
