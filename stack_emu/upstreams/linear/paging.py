@@ -66,7 +66,7 @@ def window(ordered: list[Document], given: Mapping[str, Any]) -> tuple[list[Docu
     first, last = given.get("first"), given.get("last")
     if first is not None and last is not None:
         raise invalid("first and last cannot be given together")
-    size = USUAL if first is None and last is None else (first if first is not None else last)
+    size: int = next((one for one in (first, last) if one is not None), USUAL)
     if not 1 <= size <= MOST:
         raise invalid(f"{'first' if last is None else 'last'} must be between 1 and {MOST}")
     start = _place(ordered, given["after"], "after") + 1 if given.get("after") else 0

@@ -34,9 +34,9 @@ def schema() -> GraphQLSchema:
     return build_schema("\n".join(texts))
 
 
-def resolve(source: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
+def resolve(source: Any, info: GraphQLResolveInfo[LinearCall], **arguments: Any) -> Any:
     """Resolve any field: by a resolver of its own, from the document, by reference, or as empty as its type allows."""
-    call: LinearCall = info.context
+    call = info.context
     name, parent = info.field_name, info.parent_type.name
     own = own_resolver(parent, name)
     if own is not None:

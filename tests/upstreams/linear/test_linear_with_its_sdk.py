@@ -18,8 +18,7 @@ from stack_emu.upstreams.packs import find_pack
 from stack_emu.upstreams.requests import UpstreamRequest
 from stack_emu.vocabulary import vocabulary
 from tests.mcp.node_programs import environment, node, packages
-
-from ..conftest import TOKEN, Bench, Proxied, Service
+from tests.upstreams.conftest import TOKEN, Bench, Proxied, Service
 
 HERE = Path(__file__).parent
 SEED = {
@@ -73,6 +72,7 @@ def test_the_sdk_drives_every_operation(serve: Serve, tmp_path: Path) -> None:
         "labels": ["bug", "flaky", "palette"],
         "project": ["soon", "Bob", "backlog", 0],
         "projects": ["Launch"],
+        "statuses": 6,
         "cycle": 1,
         "created": [True, "High", "Backlog", "Ada"],
         "number": True,
@@ -93,6 +93,7 @@ def test_the_sdk_drives_every_operation(serve: Serve, tmp_path: Path) -> None:
         "forUrl": 1,
         "detached": 0,
         "relations": [["blocks"], 1],
+        "relation": ["blocks", 1],
         "unrelated": 0,
         "archived": [False, True],
         "back": True,

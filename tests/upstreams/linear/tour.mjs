@@ -23,6 +23,7 @@ await linear.updateProject(made.id, { leadId: bob.id, description: 'soon' })
 const project = await linear.project(made.id)
 seen.project = [project.description, (await project.lead).name, (await project.status).type, project.progress]
 seen.projects = (await linear.projects({ filter: { name: { startsWith: 'L' } } })).nodes.map((one) => one.name)
+seen.statuses = (await linear.projectStatuses()).nodes.length
 const cycles = (await linear.cycles()).nodes
 const cycle = await linear.cycle(cycles[0].id)
 seen.cycle = cycle.number
@@ -75,6 +76,7 @@ await linear.deleteAttachment(attachment.id)
 seen.detached = (await changed.attachments()).nodes.length
 const relation = await (await linear.createIssueRelation({ issueId: issue.id, relatedIssueId: other.id, type: 'blocks' })).issueRelation
 seen.relations = [(await changed.relations()).nodes.map((one) => one.type), (await other.inverseRelations()).nodes.length]
+seen.relation = [(await linear.issueRelation(relation.id)).type, (await linear.issueRelations()).nodes.length]
 await linear.deleteIssueRelation(relation.id)
 seen.unrelated = (await changed.relations()).nodes.length
 
