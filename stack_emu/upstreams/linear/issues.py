@@ -120,7 +120,7 @@ def issue_update(call: LinearCall, given: Mapping[str, Any]) -> Any:
     moved = fields.get("teamId")
     team = call.find("teams", moved or issue["teamId"])
     changes = checked(call, fields, team)
-    labels: list[str] = changes.get("labelIds", issue["labelIds"])
+    labels = changes["labelIds"] if "labelIds" in changes else issue["labelIds"]
     added = [call.find("labels", one)["id"] for one in fields.get("addedLabelIds") or ()]
     removed = fields.get("removedLabelIds") or ()
     kept = dict.fromkeys([*(one for one in labels if one not in removed), *added])
