@@ -25,6 +25,7 @@ from stack_emu.kernel.matching import PathTemplate
 from stack_emu.kernel.world import World
 from stack_emu.upstreams.credentials import AcceptedCredential
 from stack_emu.upstreams.errors import UpstreamSettingsError
+from stack_emu.upstreams.model_door import ModelSaid
 from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest
 
 
@@ -44,6 +45,7 @@ class PackContext:
         discard: out: undo what was written; the reply is sent all the same.
         problem: out: the violation it was, for example ``unmatched``.
         hint: out: the sentence that says what would have worked.
+        said: what the scripted model answers, for a pack that asked for it.
     """
 
     world: World
@@ -57,6 +59,7 @@ class PackContext:
     discard: bool = False
     problem: str | None = None
     hint: str | None = None
+    said: ModelSaid | None = None
 
 
 @dataclass(frozen=True)

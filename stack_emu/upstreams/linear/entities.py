@@ -23,7 +23,9 @@ def comment_create(call: LinearCall, given: Given) -> Any:
         raise invalid("body should not be empty")
     key = call.new_id("comments", fields.get("id"))
     created = instant_text(fields["createdAt"]) if fields.get("createdAt") else call.now
-    return call.payload(comment=new_comment(call, key, issue, fields["body"], created, parent["id"] if parent else None))
+    return call.payload(
+        comment=new_comment(call, key, issue, fields["body"], created, parent["id"] if parent else None)
+    )
 
 
 def new_comment(
