@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from stack_emu.kernel.faults import FaultRule
 from stack_emu.scenario.loader import inspect_path
 from stack_emu.upstreams.linear.seeding import STATES
 from stack_emu.upstreams.packs import find_pack
@@ -138,9 +139,11 @@ def test_a_missing_scope_is_forbidden_and_a_narrow_one_is_enough(serve: Serve, t
     assert made.json()["data"]["issueCreate"]["issue"] == {"title": "allowed"}
 
 
-def test_a_bare_429_is_a_rate_limit() -> None:
-    error = find_pack("linear").injected(429)["errors"][0]
-    assert (error["extensions"]["code"], error["extensions"]["type"]) == ("RATELIMITED", "ratelimited")
+def test_a_bare_429_is_a_rate_limit(serve: Serve, tmp_path: Path) -> None:
+    service = serve("linear", seed=SEED)
+    service.world.faults.add(FaultRule({"upstream": "linear"}, {"status": 429}))
+    seen = sdk("errors.mjs", service, tmp_path, LINEAR_ASK="viewer")
+    assert (seen["name"], seen["status"]) == ("RatelimitedLinearError", 429)
 
 
 def test_bearer_tokens_and_bare_keys_are_both_accepted(serve: Serve) -> None:

@@ -27,7 +27,7 @@ from tests.upstreams.conftest import TOKEN, Bench, Service
 SCRIPT = """
 stack_emu: 1
 model:
-  - when: {user_contains: weather}
+  - when: {user: weather}
     turns: [{say: It rains.}]
 """
 HELLO: list[Any] = [{"role": "user", "content": "How is the weather?"}]
@@ -167,7 +167,7 @@ def test_an_injected_429_is_each_sdks_rate_limit(scripted: Start, closing: Calla
         ("anthropic", of_anthropic, anthropic.RateLimitError),
     ):
         service = scripted(pack)
-        service.world.faults.add(FaultRule("limit", {"upstream": pack}, {"status": 429}))
+        service.world.faults.add(FaultRule({"upstream": pack}, {"status": 429}))
         with pytest.raises(raised):
             closing(client_of(service)).models.list()
 
