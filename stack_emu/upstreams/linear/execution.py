@@ -50,6 +50,9 @@ def answer(context: PackContext, title: str, declined: Sequence[Declined]) -> Up
     if not isinstance(body, dict) or not isinstance(body.get("query"), str):
         context.discard = True
         return failed(400, "The body is not a JSON object with a query")
+    if not isinstance(body.get("variables") or {}, dict):
+        context.discard = True
+        return failed(400, "variables is not a JSON object")
     context.unread = tuple(sorted(set(body) - set(_READ)))
     try:
         document = parse(body["query"])

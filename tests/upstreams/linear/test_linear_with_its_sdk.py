@@ -199,6 +199,13 @@ def test_queries_that_cannot_be_are_bad_requests(serve: Serve, query: str, statu
     assert reply.json()["errors"][0]["extensions"]["code"] == code
 
 
+@pytest.mark.parametrize("body", [[], {}, {"query": 1}, {"query": "{ viewer { id } }", "variables": [1]}])
+def test_bodies_that_are_no_requests_are_bad_requests(serve: Serve, body: Any) -> None:
+    reply = httpx.post(f"{serve('linear').base_url}/graphql", json=body, headers={"Authorization": TOKEN})
+    assert reply.status_code == 400
+    assert reply.json()["errors"][0]["extensions"]["code"] == "INPUT_ERROR"
+
+
 def test_what_is_not_served_names_the_nearest_and_why(serve: Serve) -> None:
     service = serve("linear")
     reply = ask(service, 'mutation { webhookCreate(input: {url: "https://a.test"}) { success } }')
