@@ -10,31 +10,22 @@ from hashlib import shake_256
 from typing import Any
 
 from stack_emu.kernel.world import World
-from stack_emu.upstreams.model_door import ModelAsk, ModelSaid
-from stack_emu.upstreams.pack_calls import PackOperation, PackRefusal, RestCall
+from stack_emu.upstreams.model_door import ModelAsk
+from stack_emu.upstreams.openai.dialect import error, refusal, said_by_model
+from stack_emu.upstreams.openai.responses import NotAChat, chat_of, respond
+from stack_emu.upstreams.pack_calls import PackOperation, RestCall
 from stack_emu.upstreams.packs import Declined
 from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest
 from stack_emu.upstreams.rest_pack import RestPack, check_keys
 
 _SOURCE = "openai 3.57.0"
-_CHAT = "/v1/chat/completions"
+_CHAT, _RESPONSES = "/v1/chat/completions", "/v1/responses"
 _MODELS = ("gpt-5.5", "gpt-5", "gpt-5-mini", "gpt-4.1", "text-embedding-3-small", "text-embedding-3-large")
 _DIMENSIONS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
 _CATEGORIES = (
     *("harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent", "self-harm"),
     *("self-harm/instructions", "self-harm/intent", "sexual", "sexual/minors", "violence", "violence/graphic"),
 )
-
-
-def error(status: int, message: str, *, code: str | None = None, param: str | None = None, kind: str = "") -> Any:
-    """The body of a refusal."""
-    usual = {429: "requests"}.get(status, "server_error" if status >= 500 else "invalid_request_error")
-    return {"error": {"message": message, "type": kind or usual, "param": param, "code": code}}
-
-
-def refusal(status: int, message: str, **fields: Any) -> PackRefusal:
-    """A refusal in OpenAI's dialect."""
-    return PackRefusal(UpstreamReply.of_json(error(status, message, **fields), status))
 
 
 class OpenAiPack(RestPack):
@@ -48,17 +39,24 @@ class OpenAiPack(RestPack):
         "flagged": "words for which a moderation flags a text as violence",
     }
     declined = (
-        Declined("responses", "call chat.completions, or the emulator's own Responses API.", path="/v1/responses"),
+        Declined("responses.retrieve", "responses are not held; send the whole input.", path="/v1/responses/{id}"),
+        Declined("hosted tools of responses", "use the emulator's own Responses API for MCP servers."),
         Declined("files, batches, fine-tuning", "no part of what an agent asks of its model.", path="/v1/files"),
         Declined("audio, images, realtime", "the script answers with text and tool calls."),
         Declined("assistants, threads", "OpenAI withdraws them.", path="/v1/assistants"),
     )
 
     def asks_model(self, request: UpstreamRequest, lane: str) -> ModelAsk | None:
-        """Chat completions are the script's."""
-        if request.method != "POST" or request.path != _CHAT or not isinstance(request.content, dict):
+        """Chat completions are the script's, and so are responses."""
+        body = request.content
+        if request.method != "POST" or request.path not in (_CHAT, _RESPONSES) or not isinstance(body, dict):
             return None
-        return ModelAsk("openai", request.content, lane)
+        if request.path == _CHAT:
+            return ModelAsk("openai", body, lane)
+        try:
+            return ModelAsk("openai", chat_of(body), lane)
+        except NotAChat:
+            return None
 
     def check(self, seed: Mapping[str, Any]) -> None:
         """Refuse a seed whose lists are none."""
@@ -108,12 +106,7 @@ def check_names(known: Mapping[str, str], seed: Mapping[str, Any]) -> None:
 def chat(call: RestCall) -> Any:
     """Complete a chat by the scenario's script; a stream comes as a whole."""
     call.ignore(*call.fields)
-    said = call.context.said or ModelSaid(400, message="The body is not a JSON object", kind="invalid_request_error")
-    if said.status != 200:
-        kind = {"unscripted": "invalid_request_error"}.get(said.kind, said.kind)
-        code = {401: "invalid_api_key", 429: "rate_limit_exceeded"}.get(said.status)
-        body = said.body if said.body is not None else error(said.status, said.message, code=code, kind=kind)
-        raise PackRefusal(UpstreamReply.of_json(body, said.status, said.headers), said.message)
+    said = said_by_model(call)
     if said.stream is not None:
         return UpstreamReply(200, {"Content-Type": "text/event-stream; charset=utf-8"}, said.stream)
     return said.body
@@ -199,6 +192,7 @@ def _judged(flagged: bool) -> dict[str, Any]:
 
 OpenAiPack.served = (
     PackOperation("chat.completions.create", "POST", _CHAT, chat, _SOURCE, ("model.request",)),
+    PackOperation("responses.create", "POST", _RESPONSES, respond, _SOURCE, ("api.responses.write", "model.request")),
     PackOperation("models.list", "GET", "/v1/models", list_models, _SOURCE, ("api.model.read", "model.read")),
     PackOperation(
         "models.retrieve", "GET", "/v1/models/{model}", retrieve_model, _SOURCE, ("api.model.read", "model.read")

@@ -29,6 +29,10 @@ stack_emu: 1
 model:
   - when: {user: weather}
     turns: [{say: It rains.}]
+  - when: {user: file a ticket}
+    turns:
+      - call: {tool: file, input: {title: rain}}
+      - say: Filed.
 """
 HELLO: list[Any] = [{"role": "user", "content": "How is the weather?"}]
 UNKNOWN: list[Any] = [{"role": "user", "content": "Sing."}]
@@ -78,6 +82,9 @@ def test_the_openai_sdk_drives_every_operation(scripted: Start, closing: Callabl
     assert said.usage.total_tokens == said.usage.prompt_tokens + said.usage.completion_tokens > 0
     stream = client.chat.completions.create(model="gpt-5", messages=HELLO, stream=True)
     assert "".join(one.choices[0].delta.content or "" for one in stream if one.choices) == "It rains."
+    assert client.responses.create(model="gpt-5", input="How is the weather?").output_text == "It rains."
+    with client.responses.stream(model="gpt-5", input=HELLO) as events:
+        assert events.get_final_response().output_text == "It rains."
     assert "gpt-5" in [one.id for one in client.models.list()]
     assert client.models.retrieve("gpt-5").id == "gpt-5"
     made = client.embeddings.create(model="text-embedding-3-small", input=["a", "b", "a"], dimensions=8)
@@ -92,6 +99,19 @@ def test_the_openai_sdk_drives_every_operation(scripted: Start, closing: Callabl
     assert judged[0].categories.violence
     assert service.undriven() == []
     assert service.unread() == set()
+
+
+def test_a_response_calls_a_function_and_goes_on(scripted: Start, closing: Callable[[Any], Any]) -> None:
+    client = closing(of_openai(scripted("openai")))
+    tools: list[Any] = [{"type": "function", "name": "file", "parameters": {"type": "object"}, "strict": False}]
+    items: list[Any] = [{"role": "user", "content": [{"type": "input_text", "text": "Please file a ticket"}]}]
+    with client.responses.stream(model="gpt-5", input=items, tools=tools) as events:
+        [called] = events.get_final_response().output
+    assert (called.name, json.loads(called.arguments)) == ("file", {"title": "rain"})
+    call = {"type": "function_call", "call_id": called.call_id, "name": called.name, "arguments": called.arguments}
+    items += [call, {"type": "function_call_output", "call_id": called.call_id, "output": "TCK-1"}]
+    ended = client.responses.create(model="gpt-5", input=items, tools=tools)
+    assert (ended.output_text, ended.status) == ("Filed.", "completed")
 
 
 def test_the_anthropic_sdk_drives_every_operation(scripted: Start, closing: Callable[[Any], Any]) -> None:
@@ -117,7 +137,9 @@ def test_the_anthropic_sdk_drives_every_operation(scripted: Start, closing: Call
         (lambda c: c.models.retrieve("gpt-0"), openai.NotFoundError, "gpt-0"),
         (lambda c: c.embeddings.create(model="gpt-5", input="a"), openai.NotFoundError, "embeddings"),
         (lambda c: c.embeddings.create(model="text-embedding-3-small", input=[]), openai.BadRequestError, "input"),
-        (lambda c: c.responses.create(model="gpt-5", input="a"), openai.InternalServerError, "Responses API"),
+        (lambda c: c.responses.create(model="gpt-5", input="Sing."), openai.BadRequestError, "Sing"),
+        (lambda c: c.responses.create(model="m", input="a", previous_response_id="r"), openai.BadRequestError, "held"),
+        (lambda c: c.responses.retrieve("resp_1"), openai.InternalServerError, "not held"),
     ],
 )
 def test_the_openai_sdk_raises_its_errors(
