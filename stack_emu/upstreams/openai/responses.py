@@ -76,7 +76,7 @@ def _add(messages: list[dict[str, Any]], item: Any) -> None:
 def _text(content: Any) -> str:
     if isinstance(content, str):
         return content
-    parts = content if isinstance(content, list) else [None]
+    parts: list[Any] = content if isinstance(content, list) else [None]
     if not all(isinstance(one, dict) and one.get("type") in _TEXTS for one in parts):
         raise NotAChat("input", "content that is not text is not served.")
     return "".join(one["text"] for one in parts)
@@ -159,7 +159,7 @@ def _events(response: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     yield {"type": "response.in_progress", "response": begun}
     for index, item in enumerate(response["output"]):
         place = {"output_index": index}
-        content = {"content": []} if item["type"] == "message" else {"arguments": ""}
+        content: dict[str, Any] = {"content": []} if item["type"] == "message" else {"arguments": ""}
         yield {"type": "response.output_item.added", **place, "item": {**item, "status": "in_progress", **content}}
         yield from _parts(item, {"item_id": item["id"], **place})
         yield {"type": "response.output_item.done", **place, "item": item}
