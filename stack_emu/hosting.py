@@ -11,6 +11,8 @@ from stack_emu.domain import faults
 from stack_emu.domain.audit_hash import row_hash
 from stack_emu.domain.audit_rows import complete_row, names_of_agent, owns_agent
 from stack_emu.domain.families import registry
+from stack_emu.domain.llm_model import SETTING as LLM_MODEL
+from stack_emu.domain.llm_model import Model, ModelRefused, ModelRequest
 from stack_emu.domain.partners import limit_to_grant
 from stack_emu.domain.provision import provision
 from stack_emu.domain.sealed_skills import ASK_MODEL, ModelQuestion
@@ -27,6 +29,7 @@ from stack_emu.scenario import models
 from stack_emu.scenario.models import ModelRule, Scenario
 from stack_emu.timeline import arm_timeline
 from stack_emu.upstreams.engine import AcceptedCredential, Upstreams
+from stack_emu.upstreams.model_door import ModelAsk, ModelSaid
 from stack_emu.webhook_sender import WebhookSender
 
 DEFAULT_WORLD = "default"
@@ -201,6 +204,20 @@ def _ask_model(hosted: HostedWorld, question: ModelQuestion) -> str:
     return answer(hosted, question)
 
 
+async def ask_world_model(world: World, ask: ModelAsk) -> ModelSaid:
+    """Ask a world's scripted model, as the LLM gateway does, for an upstream that is a model's API."""
+    model: Model | None = world.settings.get(LLM_MODEL)
+    if model is None:
+        return ModelSaid(503, kind="overloaded_error", message="no model is served beside this world.")
+    request = ModelRequest(ask.provider, ask.body, ("", ""), ask.lane)
+    try:
+        said = await model.complete(world, request)
+    except ModelRefused as refused:
+        return ModelSaid(refused.status, refused.body, None, refused.type, str(refused), refused.headers)
+    stream = b"".join(model.events(request, said.body)) if ask.body.get("stream") is True else None
+    return ModelSaid(200, said.body, stream)
+
+
 def make_upstreams(scenario: Scenario) -> Upstreams:
     """The fake services of a scenario, which accept the credentials of the connections that belong to them."""
 
@@ -217,7 +234,7 @@ def make_upstreams(scenario: Scenario) -> Upstreams:
         connection = world.store.get(Connection, connection_id)
         return connection is not None and connection.retrieved
 
-    return Upstreams(scenario.upstreams, accepted, retrieved)
+    return Upstreams(scenario.upstreams, accepted, retrieved, model=ask_world_model)
 
 
 def _secrets(connection: Connection) -> list[str]:

@@ -27,6 +27,7 @@ from stack_emu.upstreams.errors import (
 from stack_emu.upstreams.fakes import Fake, compile_fake
 from stack_emu.upstreams.forward import Forwarder, require_loopback, too_large
 from stack_emu.upstreams.hosts import HostTable
+from stack_emu.upstreams.model_door import ModelBacked, ModelDoor, ModelSaid
 from stack_emu.upstreams.packs import Pack, PackContext
 from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest
 from stack_emu.upstreams.route_answers import RouteAnswer, Routes
@@ -93,6 +94,7 @@ class Upstreams:
         retrieved: whether an agent was given a connection's credential; then a direct call with it is served.
         timeout_s: seconds until an answer must be complete (STACK's proxy waits 30, docs/concepts/proxy).
         max_reply_bytes: longest answer let through (STACK's proxy passes 10 MB, docs/concepts/proxy).
+        model: asks a world's scripted model, for packs of models' APIs.
 
     Raises:
         UpstreamSettingsError: when an upstream cannot work: an unknown pack, a bad seed, a forward that leaves this
@@ -107,6 +109,7 @@ class Upstreams:
         *,
         timeout_s: float = TIMEOUT_S,
         max_reply_bytes: int = MAX_REPLY_BYTES,
+        model: ModelDoor | None = None,
     ) -> None:
         self._fakes = {name: compile_fake(name, upstream) for name, upstream in settings.items()}
         self._hosts = HostTable({name: self._fakes[name].host_names(one) for name, one in settings.items()})
@@ -117,6 +120,7 @@ class Upstreams:
         self._forwarder = Forwarder(timeout_s, max_reply_bytes)
         self._overrides: dict[str, str] = {}
         self._templates: Templates | None = None
+        self._model = model
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -348,7 +352,8 @@ class Upstreams:
         if answered is not None:
             return answered
         if fake.pack is not None:
-            return self._ask_pack(fake, fake.pack, exchange, standing, act)
+            said = await self._ask_model(fake.pack, exchange)
+            return self._ask_pack(fake, fake.pack, exchange, standing, act, said)
         if fake.forward is not None:
             return await self._forward(exchange, fake.forward)
         others = (other for other in self._fakes.values() if other is not fake)
@@ -384,7 +389,25 @@ class Upstreams:
             self._templates = Templates()
         return self._templates.render(value, variables)
 
-    def _ask_pack(self, fake: Fake, pack: Pack, exchange: Exchange, standing: _Standing, act: Act) -> UpstreamReply:
+    async def _ask_model(self, pack: Pack, exchange: Exchange) -> ModelSaid | None:
+        """Ask the scripted model before the pack's transaction opens, because it may take its time."""
+        if self._model is None or not isinstance(pack, ModelBacked):
+            return None
+        ask = pack.asks_model(exchange.request, exchange.lane or "")
+        said = None if ask is None else await self._model(exchange.world, ask)
+        if said is not None and said.status == 0:
+            raise UpstreamUnreachable(said.message)
+        return said
+
+    def _ask_pack(
+        self,
+        fake: Fake,
+        pack: Pack,
+        exchange: Exchange,
+        standing: _Standing,
+        act: Act,
+        said: ModelSaid | None = None,
+    ) -> UpstreamReply:
         world = exchange.world
         context = PackContext(
             world,
@@ -393,6 +416,7 @@ class Upstreams:
             exchange.request,
             standing.credential,
             lambda host: self.host_owner(host) == fake.name,
+            said=said,
         )
         minted = len(act.minted)
         world.store.begin()

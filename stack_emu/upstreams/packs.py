@@ -25,6 +25,7 @@ from stack_emu.kernel.matching import PathTemplate
 from stack_emu.kernel.world import World
 from stack_emu.upstreams.credentials import AcceptedCredential
 from stack_emu.upstreams.errors import UpstreamSettingsError
+from stack_emu.upstreams.model_door import ModelSaid
 from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest
 
 
@@ -45,6 +46,7 @@ class PackContext:
         problem: out: the violation it was, for example ``unmatched``.
         near: out: the nearest operations side by side, when it was unmatched.
         hint: out: the sentence that says what would have worked.
+        said: what the scripted model answers, for a pack that asked for it.
     """
 
     world: World
@@ -59,6 +61,7 @@ class PackContext:
     problem: str | None = None
     hint: str | None = None
     near: str | None = None
+    said: ModelSaid | None = None
 
     def lacks(self, what: str, scopes: Sequence[str]) -> None:
         """Say that a call is refused because the credential has none of the scopes, and where the scenario gives them.
