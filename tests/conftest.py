@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import yaml  # noqa: F401  - pytester forgets what its tests import first, and libyaml's parser bears no second loading
 
 from stack_emu.hosting import HostedWorld, Hosting
 from stack_emu.scenario.loader import loads

@@ -242,6 +242,9 @@ def _steps(value: Any, place: str) -> list[str | int]:
 def _check_pack(upstream: Place, vocabulary: Vocabulary, findings: Findings) -> None:
     place = upstream.at("pack")
     name, seed = place.value, upstream.at("seed").value
+    short = upstream.at("resources").value
+    if short is not None and name is None and isinstance(seed, (dict, type(None))):
+        name, seed = "resources", {**(seed or {}), "resources": short}
     if not isinstance(name, str):
         return
     if "/" not in name:
@@ -258,7 +261,9 @@ def _check_pack(upstream: Place, vocabulary: Vocabulary, findings: Findings) -> 
         findings.error(place, sentence.rstrip("."))
         return
     path = [int(index) if index else key for key, index in re.findall(r"\.(\w+)|\[(\d+)\]", begins[1])]
-    findings.error(upstream.at("seed", *path), sentence.rstrip("."))
+    in_short = short is not None and path[:1] == ["resources"]
+    where = upstream.at(*path) if in_short else upstream.at("seed", *path)
+    findings.error(where, sentence.rstrip(".").removeprefix("seed." if in_short else ""))
 
 
 def _check_names(findings: Findings, place: Place, known: Collection[str] | None, kind: str) -> None:

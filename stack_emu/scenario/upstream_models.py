@@ -124,3 +124,7 @@ class Upstream(Model):
         description="URL of a server on this machine that gets every other request, such as http://127.0.0.1:9000.",
     )
     state: dict[str, Json] = Field(default_factory=dict, description="The states its routes begin with, by name.")
+    resources: dict[str, Json] | None = Field(
+        None,
+        description="Short for the pack resources: names of resources that are created, read, listed, changed and deleted.",
+    )

@@ -57,10 +57,13 @@ def compile_fake(name: str, upstream: Upstream) -> Fake:
     try:
         if upstream.forward is not None:
             require_loopback(upstream.forward)
-        pack = find_pack(upstream.pack) if upstream.pack is not None else None
+        named, seed = upstream.pack, upstream.seed
+        if upstream.resources is not None:
+            named, seed = "resources", {**seed, "resources": upstream.resources}
+        pack = find_pack(named) if named is not None else None
         if pack is not None:
-            pack.check(upstream.seed)
+            pack.check(seed)
     except (ValueError, UpstreamSettingsError) as error:
         raise UpstreamSettingsError(f"upstream {name}: {error}") from None
     rules = compile_routes(name, upstream.routes)
-    return Fake(name, rules, pack, upstream.forward, upstream.seed, upstream.state)
+    return Fake(name, rules, pack, upstream.forward, seed, upstream.state)
