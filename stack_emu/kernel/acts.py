@@ -50,6 +50,7 @@ class Act:
         stamp_ms: the instant written as a time stamp (``now_ms`` plus the lane's ticks under a virtual clock).
         derivation: source of ids.
         row: the principal row, kept on success and on refusal.
+        position: how many acts of its lane came before.
     """
 
     operation: str
@@ -66,6 +67,12 @@ class Act:
     more: list[RowDraft] = field(default_factory=list)
     minted: list[str] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
+    position: int = 0
+
+    @property
+    def place(self) -> tuple[int, str, int]:
+        """Where it stands among all acts: its instant, then its lane, then its position there, whoever came first."""
+        return (self.now_ms, self.lane, self.position)
 
     def new_id(self, kind: str, prefix: str, length: int = 20) -> str:
         """A new id: ``prefix`` followed by ``length`` derived base32 characters."""

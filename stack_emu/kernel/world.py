@@ -227,7 +227,7 @@ class World:
         ordinal = self._act_counts.get(key, 0)
         self._act_counts[key] = ordinal + 1
         now_ms = self.now_ms()
-        ticks = self._lane_counts.get(label, 0) * self.tick_ms
+        position = self._lane_counts.get(label, 0)
         depth = 1 + max(scan_names(logical_input, self._minted), scan_names(_lane_names(lane), self._minted))
         return Act(
             operation=operation,
@@ -237,7 +237,8 @@ class World:
             ordinal=ordinal,
             depth=depth,
             now_ms=now_ms,
-            stamp_ms=now_ms + ticks,
+            stamp_ms=now_ms + position * self.tick_ms,
+            position=position,
             derivation=Derivation(self.seed, key, ordinal),
             row=row,
             lane_suffix=lane_suffix,

@@ -96,7 +96,7 @@ class RestCall:
 
     def collection(self, name: str) -> Collection:
         """A collection of this upstream."""
-        return Collection(self.context.world.store, self.context.upstream, name)
+        return Collection(self.context.world.store, self.context.upstream, name, self.act.place)
 
     def field(self, name: str, default: Any = None) -> Any:
         """A field of the body as it came; ``default`` when it is absent."""

@@ -292,7 +292,7 @@ def _comments(call: RestCall, repo: Repo, number: str | None) -> Any:
     since = call.query("since", "") or ""
     sort = choice(call, "sort", ("created", "updated"), "created")
     down = choice(call, "direction", ("asc", "desc"), "asc") == "desc"
-    found = [one for one in sorted(repo.has("comments").items()) if number in (None, one[1]["issue"])]
+    found = [one for one in repo.has("comments").items() if number in (None, one[1]["issue"])]
     found = [one for one in found if one[1]["updated_at"] >= since]
     found.sort(key=lambda one: str(one[1][f"{sort}_at"]), reverse=down)
     return [show_comment(repo, key) for key, _ in page_of(call, found)]
@@ -310,14 +310,16 @@ def _filtered(call: RestCall, found: list[tuple[Repo, str, Data]]) -> list[tuple
 
 
 def ordered(found: list[tuple[Repo, str, Data]], sort: str, down: bool) -> list[tuple[Repo, str, Data]]:
-    """Issues in an order that does not depend on who came first."""
-    found = sorted(found, key=lambda one: (one[0].key, one[1]))
+    """Issues by ``sort``; equal ones in the order they were made in, or the other way round."""
+    found = sorted(found, key=lambda one: one[0].key)
 
     def key(one: tuple[Repo, str, Data]) -> Any:
         if sort == "comments":
             return sum(comment["issue"] == one[1] for comment in one[0].has("comments").all())
         return str(one[2][f"{sort}_at"])
 
+    if down:
+        found.reverse()
     found.sort(key=key, reverse=down)
     return found
 

@@ -92,11 +92,13 @@ def listed(call: RestCall) -> Any:
     sort = choice(call, "sort", ("created", "updated"), "created")
     down = choice(call, "direction", ("asc", "desc"), "desc") == "desc"
     head, base = call.query("head"), call.query("base")
-    found = [one for one in sorted(repo.has("issues").items()) if one[1]["pull"] and state in ("all", one[1]["state"])]
+    found = [one for one in repo.has("issues").items() if one[1]["pull"] and state in ("all", one[1]["state"])]
     if head is not None:
         found = [one for one in found if f"{repo.data['owner']}:{one[1]['pull']['head']}" == head]
     if base is not None:
         found = [one for one in found if one[1]["pull"]["base"] == base]
+    if down:
+        found.reverse()
     found.sort(key=lambda one: str(one[1][f"{sort}_at"]), reverse=down)
     return [show_pull(repo, number, whole=False) for number, _ in page_of(call, found)]
 
@@ -222,7 +224,7 @@ def list_reviews(call: RestCall) -> Any:
     repo, number = Repo(call), call.params["number"]
     _pull(repo, number)
     found = [one for one in repo.has("reviews").items() if one[1]["pull"] == number]
-    found.sort(key=lambda one: (str(one[1]["at"]), one[0]))
+    found.sort(key=lambda one: str(one[1]["at"]))
     return [_show_review(repo, key, data) for key, data in page_of(call, found)]
 
 

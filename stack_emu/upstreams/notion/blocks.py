@@ -42,7 +42,7 @@ _MOST, _DEEPEST = 100, 2
 def place_block(call: RestCall, key: str, kind: str, where: Mapping[str, Any]) -> Doc:
     """Put the block that stands for a page or a database, among the children of the page it is in."""
     block = {"id": key, **stamped(call, where), "type": kind, "_at": where.get("page_id")}
-    return call.collection("blocks").put(key, {**block, "_order": [call.now_ms, 0, key], "_content": {}})
+    return call.collection("blocks").put(key, {**block, "_order": [*call.act.place, 0, key], "_content": {}})
 
 
 def children(call: RestCall, key: str) -> list[Doc]:
@@ -93,7 +93,10 @@ def append(call: RestCall, parent: str, asked: Any, before: list[Any] | None = N
         if kind is None:
             raise Invalid(f"{place}[{number}] should hold one of {', '.join((*TEXTS, *OTHERS))}.")
         key = new_id(call, "block")
-        order = [call.now_ms, number, key] if before is None else [*before, -call.now_ms, number, key]
+        instant, lane, position = call.act.place
+        order = [instant, lane, position, number, key]
+        if before is not None:
+            order = [*before, -instant, lane, -position, number, key]
         block = {
             "id": key,
             **stamped(call, {"page_id" if is_page else "block_id": parent}),

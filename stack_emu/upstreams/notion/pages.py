@@ -137,7 +137,9 @@ def search(call: RestCall) -> Any:
     found = [one for one in found if not one["_trash"]]
     sort = call.field("sort")
     down = not (isinstance(sort, dict) and sort.get("direction") == "ascending")
-    found.sort(key=lambda one: (-one["_edited"] if down else one["_edited"], one["id"]))
+    found.sort(key=lambda one: one["_edited"])
+    if down:
+        found.reverse()
 
     def show(call: RestCall, one: Mapping[str, Any]) -> Any:
         return show_page(call, one) if "_values" in one else show_container(call, one)

@@ -60,7 +60,7 @@ def show_comment(call: RestCall, comment: Doc) -> dict[str, Any]:
 
 def _discussion(call: RestCall) -> list[Doc]:
     found = call.collection("comments").all()
-    return sorted(found, key=lambda one: (one["_ms"], one["id"]))
+    return sorted(found, key=lambda one: one["_ms"])
 
 
 def create_comment(call: RestCall) -> Any:

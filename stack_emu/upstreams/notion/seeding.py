@@ -153,7 +153,9 @@ def write_seed(world: World, name: str, seed: Mapping[str, Any]) -> None:
 
     def block(key: str, kind: str, at: str | None, parent: Mapping[str, Any], content: Mapping[str, Any]) -> None:
         one = head(key, parent)
-        blocks.put(key, {**one, "type": kind, "_at": at, "_order": [one["_ms"], 0, key], "_content": dict(content)})
+        blocks.put(
+            key, {**one, "type": kind, "_at": at, "_order": [one["_ms"], "", 0, 0, key], "_content": dict(content)}
+        )
 
     for place, page in _each("seed.pages", seed.get("pages", [])):
         key = page.get("id") or derived(place)

@@ -26,7 +26,7 @@ from stack_emu.upstreams.pack_calls import RestCall
 def sources(call: RestCall, database: str) -> list[Doc]:
     """The data sources of a database, oldest first."""
     found = [one for one in call.collection("data_sources").all() if one["_parent"]["database_id"] == database]
-    return sorted(found, key=lambda one: (one["_ms"], one["id"]))
+    return sorted(found, key=lambda one: one["_ms"])
 
 
 def source_of(call: RestCall, asked: Mapping[str, Any]) -> Doc:

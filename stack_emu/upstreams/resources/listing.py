@@ -28,7 +28,6 @@ def listed(call: RestCall, settings: Settings, things: Sequence[Mapping[str, Any
         for thing in things
         if all(_spelled(thing.get(name)) in values for name, values in wanted.items()) and text in _words(thing)
     ]
-    found.sort(key=lambda thing: (str(thing.get("created_at", "")), str(thing["id"])))
     for name in reversed((call.query("sort") or "").split(",")):
         key = name.lstrip("-")
         if key:

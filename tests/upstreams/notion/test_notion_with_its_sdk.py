@@ -57,9 +57,7 @@ def client_of(service: Service, key: str = KEY, **options: Any) -> Any:
 
 @pytest.fixture
 def workspace(serve: Make) -> Service:
-    service = serve("notion", seed=SEED, token=KEY)
-    service.world.tick_ms = 1000  # as in a world that an emulator makes: what follows in a lane is later
-    return service
+    return serve("notion", seed=SEED, token=KEY)
 
 
 @pytest.fixture
