@@ -159,8 +159,11 @@ def test_differences_become_json_with_missing_values_marked() -> None:
     ("when", "message"),
     [
         ({"qurey": {}}, "a request pattern has no part 'qurey'; did you mean 'query'?"),
-        ({"colour": {}}, "a request pattern has no part 'colour'; it knows method, path, query, headers, body."),
-        ({"body": {"a": [{"regex": "("}]}}, "the regular expression of body.a[0] does not compile: "),
+        (
+            {"colour": {}},
+            "a request pattern has no part 'colour'; it knows method, host, path, query, headers, body, jsonpath.",
+        ),
+        ({"body": {"a": [{"regex": "("}]}}, "body.a[0].regex: this is not a regular expression: "),
     ],
 )
 def test_a_pattern_that_cannot_work_is_refused_by_name(when: dict[str, Any], message: str) -> None:

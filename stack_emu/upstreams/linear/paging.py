@@ -47,7 +47,9 @@ def connection(call: LinearCall, kind: str, documents: Sequence[Document], given
 def arrange(documents: Sequence[Document], given: Mapping[str, Any]) -> list[Document]:
     """Newest first by ``orderBy``; then by each of ``sort``, the first of which weighs most."""
     order = given.get("orderBy") or "createdAt"
-    ordered = sorted(list(documents)[::-1], key=lambda one: one[order], reverse=True)
+    ordered = list(documents)
+    ordered.reverse()
+    ordered.sort(key=lambda one: one[order], reverse=True)
     for rule in reversed(given.get("sort") or ()):
         for key, how in reversed(list(rule.items())):
             ordered = _sorted(ordered, key, how or {})

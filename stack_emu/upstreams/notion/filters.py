@@ -173,7 +173,9 @@ def instant(value: Any) -> datetime:
 
 def arrange(found: list[Doc], asked: Any, known: Mapping[str, Any]) -> list[Doc]:
     """Pages in the order that ``sorts`` asks for, empty values last; newest first where it says nothing."""
-    found = sorted(list(found)[::-1], key=lambda page: -page["_ms"])
+    found = list(found)
+    found.reverse()
+    found.sort(key=lambda page: -page["_ms"])
     if asked is not None and not isinstance(asked, list):
         raise Invalid("body.sorts should be an array.")
     for sort in reversed(asked or []):

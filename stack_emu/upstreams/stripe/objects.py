@@ -96,7 +96,9 @@ def answer(call: RestCall, doc: Doc, given: Mapping[str, Any]) -> dict[str, Any]
 def newest_first(collection: Collection) -> list[Doc]:
     """The objects that are not deleted, in an order that does not depend on who came first."""
     kept = [doc for doc in collection.all() if not doc.get("_deleted")]
-    return sorted(kept[::-1], key=lambda doc: -doc["_ms"])
+    kept.reverse()
+    kept.sort(key=lambda doc: -doc["_ms"])
+    return kept
 
 
 def listing(call: RestCall, kind: str, given: Mapping[str, Any], where: Callable[[Doc], bool] | None = None) -> Any:
