@@ -115,7 +115,7 @@ class GitHubPack(RestPack):
     title = "GitHub"
     hosts = ("api.github.com",)
     served = tuple(_operation(*row) for row in _ROWS)
-    clients = ("PyGithub 2.10",)
+    clients = ("PyGithub 2.10 (Python)", "@octokit/rest 22.0 (Node)")
     seed_keys = SEED_KEYS
     declined = (
         Declined("GraphQL", "use the REST operations", "POST", "/graphql"),
