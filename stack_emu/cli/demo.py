@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     missing = [package for module, package in _NEEDED.items() if find_spec(module) is None]
     if missing:
         raise UsageError(f"the demo's agent uses the published SDKs: pip install {' '.join(missing)}")
-    given = argparse.Namespace(scenario=scenario_folder("deploy-bot"), seed=None, allow_host=[])
+    given = argparse.Namespace(scenario=scenario_folder("deploy-bot"), seed=None, allow_host=[], overlay=[], set=[])
     return asyncio.run(_demo(given))
 
 
