@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 COMMANDS = {
+    "init": "put a scenario, an agent, its test and a CI workflow into a project",
     "up": "serve a scenario while you build an agent",
     "exec": "run a command against a scenario and judge the run",
     "check": "read scenarios and list their mistakes",
