@@ -204,8 +204,10 @@ def test_a_credential_that_reaches_the_model_is_a_leak(served: Any, buyer: Any) 
     secret = served.world.store.get(Connection, "scon_slack").credential
     served.hosted.model_function = lambda body: {"say": '{"total": 1}'}
     invoke(buyer, "skl_totals", {"text": f"with {secret}"})
-    (found,) = served.world.journal.violations()
-    assert (found.problem, "scon_slack" in found.hint, secret in str(found)) == ("leak", True, False)
+    found = served.world.journal.violations()
+    assert "messages" in {entry.surface for entry in found}
+    for entry in found:
+        assert (entry.problem, "scon_slack" in entry.hint, secret in str(entry)) == ("leak", True, False)
 
 
 def test_variables_lead_into_objects_and_lists(publisher: Any, buyer: Any) -> None:

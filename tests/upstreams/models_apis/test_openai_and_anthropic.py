@@ -46,7 +46,7 @@ def scripted(serve: Start) -> Start:
     def start(pack: str, **options: Any) -> Service:
         service = serve(pack, model=ask_world_model, **options)
         rules = loads(SCRIPT).model
-        service.world.settings[SETTING] = GatewayModel(lambda world, body: rules, lambda world, text: ())
+        service.world.settings[SETTING] = GatewayModel(lambda world, body: rules, lambda world, received, blocks: ())
         return service
 
     return start
