@@ -239,8 +239,8 @@ def test_an_upstream_is_told_which_credential_it_got(serve: Callable[..., Served
     asking.rest("/v1/proxy", {"service": "slack", "url": "https://store.test/keep"})
     (finding,) = verdict(lair.hosted).failures
     assert finding.sentence == (
-        "expected at least one /keep with the credential of scon_other to store, saw 0; "
-        "GET /keep came with that of scon_slack"
+        "expected at least one /keep to store, saw 0; the closest was GET /keep, "
+        "but credential was 'that of scon_slack', expected 'scon_other'"
     )
     seen = lair.world.settings["upstreams"].requests(lair.world, "store")
     assert [(one["credential"], one["foreign"]) for one in seen] == [(None, ("scon_slack",))]
