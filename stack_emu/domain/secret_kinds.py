@@ -99,11 +99,12 @@ HANDED_OUT_BY_CONTROL: Mapping[str, frozenset[str]] = {
     "GET /_emu/worlds": frozenset({API_KEY, PASSPORT}),
     "POST /_emu/worlds": frozenset({API_KEY, PASSPORT}),
     "POST /_emu/passports": frozenset({PASSPORT}),
+    "POST /_emu/team/*/accept": frozenset({API_KEY}),
 }
-"""Control requests whose purpose is to hand out what a client needs."""
+"""Control requests whose purpose is to hand out what a client needs; ``*`` stands for any text."""
 
 HANDED_OUT_BY_PAGES: Mapping[str, frozenset[str]] = {"POST /oauth/consent/*": frozenset({OAUTH, ENROLLMENT})}
-"""Pages that hand out a code or a ticket once a person has agreed; ``*`` stands for the rest of the path."""
+"""Pages that hand out a code or a ticket once a person has agreed."""
 
 FOR_MODELS = frozenset({PASSPORT, OAUTH, AGENT_TOKEN})
 """Kinds a model may see: STACK's tools give it passports to call with, and a client's own tokens are the client's."""

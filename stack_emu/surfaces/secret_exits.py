@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 from aiohttp import web
@@ -83,9 +84,9 @@ def screened(world: World, request: web.BaseRequest, path: str, response: web.St
     entry: Entry | None = request.get(ENTRY)
     but: frozenset[str] = request.get(HANDED) or handed_out(entry.operation if entry is not None else None)
     if path.startswith("/_emu"):
-        but = but | HANDED_OUT_BY_CONTROL.get(f"{request.method} {path}", NOTHING)
+        but = but | _by_path(HANDED_OUT_BY_CONTROL, request.method, path)
     elif path.startswith("/oauth/"):
-        but = but | _by_page(request.method, path)
+        but = but | _by_path(HANDED_OUT_BY_PAGES, request.method, path)
     scanner = world.redactor.scanner
     body = response.body if isinstance(response.body, (bytes, bytearray)) else b""
     places: list[Place] = []
@@ -104,12 +105,9 @@ def screened(world: World, request: web.BaseRequest, path: str, response: web.St
     return response
 
 
-def _by_page(method: str, path: str) -> frozenset[str]:
-    """The kinds that a page may hand out."""
-    for page, kinds in HANDED_OUT_BY_PAGES.items():
-        if f"{method} {path}".startswith(page.rstrip("*")):
-            return kinds
-    return NOTHING
+def _by_path(table: Mapping[str, frozenset[str]], method: str, path: str) -> frozenset[str]:
+    """The kinds that a request without an operation may hand out; ``*`` in the table stands for any text."""
+    return next((kinds for asked, kinds in table.items() if fnmatchcase(f"{method} {path}", asked)), NOTHING)
 
 
 def clean_body(world: World, body: bytes, media: str, but: frozenset[str] = NOTHING) -> tuple[bytes, list[Place]]:
