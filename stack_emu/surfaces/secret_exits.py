@@ -26,6 +26,9 @@ ENTRY: web.RequestKey[Entry] = web.RequestKey("stack_emu.entry", Entry)
 HANDED: web.RequestKey[frozenset[str]] = web.RequestKey("stack_emu.handed", frozenset)
 """Key of a request under which the kinds of secrets are that its reply may hold."""
 
+OPENAPI = "/openapi.json"
+"""Where the description of the API is: it is made of the declarations alone, and long enough to be worth leaving out."""
+
 NOTHING: frozenset[str] = frozenset()
 _QUIET = frozenset({"content-type", "content-length", "cache-control", "date", "server"})
 _CARRIERS = frozenset(name.encode() for name in SECRET_HEADERS)
@@ -79,7 +82,7 @@ def screened(world: World, request: web.BaseRequest, path: str, response: web.St
         path: path inside the world.
         response: the reply; one that has begun already was looked at as it went.
     """
-    if response.prepared or not isinstance(response, web.Response):
+    if response.prepared or not isinstance(response, web.Response) or path == OPENAPI:
         return response
     entry: Entry | None = request.get(ENTRY)
     but: frozenset[str] = request.get(HANDED) or handed_out(entry.operation if entry is not None else None)
