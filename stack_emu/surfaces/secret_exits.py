@@ -28,6 +28,8 @@ HANDED: web.RequestKey[frozenset[str]] = web.RequestKey("stack_emu.handed", froz
 
 OPENAPI = "/openapi.json"
 """Where the description of the API is: it is made of the declarations alone, and long enough to be worth leaving out."""
+_LISTS = 64 * 1024
+"""Bytes from which a reply of the MCP endpoint is a list of tools or a result that was screened when it was made."""
 
 NOTHING: frozenset[str] = frozenset()
 _QUIET = frozenset({"content-type", "content-length", "cache-control", "date", "server"})
@@ -82,7 +84,7 @@ def screened(world: World, request: web.BaseRequest, path: str, response: web.St
         path: path inside the world.
         response: the reply; one that has begun already was looked at as it went.
     """
-    if response.prepared or not isinstance(response, web.Response) or path == OPENAPI:
+    if response.prepared or not isinstance(response, web.Response) or _is_description(path, response):
         return response
     entry: Entry | None = request.get(ENTRY)
     but: frozenset[str] = request.get(HANDED) or handed_out(entry.operation if entry is not None else None)
@@ -106,6 +108,11 @@ def screened(world: World, request: web.BaseRequest, path: str, response: web.St
         what = f"the reply of {entry.operation}" if entry.operation else f"the reply to {request.method} {entry.path}"
         note(world, entry, sentence(places, what, FROM_REPLY))
     return response
+
+
+def _is_description(path: str, response: web.Response) -> bool:
+    body = response.body
+    return path == OPENAPI or (path == "/mcp" and isinstance(body, (bytes, bytearray)) and len(body) > _LISTS)
 
 
 def _by_path(table: Mapping[str, frozenset[str]], method: str, path: str) -> frozenset[str]:
