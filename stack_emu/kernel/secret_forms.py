@@ -25,6 +25,8 @@ LONGEST_UNPACKED = 12 * 1024 * 1024
 _MEMORY = 256 * 1024 * 1024
 _SQUEEZED_OUT = b"\"', []\n\r\t\0"
 _GRAM = 8
+_PREFIX = 12
+"""Characters that the beginning of secrets of a kind may have in common."""
 _ENCODED_CLUE = 12
 _SHORTEST_ENCODED = 6
 _SHORTEST_REVERSED = 12
@@ -45,10 +47,12 @@ def squeeze(data: bytes) -> bytes:
 def clues(secret: str) -> set[bytes]:
     """Texts of which at least one is in squeezed text that holds any form of ``secret``.
 
-    A piece of a long secret with eight characters is enough, which is what texts cut in two hold at least once.
+    A piece of a long secret with eight characters is enough, which is what texts cut in two hold at least once. Those at
+    the beginning of a long one are left out: that is where the prefix stands which documents quote and which gives nothing away.
     """
     raw = squeeze(secret.encode("utf-8"))
-    plain = {raw} if len(raw) < 2 * _GRAM else {raw[at : at + _GRAM] for at in range(len(raw) - _GRAM + 1)}
+    first = _PREFIX - _GRAM + 1 if len(raw) >= _PREFIX + _GRAM else 0
+    plain = {raw} if len(raw) < 2 * _GRAM else {raw[at : at + _GRAM] for at in range(first, len(raw) - _GRAM + 1)}
     return plain | encoded_clues(secret.encode("utf-8"))
 
 

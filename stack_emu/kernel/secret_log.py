@@ -8,7 +8,7 @@ from weakref import WeakSet
 
 from stack_emu.kernel.redactor import Redactor
 
-LOGGERS = ("stack_emu", "stack_emu.upstreams.engine", "aiohttp.server", "aiohttp.web", "asyncio")
+LOGGERS = ("stack_emu", "stack_emu.journal", "stack_emu.upstreams.engine", "aiohttp.server", "aiohttp.web", "asyncio")
 """Loggers whose lines are looked at: a filter sees what is logged with its logger, not what comes from below it."""
 
 

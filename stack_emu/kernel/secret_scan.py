@@ -36,6 +36,12 @@ _MOST_BYTES = 64 * 1024 * 1024
 _PIECES = "in pieces"
 _TELLING = 8
 """Characters a prefix must have for a form to be recognised where pieces are put together."""
+_LONG = 16 * 1024
+"""Bytes above which only what stands around its clues is decoded."""
+_LONGEST_FORM = 1024
+"""Characters that a secret known by its form alone has at most in practice."""
+_WIDEST_FORM = 3
+"""How many times longer than the secret its longest form is: UTF-16 in Base64."""
 _PIECED = 12
 """Characters a secret must have to be recognised in pieces, in the other case or backwards."""
 
@@ -110,7 +116,8 @@ class Scanner:
         self._tiers: list[_Tier] = []
         self._known: dict[bytes, _Known] = {}
         self._forms: dict[str, _Form] = {}
-        self._searches: dict[frozenset[str], list[Callable[[bytes], Any]]] = {}
+        self._searches: dict[frozenset[str], list[Any]] = {}
+        self._longest = 0
 
     def __len__(self) -> int:
         return len(self._known)
@@ -118,6 +125,7 @@ class Scanner:
     def add(self, secret: str, name: str, kind: str) -> None:
         """Learn a secret, or its new name."""
         known = _Known(name, kind, secret)
+        self._longest = max(self._longest, len(secret))
         raw = secret.encode("utf-8", "surrogatepass")
         if raw not in self._known:
             self._fresh.append(known)
@@ -152,6 +160,7 @@ class Scanner:
         twin = Scanner()
         twin._fresh, twin._tiers = list(self._fresh), list(self._tiers)
         twin._known, twin._forms = dict(self._known), dict(self._forms)
+        twin._longest = self._longest
         return twin
 
     # --- looking ----------------------------------------------------------------------------------------------------
@@ -215,10 +224,24 @@ class Scanner:
                 yield how, layer
             if depth >= _DEPTH:
                 continue
-            for label, part in _parts(layer, clue, deep and depth < _BLIND_DEPTH):
+            for label, part in self._parts(layer, clue, deep and depth < _BLIND_DEPTH, but):
                 if len(part) >= SHORTEST and part not in seen:
                     seen.add(part)
                     todo.append((f"{label}, {how}" if how else label, part, depth + 1))
+
+    def _parts(self, layer: bytes, clue: bool, blind: bool, but: frozenset[str]) -> Iterable[tuple[str, bytes]]:
+        """What a text says one step further: escapes resolved, and (with a clue, or blindly) runs decoded, pieces joined."""
+        yield from cheap_layers(layer)
+        if not clue:
+            if blind:
+                yield from deep_layers(layer, long=True)
+            return
+        yield from deep_layers(self._around_clues(layer, but))
+        squeezed = squeeze(layer)
+        if squeezed != layer:
+            yield ("UTF-16 or UTF-32" if b"\0" in layer else _PIECES), squeezed
+            near = self._around_clues(squeezed, but)
+            yield from ((f"{label}, {_PIECES}", part) for label, part in deep_layers(near))
 
     def _has_clue(self, data: bytes, but: frozenset[str]) -> bool:
         squeezed = squeeze(data)
@@ -227,9 +250,22 @@ class Scanner:
         searches = self._searches.get(but)
         if searches is None:
             searches = self._searches[but] = self._searches_for(but)
-        return any(search(squeezed) is not None for search in searches)
+        return any(pattern.search(squeezed) is not None for pattern in searches)
 
-    def _searches_for(self, but: frozenset[str]) -> list[Callable[[bytes], Any]]:
+    def _around_clues(self, data: bytes, but: frozenset[str]) -> bytes:
+        """A long text cut down to what stands around its clues: an encoded secret reaches no further than that."""
+        if len(data) <= _LONG:
+            return data
+        reach = 64 + _WIDEST_FORM * max(self._longest, _LONGEST_FORM)
+        spans: list[list[int]] = []
+        for begin in sorted(found.start() for pattern in self._searches[but] for found in pattern.finditer(data)):
+            if spans and begin - reach <= spans[-1][1]:
+                spans[-1][1] = begin + reach
+            else:
+                spans.append([max(begin - reach, 0), begin + reach])
+        return b"\n".join(data[begin:end] for begin, end in spans)
+
+    def _searches_for(self, but: frozenset[str]) -> list[Any]:
         """What to search with: one pattern for all, unless so much is learnt all the time that it would be built anew."""
         wanted = {clue for form in self._forms.values() if form.kind not in but for clue in form.clues}
         tiers = list(self._tiers)
@@ -238,7 +274,7 @@ class Scanner:
         patterns = [tier.clues for tier in tiers]
         if wanted:
             patterns.insert(0, linear(b"|".join(sorted(wanted)), True))
-        return [pattern.search for pattern in patterns]
+        return patterns
 
     def _settle(self) -> None:
         """Make what was learnt since the last search part of it; like grows with like, so that each is built a few times."""
@@ -289,20 +325,6 @@ def _search_for(texts: frozenset[bytes], any_case: bool) -> Any:
 
 def _counts(known: _Known, how: str, but: frozenset[str]) -> bool:
     return known.kind not in but and (len(known.text) >= _PIECED or _PIECES not in how)
-
-
-def _parts(layer: bytes, clue: bool, blind: bool) -> Iterable[tuple[str, bytes]]:
-    """What a text says one step further: escapes resolved, and (with a clue, or blindly) runs decoded, pieces joined."""
-    yield from cheap_layers(layer)
-    if not clue:
-        if blind:
-            yield from deep_layers(layer, long=True)
-        return
-    yield from deep_layers(layer)
-    squeezed = squeeze(layer)
-    if squeezed != layer:
-        yield ("UTF-16 or UTF-32" if b"\0" in layer else _PIECES), squeezed
-        yield from ((f"{label}, {_PIECES}", part) for label, part in deep_layers(squeezed))
 
 
 def _twisted(layer: bytes) -> Iterable[tuple[str, bytes]]:
