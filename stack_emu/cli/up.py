@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import signal
 import socket
 import sys
@@ -58,6 +59,8 @@ async def _serve(options: argparse.Namespace) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stopped.set)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("stack_emu.journal").setLevel(logging.INFO)  # hints about refusals too
     names = [*options.host_name, *(_own_names() if options.host in _EVERYWHERE else ())]
     async with serving(options, host=options.host, port=options.port, strict=False, names=names) as now:
         _announce(now, options.json)

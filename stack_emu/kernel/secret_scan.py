@@ -76,7 +76,8 @@ class _Known:
 @dataclass(frozen=True)
 class _Form:
     pattern: re.Pattern[bytes]
-    clues: frozenset[bytes]
+    clear: bytes
+    encoded: frozenset[bytes]
     name: str
     kind: str
     namer: Callable[[str], tuple[str, str] | None] | None = None
@@ -88,6 +89,8 @@ class _Tier:
     def __init__(self, secrets: list[_Known]) -> None:
         self.secrets = secrets
         self.texts: frozenset[bytes] = frozenset().union(*(clues(secret.text) for secret in secrets))
+        raws = [secret.text.encode("utf-8", "surrogatepass") for secret in secrets]
+        self.encoded: frozenset[bytes] = frozenset().union(*map(encoded_clues, raws))
         self._clear: Any = None
 
     @cached_property
@@ -117,6 +120,7 @@ class Scanner:
         self._known: dict[bytes, _Known] = {}
         self._forms: dict[str, _Form] = {}
         self._searches: dict[frozenset[str], list[Any]] = {}
+        self._encoded: dict[frozenset[str], Any] = {}
         self._longest = 0
 
     def __len__(self) -> int:
@@ -152,8 +156,9 @@ class Scanner:
         clear = re.escape(squeeze(prefix.encode())) + pattern.encode()
         encoded = frozenset(map(re.escape, encoded_clues(prefix.encode())))
         edge = rb"(?<![A-Za-z0-9_-])" if len(prefix) < _TELLING else b""  # "passport_" ends as a refresh token begins
-        self._forms[prefix] = _Form(re.compile(edge + whole), encoded | {clear}, name, kind, namer)
+        self._forms[prefix] = _Form(re.compile(edge + whole), clear, encoded, name, kind, namer)
         self._searches.clear()
+        self._encoded.clear()
 
     def copy(self) -> Scanner:
         """A scanner that knows the same."""
@@ -236,11 +241,16 @@ class Scanner:
             if blind:
                 yield from deep_layers(layer, long=True)
             return
-        yield from deep_layers(self._around_clues(layer, but))
         squeezed = squeeze(layer)
+        encoded = self._encoded_search(but)
+        if encoded is None or encoded.search(squeezed) is None:  # whatever gave it away stands there in clear
+            if squeezed != layer:
+                yield ("UTF-16 or UTF-32" if b"\0" in layer else _PIECES), squeezed
+            return
+        yield from deep_layers(self._around(encoded, layer))
         if squeezed != layer:
             yield ("UTF-16 or UTF-32" if b"\0" in layer else _PIECES), squeezed
-            near = self._around_clues(squeezed, but)
+            near = self._around(encoded, squeezed)
             yield from ((f"{label}, {_PIECES}", part) for label, part in deep_layers(near))
 
     def _has_clue(self, data: bytes, but: frozenset[str]) -> bool:
@@ -252,13 +262,21 @@ class Scanner:
             searches = self._searches[but] = self._searches_for(but)
         return any(pattern.search(squeezed) is not None for pattern in searches)
 
-    def _around_clues(self, data: bytes, but: frozenset[str]) -> bytes:
+    def _encoded_search(self, but: frozenset[str]) -> Any:
+        """A search for the clues of encoded secrets; None when there are none."""
+        if but not in self._encoded:
+            wanted = {clue for form in self._forms.values() if form.kind not in but for clue in form.encoded}
+            wanted |= {re.escape(clue) for tier in self._tiers for clue in tier.encoded}
+            self._encoded[but] = linear(b"|".join(sorted(wanted)), True) if wanted else None
+        return self._encoded[but]
+
+    def _around(self, clues: Any, data: bytes) -> bytes:
         """A long text cut down to what stands around its clues: an encoded secret reaches no further than that."""
         if len(data) <= _LONG:
             return data
         reach = 64 + _WIDEST_FORM * max(self._longest, _LONGEST_FORM)
         spans: list[list[int]] = []
-        for begin in sorted(found.start() for pattern in self._searches[but] for found in pattern.finditer(data)):
+        for begin in (found.start() for found in clues.finditer(data)):
             if spans and begin - reach <= spans[-1][1]:
                 spans[-1][1] = begin + reach
             else:
@@ -267,7 +285,7 @@ class Scanner:
 
     def _searches_for(self, but: frozenset[str]) -> list[Any]:
         """What to search with: one pattern for all, unless so much is learnt all the time that it would be built anew."""
-        wanted = {clue for form in self._forms.values() if form.kind not in but for clue in form.clues}
+        wanted = {clue for form in self._forms.values() if form.kind not in but for clue in (form.clear, *form.encoded)}
         tiers = list(self._tiers)
         if len(tiers) == 1:
             wanted |= {re.escape(clue) for clue in tiers.pop().texts}
@@ -283,6 +301,7 @@ class Scanner:
             fresh = [*self._tiers.pop().secrets, *fresh]
         self._tiers.append(_Tier(fresh))
         self._searches.clear()
+        self._encoded.clear()
 
     def _in_clear(self, data: bytes, in_pieces: bool) -> Iterable[_Known]:
         for tier in self._tiers:

@@ -34,10 +34,10 @@ class Case(NamedTuple):
     said: list[str]
 
 
-def read_cases() -> list[Case]:
-    """The cases of the table."""
+def read_cases(table: Path = TABLE) -> list[Case]:
+    """The cases of a table."""
     cases: list[Case] = []
-    for line in TABLE.read_text(encoding="utf-8").split("\n"):
+    for line in table.read_text(encoding="utf-8").split("\n"):
         if line.startswith("# "):
             cases.append(Case(line[2:], [], []))
         elif line.startswith("$ "):

@@ -6,7 +6,7 @@ import json
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from getstack import Stack
 from getstack.errors import StackError
@@ -16,27 +16,6 @@ from stack_emu.client import WorldClient
 TABLE = Path(__file__).with_name("near_misses.txt")
 SCENARIO = Path(__file__).with_name("world.yaml")
 _CALL = re.compile(r"(?P<method>\S+) (?P<path>\S+)(?: (?P<body>\{.*\}|[a-z]+=\S+))?(?P<headers>(?: [A-Z][\w-]*=\S+)*)")
-
-
-class Case(NamedTuple):
-    """A name, the calls to make, and the lines that are said about the last of them."""
-
-    name: str
-    calls: list[str]
-    said: list[str]
-
-
-def read_cases() -> list[Case]:
-    """The cases of the table."""
-    cases: list[Case] = []
-    for line in TABLE.read_text(encoding="utf-8").split("\n"):
-        if line.startswith("# "):
-            cases.append(Case(line[2:], [], []))
-        elif line.startswith("$ "):
-            cases[-1].calls.append(line[2:])
-        elif line.startswith(">"):
-            cases[-1].said.append(line[2:])
-    return cases
 
 
 def stack(world: WorldClient) -> Stack:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from stack_emu.emulator import Emulator
-from tests.routes.driving import SCENARIO, TABLE, read_cases, said
+from tests.diagnosis.driving import read_cases
+from tests.routes.driving import SCENARIO, TABLE, said
 
 
 def main() -> None:
     """Write the table anew; look at the difference before you commit it."""
     parts = [TABLE.read_text(encoding="utf-8").split("\n# ")[0].rstrip("\n")]
     with Emulator() as emulator:
-        for number, case in enumerate(read_cases()):
+        for number, case in enumerate(read_cases(TABLE)):
             world = emulator.world(f"near{number}", scenario=SCENARIO)
             lines = [f"# {case.name}", *(f"$ {call}" for call in case.calls)]
             parts.append("\n".join([*lines, *(f"> {line}".rstrip() for line in said(world, case.calls))]))

@@ -8,9 +8,10 @@ from itertools import count
 import pytest
 
 from stack_emu.emulator import Emulator
-from tests.routes.driving import SCENARIO, Case, read_cases, said, send, stack
+from tests.diagnosis.driving import Case, read_cases
+from tests.routes.driving import SCENARIO, TABLE, said, send, stack
 
-CASES = read_cases()
+CASES = read_cases(TABLE)
 _NUMBERS = count()
 
 
