@@ -371,6 +371,8 @@ class Upstreams:
 
     def _by_route(self, routes: Routes, exchange: Exchange) -> RouteAnswer | UpstreamReply | None:
         """What a route answers, or the reply of one that failed; None when none answers."""
+        if not routes.fake.rules:
+            return None
         from stack_emu.scenario.templates import TemplateError
 
         try:
