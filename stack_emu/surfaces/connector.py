@@ -88,12 +88,21 @@ class Connector:
             only), or a revision such as `2026-07-28`.
         connect_seconds: how long a server may take to accept a connection.
         answer_seconds: how long a server may take to answer a request.
+        call_seconds: how long a tool may run; as long as any answer may take when left out.
     """
 
-    def __init__(self, *, mode: str = "auto", connect_seconds: float = 5.0, answer_seconds: float = 60.0) -> None:
+    def __init__(
+        self,
+        *,
+        mode: str = "auto",
+        connect_seconds: float = 5.0,
+        answer_seconds: float = 60.0,
+        call_seconds: float | None = None,
+    ) -> None:
         self.mode = mode
         self.connect_seconds = connect_seconds
         self.answer_seconds = answer_seconds
+        self.call_seconds = answer_seconds if call_seconds is None else call_seconds
         self._loading: asyncio.Task[Any] | None = None
 
     async def open(self, dials: Sequence[Dial]) -> Connections:
@@ -271,10 +280,11 @@ class _Connection:
         from mcp.shared.exceptions import MCPError
 
         self._status = None
+        seconds = self._connector.call_seconds
         try:
-            return read_outcome(await client.call_tool(request.tool, request.arguments))
+            return read_outcome(await client.call_tool(request.tool, request.arguments, read_timeout_seconds=seconds))
         except MCPError as error:
-            return replace(failed_call(self.dial.name, self._explain(error)), protocol_code=error.code)
+            return replace(failed_call(self.dial.name, self._explain(error, seconds)), protocol_code=error.code)
 
     def _http_client(self) -> Any:
         """A client of its own for the headers, over the shared transport, deaf to proxy settings of the environment.
@@ -299,9 +309,10 @@ class _Connection:
         self._status = response.status_code
         self._told = await told_by(response) if response.status_code in (401, 403) else None
 
-    def _explain(self, error: BaseException) -> str:
-        """Why the server cannot be used, as a clause without secrets."""
-        reason = _reason(_innermost(error), self._status, self.dial, self._connector)
+    def _explain(self, error: BaseException, seconds: float | None = None) -> str:
+        """Why the server cannot be used, as a clause without secrets; `seconds` is how long an answer was waited for."""
+        waited = self._connector.answer_seconds if seconds is None else seconds
+        reason = _reason(_innermost(error), self._status, self.dial, self._connector.connect_seconds, waited)
         if self._told is not None and self._status in (401, 403):
             reason = f"{reason}: {self._told}"
         return reason.replace(self.dial.token, "<masked>") if self.dial.token else reason
@@ -314,14 +325,14 @@ def _innermost(error: BaseException) -> BaseException:
     return error
 
 
-def _reason(error: BaseException, status: int | None, dial: Dial, connector: Connector) -> str:
+def _reason(error: BaseException, status: int | None, dial: Dial, connect_seconds: float, seconds: float) -> str:
     import httpx2
     from mcp.shared.exceptions import MCPError
     from mcp_types import REQUEST_TIMEOUT
 
     at = shown_url(dial.asked or dial.url)
     if isinstance(error, httpx2.ConnectTimeout):
-        return f"nothing at {at} accepted a connection within {connector.connect_seconds:g} s"
+        return f"nothing at {at} accepted a connection within {connect_seconds:g} s"
     if isinstance(error, httpx2.ConnectError):
         return f"nothing answers at {at}; start the server or correct the url"
     if isinstance(error, httpx2.TransportError):
@@ -330,7 +341,7 @@ def _reason(error: BaseException, status: int | None, dial: Dial, connector: Con
         sent = "does not accept the authorization_token" if dial.token else "asks for an authorization_token"
         return f"{at} answered HTTP {status} and {sent}"
     if isinstance(error, MCPError) and error.code == REQUEST_TIMEOUT:
-        return f"{at} did not answer within {connector.answer_seconds:g} s"
+        return f"{at} did not answer within {seconds:g} s"
     if isinstance(error, MCPError) and (status is None or status < 400):
         return f"{at} answered MCP error {error.code}: {error.message}"
     if status is not None and status >= 400:

@@ -127,7 +127,7 @@ def _tools() -> list[Any]:
 
 async def _trouble(record: McpUnderTest) -> None:
     if record.trouble == "slow":
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(60)
     if record.trouble == "fails":
         raise RuntimeError("the list always breaks")
 
@@ -174,7 +174,7 @@ def _mcp_app(record: McpUnderTest, *, stateless: bool, json_response: bool) -> A
         if params.name == "echo":
             content = [text(type="text", text=json.dumps(arguments))]
             return types.CallToolResult(content=content, structured_content=arguments)
-        await asyncio.sleep(1.5 if params.name == "slow" else 0)
+        await asyncio.sleep(60 if params.name == "slow" else 0)
         if params.name in ("plain", "slow"):
             return types.CallToolResult(content=[text(type="text", text="just words")])
         if params.name == "fail":

@@ -38,7 +38,7 @@ def test_a_server_that_is_down_refuses_the_request(emulate, client, mcp_server, 
 
 
 def test_a_server_that_says_nothing_is_given_up(emulate, client, silent_port, beta, stream):
-    emulated = emulate(ECHO, connector=Connector(answer_seconds=0.2, connect_seconds=0.5))
+    emulated = emulate(ECHO, connector=Connector(answer_seconds=0.2, connect_seconds=30))
     server = {"type": "url", "url": f"http://127.0.0.1:{silent_port}/mcp", "name": "silent"}
     assert "did not list its tools within 0.2 s" in refused(client(emulated), [server], beta, stream)
 
@@ -77,7 +77,7 @@ def test_a_list_that_fails_refuses_the_request(emulate, client, mcp_server, entr
 def test_a_call_that_fails_is_an_error_result_and_the_model_goes_on(
     emulate, client, mcp_server, entry, tool, expected, beta, stream
 ):
-    emulated = emulate(call(tool), connector=Connector(answer_seconds=0.5))
+    emulated = emulate(call(tool), connector=Connector(call_seconds=0.5 if tool == "slow" else None))
     message = asking(client(emulated), [entry(mcp_server)], beta, stream)
     *_, use, result, last = message.content
     assert (result.type, result.tool_use_id, result.is_error) == ("mcp_tool_result", use.id, True)
