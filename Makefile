@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-agent-sdk sdk-matrix fuzz lint bench coverage docs goldens clean
+.PHONY: demo test test-agent-sdk sdk-matrix fuzz crash lint bench coverage docs goldens clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/stack-emu demo
@@ -25,6 +25,9 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+crash: $(STAMP)
+	@CRASHES=$${CRASHES:-200} $(BIN)/python -m pytest -rP tests/state/test_crashes.py -o junit_family=xunit1 --timeout=900 $(ARGS)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py $(ARGS)

@@ -524,6 +524,20 @@ class EmulatorClient:
         body.update({key: value for key, value in optional.items() if value is not None})
         return WorldClient(self.connection, self.connection.json("POST", "/_emu/worlds", body))
 
+    def world(self, name: str = "default") -> WorldClient:
+        """A world that is there.
+
+        Raises:
+            EmulatorError: when there is none of that name.
+        """
+        prefix = "" if name == "default" else f"/w/{quote(name, safe='')}"
+        return WorldClient(self.connection, self.connection.json("GET", f"{prefix}/_emu/world"))
+
+    def worlds(self) -> list[WorldClient]:
+        """Every world, by name."""
+        found = self.connection.json("GET", "/_emu/worlds")["worlds"]
+        return [WorldClient(self.connection, described) for described in sorted(found, key=lambda one: one["name"])]
+
     def remove_world(self, name: str) -> None:
         """Drop a world."""
         self.connection.request("DELETE", f"/_emu/worlds/{quote(name, safe='')}")
@@ -535,6 +549,12 @@ class EmulatorClient:
     def close(self) -> None:
         """Close the connections."""
         self.connection.close()
+
+    def __enter__(self) -> EmulatorClient:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 class AsyncWorldClient:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from stack_emu.domain import faults
+from stack_emu.domain import deliveries, faults
 from stack_emu.domain.audit_hash import row_hash
 from stack_emu.domain.audit_rows import complete_row, names_of_agent, owns_agent
 from stack_emu.domain.families import registry
@@ -15,6 +15,7 @@ from stack_emu.domain.llm_model import SETTING as LLM_MODEL
 from stack_emu.domain.llm_model import Model, ModelRefused, ModelRequest
 from stack_emu.domain.partners import limit_to_grant
 from stack_emu.domain.provision import provision
+from stack_emu.domain.proxy_operations import recover
 from stack_emu.domain.sealed_skills import ASK_MODEL, ModelQuestion
 from stack_emu.domain.state import Connection
 from stack_emu.kernel.clock import Clock, RealClock, VirtualClock
@@ -32,6 +33,10 @@ from stack_emu.upstreams.engine import AcceptedCredential, Upstreams
 from stack_emu.upstreams.model_door import ModelAsk, ModelSaid
 from stack_emu.webhook_sender import WebhookSender
 
+if TYPE_CHECKING:
+    from stack_emu.state_file import StateFile
+    from stack_emu.state_file.keeping import StoredWorld
+
 DEFAULT_WORLD = "default"
 
 
@@ -48,6 +53,7 @@ class HostedWorld:
         model_function: answers instead of the rules when set (in-process tests only).
         snapshots: pictures taken by name.
         on_reset: called after every return to the seed.
+        text: the scenario as one text that reads as it does; asked for only where a world is to be made again.
     """
 
     world: World
@@ -58,6 +64,7 @@ class HostedWorld:
     model_function: Callable[..., Any] | None = None
     snapshots: dict[str, WorldImage] = field(default_factory=dict)
     on_reset: Callable[[], None] = lambda: None
+    text: Callable[[], str] = lambda: ""
 
     def reset(self) -> None:
         """Return to the scenario's seed: state, rows, ids, journal and the scenario's fault rules."""
@@ -132,6 +139,7 @@ class Hosting:
         self._worlds: dict[str, HostedWorld] = {}
         self.on_create: list[Callable[[HostedWorld], None]] = []
         self.sender = WebhookSender()
+        self.state: StateFile | None = None
 
     def create(
         self,
@@ -141,6 +149,7 @@ class Hosting:
         seed: int | None = None,
         clock: str | None = None,
         strict: bool | None = None,
+        text: Callable[[], str] = lambda: "",
     ) -> HostedWorld:
         """Make a world, or replace the one of that name.
 
@@ -150,7 +159,56 @@ class Hosting:
             seed: instead of the scenario's.
             clock: ``real`` or ``virtual`` instead of the scenario's.
             strict: instead of the scenario's; False when neither says.
+            text: the scenario as one text, for a state file.
         """
+        hosted = self._make(name, scenario, seed, clock, strict, text)
+        self._host(hosted)
+        if self.state is not None:
+            self.state.follow(hosted.world, text(), strict=hosted.strict, written=False)
+        return hosted
+
+    def bring_back(
+        self,
+        scenario: Scenario,
+        stored: StoredWorld,
+        state: StateFile,
+        text: Callable[[], str],
+        seed: int | None = None,
+    ) -> HostedWorld:
+        """Make a world that a state file has, and follow it there.
+
+        Args:
+            scenario: its scenario.
+            stored: what the file says of it.
+            state: the file.
+            text: the scenario as one text.
+            seed: the seed it must have been made with; the file's own when left out.
+
+        Raises:
+            StateFileError: when the file does not fit the scenario.
+        """
+        kept = bytes.fromhex(stored.seed) if seed is None else seed
+        hosted = self._make(stored.name, scenario, kept, stored.clock, stored.strict, text)
+        state.restore(hosted.world, stored)
+        self._host(hosted)
+        state.follow(hosted.world, text(), strict=hosted.strict, written=True)
+        recover(hosted.world)
+        deliveries.resume(hosted.world, hosted.world.now_ms())
+        return hosted
+
+    def _host(self, hosted: HostedWorld) -> None:
+        self.remove(hosted.world.name)
+        self._worlds[hosted.world.name] = hosted
+
+    def _make(
+        self,
+        name: str,
+        scenario: Scenario,
+        seed: int | bytes | None,
+        clock: str | None,
+        strict: bool | None,
+        text: Callable[[], str],
+    ) -> HostedWorld:
         world = World(
             name,
             scenario.seed if seed is None else seed,
@@ -170,7 +228,7 @@ class Hosting:
         upstreams.seed(world)
         add_fault_rules(world, scenario)
         chosen = strict if strict is not None else bool(scenario.strict)
-        hosted = HostedWorld(world, scenario, world.image(), chosen, list(scenario.model))
+        hosted = HostedWorld(world, scenario, world.image(), chosen, list(scenario.model), text=text)
         world.settings[RECORDING] = Recording()
         world.settings[ASK_MODEL] = partial(_ask_model, hosted)
         arm_timeline(world, scenario, self.registry)
@@ -179,8 +237,6 @@ class Hosting:
             listener(hosted)
         hosted.seed_image = world.image()
         watch_logs(world.redactor)
-        self.remove(name)
-        self._worlds[name] = hosted
         return hosted
 
     def get(self, name: str) -> HostedWorld | None:
@@ -192,6 +248,8 @@ class Hosting:
         removed = self._worlds.pop(name, None)
         if removed is not None:
             self.sender.drop(removed.world)
+            if self.state is not None:
+                self.state.drop(removed.world)
 
     def __iter__(self) -> Iterator[HostedWorld]:
         return iter(list(self._worlds.values()))

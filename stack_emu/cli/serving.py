@@ -8,7 +8,7 @@ import errno
 import gc
 import os
 import sys
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,6 +159,8 @@ async def serving(
         if gateway is not None:
             await gateway.stop()
         await server.stop()
+        if server.state is not None:
+            server.state.close()
 
 
 def _load(server: Server, options: argparse.Namespace, choices: Choices, strict: bool, keep_going: bool) -> Hosting:
@@ -166,14 +168,24 @@ def _load(server: Server, options: argparse.Namespace, choices: Choices, strict:
     from stack_emu.scenario.models import Scenario
 
     scenario = Scenario.default()
+    text: Callable[[], str] = str
     if options.scenario is not None:
         inspected = server.scenarios.inspect(options.scenario, choices)
-        scenario = inspected.require()
+        scenario, text = inspected.require(), inspected.text
         for problem in inspected.problems:
             print(problem, file=sys.stderr, flush=True)
     hosting = Hosting()
+    if (file := getattr(options, "state", None)) is not None:
+        from stack_emu.state_file.starting import bring_back
+
+        given = None if options.scenario is None else (scenario, text)
+        told = bring_back(hosting, file, given, server.scenarios.vocabulary, options.seed)
+        for sentence in told:
+            print(f"stack-emu: {sentence}", file=sys.stderr, flush=True)
+        if hosting.get(DEFAULT_WORLD) is not None:
+            return hosting
     chosen = scenario.strict if scenario.strict is not None else strict
-    hosting.create(DEFAULT_WORLD, scenario, seed=options.seed, strict=chosen and not keep_going)
+    hosting.create(DEFAULT_WORLD, scenario, seed=options.seed, strict=chosen and not keep_going, text=text)
     return hosting
 
 

@@ -9,6 +9,7 @@ import logging
 import signal
 import socket
 import sys
+from pathlib import Path
 
 from stack_emu.cli.serving import (
     Serving,
@@ -34,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--host-name", action="append", default=[], metavar="NAME", help="a name clients beyond this machine use for it"
+    )
+    parser.add_argument(
+        "--state", type=Path, metavar="FILE", help="keep every world in this SQLite file and go on from it next time"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON line when ready")
 

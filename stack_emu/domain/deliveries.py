@@ -141,6 +141,22 @@ def _await_attempt(world: World, delivery: Delivery, at_ms: int) -> Delivery:
     return world.store.put(replace(delivery, next_attempt_at=at_ms))
 
 
+def resume(world: World, now_ms: int) -> int:
+    """Arm the attempts that were under way when the emulator ended: nobody knows whether they arrived, so they are made again.
+
+    Returns:
+        How many there were.
+    """
+    lost = [
+        delivery
+        for delivery in world.store.find(Delivery, status=PENDING)
+        if world.store.get(Timer, f"{TIMER}/{delivery.id}") is None
+    ]
+    for delivery in lost:
+        _await_attempt(world, delivery, delivery.next_attempt_at or now_ms)
+    return len(lost)
+
+
 def prepare(world: World, delivery_id: str, now_ms: int) -> Posting | None:
     """The next attempt of a delivery, signed; None when there is nothing to send any more."""
     delivery = world.store.get(Delivery, delivery_id)

@@ -114,7 +114,7 @@ def asking(world: World, client_id: str, operator_id: str | None = None) -> Call
 def new_secret(world: World, act: Act, prefix: str, kind: str) -> str:
     """A new code or token: a prefix and 32 derived bytes."""
     secret = prefix + base64url(act.new_bytes(kind))
-    world.redactor.scanner.add(secret, SECRETS[prefix], OAUTH)
+    world.redactor.look_for(secret, SECRETS[prefix], OAUTH)
     return secret
 
 

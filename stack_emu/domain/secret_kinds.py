@@ -131,7 +131,7 @@ def learn(world: World, connection_id: str, credential: str | Mapping[str, Any])
         world.redactor.add(str(value), f"{connection_id}.{name}", None if name in PUBLIC_FIELDS else CREDENTIAL)
         for user in credential.values() if name not in PUBLIC_FIELDS else ():
             pair = base64.b64encode(f"{user}:{value}".encode()).decode()  # as basic authentication has it
-            world.redactor.scanner.add(pair, f"{connection_id}.{name}", CREDENTIAL)
+            world.redactor.look_for(pair, f"{connection_id}.{name}", CREDENTIAL)
 
 
 def named(kind: str, name: str) -> str:

@@ -80,7 +80,7 @@ class AuditLog:
     """
 
     def __init__(self, row_hash: RowHash) -> None:
-        self._row_hash = row_hash
+        self.row_hash = row_hash
         self._chains: dict[str, list[Row]] = {}
         self._acts: list[ActEntry] = []
 
@@ -96,7 +96,7 @@ class AuditLog:
         chain = self._chains.setdefault(row.operator_id, [])
         # The row was made for this chain a moment ago and nobody else has it yet: finishing it in place is not a change.
         object.__setattr__(row, "prev_entry_hash", chain[-1].entry_hash if chain else GENESIS)
-        object.__setattr__(row, "entry_hash", self._row_hash(row))
+        object.__setattr__(row, "entry_hash", self.row_hash(row))
         chain.append(row)
 
     def rows(self, operator_id: str) -> list[Row]:

@@ -41,6 +41,10 @@ class Clock(Protocol):
         """Undo moves: go to where it stands when it was moved by ``moved_ms`` milliseconds in all."""
         ...
 
+    def begin_at(self, start_ms: int) -> None:
+        """Say that the world began at ``start_ms`` epoch milliseconds, in an earlier process."""
+        ...
+
 
 class RealClock:
     """Wall time plus an offset that ``move`` adds to."""
@@ -68,6 +72,10 @@ class RealClock:
     def return_to(self, moved_ms: int) -> None:
         """Set the offset; wall time itself never goes back."""
         self.offset_ms = moved_ms
+
+    def begin_at(self, start_ms: int) -> None:
+        """Set the instant the world began; what time it is does not change."""
+        self.start_ms = start_ms
 
 
 class VirtualClock:
@@ -100,6 +108,11 @@ class VirtualClock:
     def return_to(self, moved_ms: int) -> None:
         """Go to ``moved_ms`` milliseconds after the start."""
         self._now_ms = self.start_ms + moved_ms
+
+    def begin_at(self, start_ms: int) -> None:
+        """Set the instant the world began; the clock stays as far from it as it was."""
+        self._now_ms += start_ms - self.start_ms
+        self.start_ms = start_ms
 
 
 def iso(ms: int) -> str:

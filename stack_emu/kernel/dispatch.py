@@ -167,10 +167,12 @@ async def perform(world: World, call: Call, spawn: Callable[[Awaitable[Any]], as
             if isinstance(outcome, Fault):
                 raise outcome
     except Fault as fault:
+        world.save()
         if call.drops_reply:
             raise ConnectionDropped(fault, reset=_resets(call)) from None
         raise
     else:
+        world.save()
         if call.drops_reply:
             raise ConnectionDropped(outcome, reset=_resets(call))
         return outcome
@@ -245,6 +247,7 @@ async def _hold(world: World, context: Context, seconds: float) -> None:
 async def _finish(world: World, context: Context, pending: Pending[Any]) -> Any:
     result: Any
     try:
+        world.save()  # what is planned must be known after a crash: the other side may have done its part
         result = await pending.io()
     except Exception as error:  # settling decides what a failed exchange means
         result = error

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from stack_emu.kernel.secret_masking import Cleaning
@@ -24,6 +25,23 @@ _FEW = 40
 """Secrets that are looked for one by one; more are searched for together."""
 
 
+@dataclass(frozen=True)
+class Learned:
+    """A secret a redactor was told of.
+
+    Args:
+        secret: its text.
+        name: what it is called.
+        kind: what sort it is; None for what is masked but may be sent.
+        masked: whether texts are masked by it.
+    """
+
+    secret: str = field(repr=False)
+    name: str
+    kind: str | None
+    masked: bool = True
+
+
 class Redactor:
     """Replaces secrets in text and JSON by their names, so that what is kept can be shown to anyone.
 
@@ -38,6 +56,7 @@ class Redactor:
         self._forms: dict[str, tuple[re.Pattern[str], str]] = {}
         self._wary = False
         self.scanner = Scanner()
+        self.learned: list[Learned] = []
 
     def add(self, secret: str, name: str, kind: str | None = CREDENTIAL) -> None:
         """Learn a secret; texts shorter than six characters are refused because they would mask ordinary words.
@@ -51,6 +70,7 @@ class Redactor:
         if len(secret) < SHORTEST:
             return
         self._names[secret] = name
+        self.learned.append(Learned(secret, name, kind))
         if kind is None:
             return
         before = self._current.get(name)
@@ -58,6 +78,19 @@ class Redactor:
             self.scanner.add(before, f"{name} (an old one)", kind)
         self._current[name] = secret
         self.scanner.add(secret, name, kind)
+
+    def look_for(self, secret: str, name: str, kind: str) -> None:
+        """Learn a secret that is not to be sent, though texts are not masked by it: a form masks it, or its parts are known."""
+        self.learned.append(Learned(secret, name, kind, masked=False))
+        self.scanner.add(secret, name, kind)
+
+    def learn(self, again: Iterable[Learned]) -> None:
+        """Learn what a redactor had learned, in its order."""
+        for one in again:
+            if one.masked or one.kind is None:
+                self.add(one.secret, one.name, one.kind)
+            else:
+                self.look_for(one.secret, one.name, one.kind)
 
     def add_form(
         self,

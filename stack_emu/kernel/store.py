@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeVar
+
+from stack_emu.kernel.changes import Changes
 
 
 class Record(Protocol):
@@ -108,6 +110,29 @@ class _Table:
         if keys is not None:
             self.indexes[name][value] = dict(sorted(keys.items(), key=lambda item: item[1]))
 
+    def places_of(self, key: str) -> list[Any]:
+        """Where the record of a key stands: its place in the table, then its places under the values of each index."""
+        record = self.rows[key]
+        found: list[Any] = [self.places[key]]
+        for name, index in self.indexes.items():
+            found.append([index[value][key] for value in _index_values(getattr(record, name))])
+        return found
+
+    def fill(self, placed: Iterable[tuple[Any, Sequence[Any]]]) -> None:
+        """Put records into an empty table, each where ``places_of`` said it stood."""
+        for record, (place, *under) in placed:
+            self.rows[record.id] = record
+            self.places[record.id] = place
+            self.next_place = max(self.next_place, place)
+            for (name, index), places in zip(self.indexes.items(), under, strict=True):
+                for value, stands in zip(_index_values(getattr(record, name)), places, strict=True):
+                    index.setdefault(value, {})[record.id] = stands
+                    self.next_place = max(self.next_place, stands)
+        self.tidy(_ROWS, None)
+        for name, index in self.indexes.items():
+            for value in index:
+                self.tidy(name, value)
+
     def copy(self) -> _Table:
         twin = _Table(tuple(self.indexes))
         twin.rows = dict(self.rows)
@@ -143,6 +168,7 @@ class Store:
         self._tables: dict[type[Any], _Table] = {}
         self._undo: list[_Undo] | None = None
         self.on_write: Callable[[], None] | None = None
+        self.changes: Changes | None = None
 
     def _table(self, kind: type[Any]) -> _Table:
         table = self._tables.get(kind)
@@ -190,6 +216,8 @@ class Store:
         old, lost = self._table(kind).swap(key, record)
         if self._undo is not None:
             self._undo.append((kind, key, old, lost))
+        if self.changes is not None:
+            self.changes.record(kind, key)
         if self.on_write is not None:
             self.on_write()
 
@@ -218,6 +246,23 @@ class Store:
             disturbed.update(((kind, name, value), None) for name, value, _ in lost)
         for kind, name, value in disturbed:
             self._table(kind).tidy(name, value)
+
+    def kinds(self) -> list[type[Any]]:
+        """Every kind of record that was ever asked for or put."""
+        return list(self._tables)
+
+    def placed(self, kind: type[R], key: str) -> tuple[R, list[Any]] | None:
+        """A record with where it stands in the orders of its table, for ``picture``; None when there is none."""
+        record = self.get(kind, key)
+        return None if record is None else (record, self._table(kind).places_of(key))
+
+    @staticmethod
+    def picture(tables: Mapping[type[Any], Iterable[tuple[Any, Sequence[Any]]]]) -> StoreImage:
+        """A picture made of records as ``placed`` gave them, in any order."""
+        made = {kind: _Table(kind.INDEXES) for kind in tables}
+        for kind, placed in tables.items():
+            made[kind].fill(placed)
+        return StoreImage(made)
 
     def image(self) -> StoreImage:
         """A picture of the state that later writes do not change."""

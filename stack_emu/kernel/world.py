@@ -11,12 +11,16 @@ from typing import Any, ClassVar
 from stack_emu.kernel.acts import Act, LaneWatch, RowDraft, scan_names
 from stack_emu.kernel.audit import ActEntry, AuditImage, AuditLog, RowHash
 from stack_emu.kernel.canonical import digest
+from stack_emu.kernel.changes import Changes
 from stack_emu.kernel.clock import Clock
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.faults import FaultRules
 from stack_emu.kernel.ids import Derivation, derive, seed_bytes
 from stack_emu.kernel.journal import Journal, Redactor
 from stack_emu.kernel.store import Store, StoreImage
+
+ACT, LANE, MINTED = "act", "lane", "minted"
+"""What a world counts: acts of a key, acts of a lane, and (as a depth) the names that acts made."""
 
 LAST_MS = 253_402_300_799_999
 """The last instant that can be printed: the end of the year 9999."""
@@ -95,6 +99,8 @@ class World:
         self.on_act: list[Callable[[ActEntry], None]] = []
         self.on_handled: list[Callable[[Any], None]] = []  # each is given the context of an act, in its transaction
         self.on_restore: list[Callable[[], None]] = []
+        self.save: Callable[[], None] = lambda: None
+        self.changes: Changes | None = None
         self._act_counts: dict[str, int] = {}
         self._lane_counts: dict[str, int] = {}
         self._minted: dict[str, int] = {}
@@ -226,6 +232,7 @@ class World:
         key = digest({"operation": operation, "lane": label, "input": logical_input})
         ordinal = self._act_counts.get(key, 0)
         self._act_counts[key] = ordinal + 1
+        self._counted(ACT, key)
         now_ms = self.now_ms()
         position = self._lane_counts.get(label, 0)
         depth = 1 + max(scan_names(logical_input, self._minted), scan_names(_lane_names(lane), self._minted))
@@ -248,6 +255,7 @@ class World:
         """Give an act's ordinal back: nothing of it is kept."""
         if self._act_counts.get(act.key) == act.ordinal + 1:
             self._act_counts[act.key] = act.ordinal
+            self._counted(ACT, act.key)
 
     @contextmanager
     def transaction(self, act: Act, *, first: bool = True, last: bool = True) -> Iterator[Act]:
@@ -294,18 +302,42 @@ class World:
     def _close(self, act: Act, *, refused: bool) -> None:
         for name in act.minted:
             self._minted.setdefault(name, act.depth)
+            self._counted(MINTED, name)
         rows = act.rows(refused, lambda draft: self.complete_row(act.operator_id, draft))
         self._lane_counts[act.lane] = self._lane_counts.get(act.lane, 0) + 1
+        self._counted(LANE, act.lane)
         made = ActEntry(act.lane, 0, act.key, act.ordinal, act.depth, act.operation, rows, act.now_ms)
         entry = self.audit.append(made)
         for listener in self.on_act:
             listener(entry)
+
+    def _counted(self, of: str, name: str) -> None:
+        if self.changes is not None:
+            self.changes.count(of, name)
 
     def key_bytes(self, kind: str, subject: str = "") -> bytes:
         """32 bytes derived from the seed alone: signing keys, scenario canaries."""
         return derive(self.seed, kind, subject, 0, 0)
 
     # --- pictures ---------------------------------------------------------------------------------------------------
+
+    def track(self) -> Changes:
+        """Keep book of what changes from now on."""
+        self.changes = self.store.changes = self.changes or Changes()
+        return self.changes
+
+    def count(self, of: str, name: str) -> int:
+        """A count by what it counts (``ACT``, ``LANE`` or ``MINTED``) and its name; 0 when nothing was counted."""
+        return self._counts()[of].get(name, 0)
+
+    def counts(self) -> Iterator[tuple[str, str, int]]:
+        """Every count: what it counts, its name, its value."""
+        for of, each in self._counts().items():
+            for name, value in each.items():
+                yield of, name, value
+
+    def _counts(self) -> dict[str, dict[str, int]]:
+        return {ACT: self._act_counts, LANE: self._lane_counts, MINTED: self._minted}
 
     def image(self) -> WorldImage:
         """A picture of state, rows, ids and time (not of the journal)."""
@@ -331,6 +363,8 @@ class World:
         self.faults.rewind()
         self._heap = [(timer.at_ms, timer.id) for timer in self.store.all(Timer)]
         heapq.heapify(self._heap)
+        if self.changes is not None:
+            self.changes.whole()
         for listener in self.on_restore:
             listener()
 

@@ -6,6 +6,7 @@ warnings as well and never raises; `stack-emu check` is built on it.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,17 @@ class Inspection:
         if self.scenario is None:
             raise ScenarioError([problem for problem in self.problems if problem.severity == "error"])
         return self.scenario
+
+    def text(self) -> str:
+        """The scenario as one text that reads as all its files do."""
+        from stack_emu.scenario.resolved import resolved_text
+
+        if self.root is None:
+            return ""
+        named = (
+            "" if self.scenario is None or "name" in self.root.value else f"name: {json.dumps(self.scenario.name)}\n"
+        )
+        return resolved_text(self.root) + named
 
 
 def load(path: Path | str, vocabulary: Vocabulary | None = None, choices: Choices | None = None) -> Scenario:

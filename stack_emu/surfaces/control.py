@@ -141,11 +141,12 @@ class ControlSurface:
 
     def _create_world(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
         name, options = world_name(body), world_options(body)
-        made = self._server.hosting.create(name, self._scenario(body), **options)
+        scenario, text = self._scenario(body)
+        made = self._server.hosting.create(name, scenario, text=text, **options)
         return self._server.describe(made)
 
-    def _scenario(self, body: Mapping[str, Any]) -> Scenario:
-        from stack_emu.scenario.loader import loads
+    def _scenario(self, body: Mapping[str, Any]) -> tuple[Scenario, Callable[[], str]]:
+        from stack_emu.scenario.loader import inspect_text
 
         choices = choices_of(body)
         if "scenario_yaml" in body and body.get("scenario"):
@@ -153,10 +154,12 @@ class ControlSurface:
         if "scenario_yaml" in body:
             source = str(body.get("source", "<request>"))
             vocabulary = self._server.scenarios.vocabulary()
-            return loads(str(body["scenario_yaml"]), source, vocabulary, choices)
-        if body.get("scenario"):
-            return self._server.scenarios.load(Path(str(body["scenario"])), choices)
-        return Scenario.default()
+            inspected = inspect_text(str(body["scenario_yaml"]), source, vocabulary, choices)
+        elif body.get("scenario"):
+            inspected = self._server.scenarios.inspect(Path(str(body["scenario"])), choices)
+        else:
+            return Scenario.default(), str
+        return inspected.require(), inspected.text
 
     async def _mint_passport(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
         """Mint a passport as the scenario's first operator would: in a given mission, or in a new one."""

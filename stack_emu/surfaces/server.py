@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from stack_emu.scenario.findings import Vocabulary
     from stack_emu.scenario.loader import Inspection
     from stack_emu.scenario.models import Scenario
+    from stack_emu.state_file import StateFile
     from stack_emu.surfaces.control import ControlSurface
     from stack_emu.surfaces.mcp import McpSurface
     from stack_emu.surfaces.model_apis import ModelApis
@@ -126,6 +127,11 @@ class Server:
         """The worlds; only after ``ready``."""
         assert self._hosting is not None, "the server is not ready"
         return self._hosting
+
+    @property
+    def state(self) -> StateFile | None:
+        """The file the worlds are kept in, if there is one."""
+        return None if self._hosting is None else self._hosting.state
 
     def spawn(self, work: Awaitable[Any]) -> asyncio.Task[Any]:
         """Run a coroutine in a task of its own and keep a reference to it."""
@@ -236,6 +242,8 @@ class Server:
             for hosted in self.hosting:
                 if not hosted.world.clock.virtual:
                     self._fire_due(hosted)
+                if self.state is not None:
+                    self.state.write()
                 await self._mcp.watch_tools(hosted.world)
 
     def _fire_due(self, hosted: HostedWorld) -> None:
@@ -312,11 +320,12 @@ class Server:
             origin: scheme, authority and world prefix the client used.
         """
         self._fire_due(hosted)
-        refusal = check_headers(request)
+        refusal = check_headers(request) or self._unwritten()
         if refusal is not None:
             return refusal
         try:
             response = await self._answer(hosted, request, path, origin)
+            response = self._unwritten() or response
             response = self._screened(hosted.world, request, path, response)
             return await deliver(request, response) if WIRE_KEY in request else response
         except web.HTTPException:
@@ -332,6 +341,14 @@ class Server:
                 "%s %s failed inside the emulator\n%s", request.method, redactor.text(path), redactor.traceback()
             )
             return _plain(500, "INTERNAL_ERROR", f"The emulator failed inside {redactor.text(path)}.")
+
+    def _unwritten(self) -> web.Response | None:
+        """Write what changed to the state file, if there is one; the refusal when it cannot be written."""
+        if self.state is None or (problem := self.state.write()) is None:
+            return None
+        return _plain(
+            503, "STATE_NOT_WRITTEN", f"{problem}; nothing is lost, and nothing is done until it can be written."
+        )
 
     async def _answer(
         self, hosted: HostedWorld, request: web.BaseRequest, path: str, origin: str
@@ -370,7 +387,8 @@ class Server:
         refusal = check_headers(request)
         if refusal is not None:
             return refusal
-        response = await direct_call(hosted, request, url)
+        response = self._unwritten() or await direct_call(hosted, request, url)
+        response = self._unwritten() or response
         return await deliver(request, response) if WIRE_KEY in request else response
 
     async def _openapi(self, origin: str) -> web.Response:
