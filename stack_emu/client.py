@@ -6,12 +6,22 @@ import asyncio
 import json
 import textwrap
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote
 
 from stack_emu.control_connection import ControlConnection, EmulatorError, split_url
+from stack_emu.world_controls import (
+    ApprovalControl,
+    AuditControl,
+    ClockControl,
+    FaultControl,
+    Fired,
+    ModelControl,
+    OutboxControl,
+    UpstreamControl,
+)
 
 if TYPE_CHECKING:
     from anthropic import Anthropic, AsyncAnthropic
@@ -27,6 +37,7 @@ __all__ = [
     "EmulatorClient",
     "EmulatorError",
     "FaultControl",
+    "Fired",
     "ModelControl",
     "OutboxControl",
     "UpstreamControl",
@@ -34,189 +45,12 @@ __all__ = [
     "split_url",
 ]
 
-Milliseconds = int
-
 
 class _Closable(Protocol):
     def close(self) -> None: ...
 
 
 C = TypeVar("C", bound=_Closable)
-
-
-class ClockControl:
-    """The world's clock."""
-
-    def __init__(self, world: WorldClient) -> None:
-        self._world = world
-
-    def now(self) -> str:
-        """The world's instant, ISO-8601."""
-        return str(self._world.control("GET", "/clock")["now"])
-
-    def now_ms(self) -> Milliseconds:
-        """The world's instant in epoch milliseconds."""
-        return int(self._world.control("GET", "/clock")["now_ms"])
-
-    def advance(self, by: str | Milliseconds) -> int:
-        """Move forward by a duration such as ``15m`` or milliseconds; fires due timers in order, returns how many."""
-        return int(self._world.control("POST", "/clock/advance", {"by": by})["fired"])
-
-    def freeze(self) -> AbstractContextManager[Any]:
-        """Set this process's clock to the world's until the context ends; needs a virtual clock and time-machine.
-
-        Raises:
-            EmulatorError: when the world's clock is real or time-machine is not installed.
-        """
-        state = self._world.control("GET", "/clock")
-        if state["mode"] != "virtual":
-            raise EmulatorError('freeze needs a virtual clock: use clock="virtual" or clock: {mode: virtual}')
-        try:
-            import time_machine
-        except ImportError:
-            raise EmulatorError("freeze needs the package time-machine: pip install 'stack-emu[freeze]'") from None
-        frozen: AbstractContextManager[Any] = time_machine.travel(state["now_ms"] / 1000, tick=False)
-        return frozen
-
-
-class AuditControl:
-    """The world's audit log."""
-
-    def __init__(self, world: WorldClient) -> None:
-        self._world = world
-
-    def entries(self) -> list[dict[str, Any]]:
-        """Every row in commit order, with its lane and operation."""
-        return list(self._world.control("GET", "/audit")["entries"])
-
-    def canonical(self, order: str = "commit") -> bytes:
-        """The canonical log: JSON Lines, the same bytes for the same program."""
-        return self._world.raw("GET", f"/audit/canonical?order={order}")
-
-
-class FaultControl:
-    """Injected faults."""
-
-    def __init__(self, world: WorldClient) -> None:
-        self._world = world
-
-    def add(self, *, on: Mapping[str, Any], inject: Mapping[str, Any]) -> None:
-        """Add a rule, written as in a scenario's ``faults``."""
-        self._world.control("POST", "/faults", {"on": dict(on), "inject": dict(inject)})
-
-    def list(self) -> Sequence[dict[str, Any]]:
-        """Every rule in order: its name (``faults[0]``, ``added[0]``), ``on``, ``inject``, and how often it was seen and fired.
-
-        ``seen`` counts the calls that ``on`` matches, ``fired`` those that were hit.
-        """
-        return tuple(self._world.control("GET", "/faults")["each"])
-
-    def clear(self) -> None:
-        """Drop all rules."""
-        self._world.control("DELETE", "/faults")
-
-
-class ModelControl:
-    """What the Messages API answers."""
-
-    def __init__(self, world: WorldClient) -> None:
-        self._world = world
-
-    def script(self, *rules: Mapping[str, Any] | Callable[..., Any]) -> None:
-        """Add rules, written as in a scenario's ``model``; they are tried before the ones there are."""
-        if any(callable(rule) for rule in rules):
-            raise EmulatorError(
-                "a Python function can script the model only in process: use the pytest fixture's own emulator"
-            )
-        self._world.control("POST", "/model", {"rules": [dict(rule) for rule in rules if not callable(rule)]})
-
-    def export(self, path: str | Path | None = None) -> str:
-        """What the model answered so far, as the ``model:`` section of a scenario that answers the same again.
-
-        Args:
-            path: a file to write it to as well.
-        """
-        from stack_emu.model_script.recording import to_yaml
-
-        text = to_yaml(self._world.control("GET", "/model")["rules"])
-        if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
-        return text
-
-
-class ApprovalControl:
-    """Human decisions."""
-
-    def __init__(self, world: WorldClient) -> None:
-        self._world = world
-
-    def all(self) -> list[dict[str, Any]]:
-        """Every approval asked for, oldest first: id, operation, subject, agent_id, change, status and instants."""
-        return list(self._world.control("GET", "/approvals")["approvals"])
-
-    def pending(self) -> list[dict[str, Any]]:
-        """The approvals nobody has decided yet."""
-        return [item for item in self.all() if item["status"] == "pending"]
-
-    def approve(self, approval_id: str) -> None:
-        """Approve a pending request."""
-        self._world.control("POST", f"/approvals/{quote(approval_id, safe='')}", {"decide": "approve"})
-
-    def reject(self, approval_id: str) -> None:
-        """Reject a pending request."""
-        self._world.control("POST", f"/approvals/{quote(approval_id, safe='')}", {"decide": "reject"})
-
-
-class OutboxControl:
-    """What would have left this machine: e-mails, text messages, and webhooks of other hosts."""
-
-    def __init__(self, world: WorldClient) -> None:
-        self._world = world
-
-    def all(self) -> list[dict[str, Any]]:
-        """Every message, oldest first: kind, destination, event, subject, text and the verification code, if any."""
-        return list(self._world.control("GET", "/outbox")["messages"])
-
-    def to(self, destination: str) -> list[dict[str, Any]]:
-        """The messages for one address, number or URL."""
-        return [message for message in self.all() if message["destination"] == destination]
-
-    def code(self, destination: str) -> str:
-        """The latest verification code sent to an address, number or URL.
-
-        Raises:
-            EmulatorError: when none was sent there.
-        """
-        codes = [str(message["code"]) for message in self.to(destination) if message["code"]]
-        if not codes:
-            known = ", ".join(sorted({message["destination"] for message in self.all() if message["code"]})) or "nobody"
-            raise EmulatorError(f"no verification code was sent to {destination}; codes were sent to {known}")
-        return codes[-1]
-
-
-class UpstreamControl:
-    """One fake upstream of the world."""
-
-    def __init__(self, world: WorldClient, name: str) -> None:
-        self._world = world
-        self.name = name
-
-    @property
-    def requests(self) -> list[dict[str, Any]]:
-        """What it received, oldest first: method, path, query, headers (masked), body, status."""
-        return list(self._world.control("GET", f"/upstreams/{quote(self.name, safe='')}/requests")["requests"])
-
-    def verify(self, **expected: Any) -> None:
-        """Check one call that it must have received, with the keys of ``expect.upstream``: ``path="/x", times=1``.
-
-        Raises:
-            AssertionError: when it does not hold, with what came nearest.
-        """
-        self._world.verify(upstream=[{"to": self.name, **expected}])
-
-    def forward(self, url: str) -> None:
-        """Send what no route answers to a server on this machine."""
-        self._world.control("PUT", f"/upstreams/{quote(self.name, safe='')}/forward", {"url": url})
 
 
 class WorldClient:
@@ -464,9 +298,43 @@ class WorldClient:
         self.control("PUT", f"/snapshots/{quote(name, safe='')}")
         return name
 
+    @property
+    def snapshots(self) -> list[str]:
+        """Names of the pictures that are kept."""
+        return list(self.control("GET", "/snapshots")["snapshots"])
+
     def restore(self, name: str = "snapshot") -> None:
         """Return to a picture."""
         self.control("POST", f"/snapshots/{quote(name, safe='')}/restore")
+
+    def forget_snapshot(self, name: str = "snapshot") -> None:
+        """Drop a picture."""
+        self.control("DELETE", f"/snapshots/{quote(name, safe='')}")
+
+    def fork(self, name: str) -> WorldClient:
+        """Make a world that is where this one is now and goes on by itself.
+
+        Args:
+            name: of the new world.
+        """
+        body = {"name": name, "fork": self.name}
+        return WorldClient(self.connection, self.connection.json("POST", "/_emu/worlds", body))
+
+    def diff(self, against: str = "seed") -> dict[str, Any]:
+        """What differs from another state.
+
+        Args:
+            against: ``seed``, ``snapshot:NAME`` or ``world:NAME``.
+
+        Returns:
+            ``same``, ``records`` (each with ``table``, ``id``, ``change``, ``label`` and ``fields``), ``acts`` and
+            ``clock_moved_ms`` before and after, and ``text``, all of it in words.
+        """
+        return dict(self.control("GET", f"/diff?against={quote(against, safe='')}"))
+
+    def export(self) -> dict[str, Any]:
+        """The world as one JSON document without secrets, for ``EmulatorClient.import_world``."""
+        return dict(self.control("GET", "/export"))
 
     def reset(self) -> None:
         """Return to the scenario's seed."""
@@ -477,6 +345,19 @@ def _unmet_text(unmet: Mapping[str, Any]) -> str:
     """An expectation that does not hold, with the table of what came nearest below it."""
     table = textwrap.indent(unmet["near"] or "", "    ")
     return f"{unmet['place']}: {unmet['sentence']}" + (f"\n{table}" if table else "")
+
+
+def _creation(
+    name: str, scenario: str | Path | None, overlays: Sequence[str], variables: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    body: dict[str, Any] = {"name": name}
+    if overlays:
+        body["overlays"] = list(overlays)
+    if variables:
+        body["variables"] = dict(variables)
+    if scenario is not None:
+        body["scenario"] = str(Path(scenario).absolute())
+    return body
 
 
 class EmulatorClient:
@@ -513,14 +394,38 @@ class EmulatorClient:
             overlays: names of the scenario's overlays to lay over it, in order.
             variables: values of the scenario's variables, instead of those it gives.
         """
-        body: dict[str, Any] = {"name": name}
-        if overlays:
-            body["overlays"] = list(overlays)
-        if variables:
-            body["variables"] = dict(variables)
-        if scenario is not None:
-            body["scenario"] = str(Path(scenario).absolute())
+        body = _creation(name, scenario, overlays, variables)
         optional = {"scenario_yaml": scenario_yaml, "seed": seed, "clock": clock, "strict": strict}
+        body.update({key: value for key, value in optional.items() if value is not None})
+        return WorldClient(self.connection, self.connection.json("POST", "/_emu/worlds", body))
+
+    def import_world(
+        self,
+        name: str,
+        document: Mapping[str, Any],
+        *,
+        scenario: str | Path | None = None,
+        scenario_yaml: str | None = None,
+        strict: bool | None = None,
+        overlays: Sequence[str] = (),
+        variables: Mapping[str, Any] | None = None,
+    ) -> WorldClient:
+        """Make a world that goes on where an exported one was.
+
+        Args:
+            name: of the new world.
+            document: what ``WorldClient.export`` returned.
+            scenario: the scenario the exported world was made from: a file or folder on the emulator's machine.
+            scenario_yaml: the scenario's text instead.
+            strict: instead of the scenario's.
+            overlays: names of the scenario's overlays, as for the exported world.
+            variables: values of the scenario's variables, as for the exported world.
+
+        Returns:
+            The world; ``description["replaced_secrets"]`` names the secrets that have new values.
+        """
+        body = _creation(name, scenario, overlays, variables)
+        optional = {"scenario_yaml": scenario_yaml, "strict": strict, "import": dict(document)}
         body.update({key: value for key, value in optional.items() if value is not None})
         return WorldClient(self.connection, self.connection.json("POST", "/_emu/worlds", body))
 

@@ -161,11 +161,34 @@ class Hosting:
             strict: instead of the scenario's; False when neither says.
             text: the scenario as one text, for a state file.
         """
-        hosted = self._make(name, scenario, seed, clock, strict, text)
-        self._host(hosted)
-        if self.state is not None:
-            self.state.follow(hosted.world, text(), strict=hosted.strict, written=False)
+        hosted = self.make(name, scenario, seed=seed, clock=clock, strict=strict, text=text)
+        self.host(hosted)
         return hosted
+
+    def fork(self, source: HostedWorld, name: str) -> HostedWorld:
+        """Make a world that is where another one is now and goes on by itself.
+
+        It has the other's scenario, seed, model rules and fault rules; the journal, counts of fault rules and snapshots are its
+        own. A reset returns it to the same seed.
+
+        Args:
+            source: the other world.
+            name: of the new one; one of that name is replaced.
+        """
+        origin = source.world
+        mode = "virtual" if origin.clock.virtual else "real"
+        made = self.make(name, source.scenario, seed=origin.seed, clock=mode, strict=source.strict, text=source.text)
+        made.world.redactor.learn(origin.redactor.learned)
+        made.world.restore(origin.image())
+        made.world.clock.begin_at(origin.clock.start_ms)
+        made.world.clock.return_to(origin.clock.moved_ms)
+        made.seed_image = source.seed_image
+        made.model_rules[:] = source.model_rules
+        made.world.faults.clear()
+        for tally in origin.faults.tallies():
+            made.world.faults.add(tally.rule)
+        self.host(made)
+        return made
 
     def bring_back(
         self,
@@ -188,27 +211,32 @@ class Hosting:
             StateFileError: when the file does not fit the scenario.
         """
         kept = bytes.fromhex(stored.seed) if seed is None else seed
-        hosted = self._make(stored.name, scenario, kept, stored.clock, stored.strict, text)
+        hosted = self.make(stored.name, scenario, seed=kept, clock=stored.clock, strict=stored.strict, text=text)
         state.restore(hosted.world, stored)
-        self._host(hosted)
+        self.host(hosted)
         state.follow(hosted.world, text(), strict=hosted.strict, written=True)
         recover(hosted.world)
         deliveries.resume(hosted.world, hosted.world.now_ms())
         return hosted
 
-    def _host(self, hosted: HostedWorld) -> None:
+    def host(self, hosted: HostedWorld) -> None:
+        """Serve a world, instead of the one of its name."""
         self.remove(hosted.world.name)
         self._worlds[hosted.world.name] = hosted
+        if self.state is not None:
+            self.state.follow(hosted.world, hosted.text(), strict=hosted.strict, written=False)
 
-    def _make(
+    def make(
         self,
         name: str,
         scenario: Scenario,
-        seed: int | bytes | None,
-        clock: str | None,
-        strict: bool | None,
-        text: Callable[[], str],
+        *,
+        seed: int | bytes | None = None,
+        clock: str | None = None,
+        strict: bool | None = None,
+        text: Callable[[], str] = lambda: "",
     ) -> HostedWorld:
+        """Make a world without serving it; the arguments are those of ``create``."""
         world = World(
             name,
             scenario.seed if seed is None else seed,

@@ -156,6 +156,16 @@ class StoreImage:
 
     tables: dict[type[Any], _Table]
 
+    def rows(self, kind: type[Any]) -> Mapping[str, Any]:
+        """The records of a kind by id."""
+        table = self.tables.get(kind)
+        return {} if table is None else table.rows
+
+    def placed(self, kind: type[R]) -> Iterator[tuple[R, list[Any]]]:
+        """The records of a kind in their order, each with where it stands (see ``Store.placed``)."""
+        table = self.tables[kind]
+        return ((record, table.places_of(key)) for key, record in table.rows.items())
+
 
 class Store:
     """All state of one world.

@@ -99,6 +99,7 @@ class World:
         self.on_act: list[Callable[[ActEntry], None]] = []
         self.on_handled: list[Callable[[Any], None]] = []  # each is given the context of an act, in its transaction
         self.on_restore: list[Callable[[], None]] = []
+        self.on_fire: list[Callable[[Timer], None]] = []  # each is given a timer that has fired
         self.save: Callable[[], None] = lambda: None
         self.changes: Changes | None = None
         self._act_counts: dict[str, int] = {}
@@ -154,6 +155,8 @@ class World:
             try:
                 self._fire(timer)
                 fired += 1
+                for listener in self.on_fire:
+                    listener(timer)
             except Exception as error:  # one broken timer must not stop the world's time
                 failed.append((timer, error))
         for timer, _ in failed:

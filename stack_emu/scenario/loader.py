@@ -6,7 +6,6 @@ warnings as well and never raises; `stack-emu check` is built on it.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -74,15 +73,17 @@ class Inspection:
         return self.scenario
 
     def text(self) -> str:
-        """The scenario as one text that reads as all its files do."""
-        from stack_emu.scenario.resolved import resolved_text
+        """The scenario as one text that reads as all its files do, the same wherever they are."""
+        import yaml
+
+        from stack_emu.scenario.resolved import escaped
 
         if self.root is None:
             return ""
-        named = (
-            "" if self.scenario is None or "name" in self.root.value else f"name: {json.dumps(self.scenario.name)}\n"
-        )
-        return resolved_text(self.root) + named
+        data = escaped(self.root.plain())
+        if self.scenario is not None:
+            data.setdefault("name", self.scenario.name)
+        return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120))
 
 
 def load(path: Path | str, vocabulary: Vocabulary | None = None, choices: Choices | None = None) -> Scenario:

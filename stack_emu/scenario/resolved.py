@@ -23,18 +23,18 @@ def resolved_text(root: Node) -> str:
         lines.append(f"# {mark.file}:{mark.line}" + "".join(f", {one}" for one in places if one != mark.file))
         lines.append(
             yaml.safe_dump(
-                {key: _escaped(node.plain())}, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120
+                {key: escaped(node.plain())}, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120
             )
         )
     return "\n".join(line.rstrip("\n") for line in lines) + "\n"
 
 
-def _escaped(value: Any) -> Any:
+def escaped(value: Any) -> Any:
     """The value with every `${` written so that reading it again gives the same."""
     if isinstance(value, dict):
-        return {key: _escaped(part) for key, part in value.items()}
+        return {key: escaped(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [_escaped(part) for part in value]
+        return [escaped(part) for part in value]
     return value.replace("${", "$${") if isinstance(value, str) else value
 
 

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stack_emu.kernel.audit import ActEntry, AuditImage, Row, verify_chain
+from stack_emu.kernel.audit import AuditImage, verify_chain
 from stack_emu.kernel.errors import Fault, FaultSpec
 from stack_emu.kernel.record_json import RecordCodec, UnknownTable
 from stack_emu.kernel.redactor import Learned
 from stack_emu.kernel.store import Store
 from stack_emu.kernel.world import ACT, LANE, MINTED, World, WorldImage
 from stack_emu.state_file.database import TABLES, Database, StateFileError
-from stack_emu.state_file.record_kinds import codec_of
+from stack_emu.worlds.acts_json import dump_act, load_audit
+from stack_emu.worlds.record_kinds import codec_of
 
 STATE_NOT_WRITTEN = FaultSpec(
     "STATE_NOT_WRITTEN", 503, "{problem}; what this call did is kept in memory and written once it can be", "failure"
@@ -215,15 +216,8 @@ class StateFile:
         return tables
 
     def _audit(self, world: str) -> AuditImage:
-        chains: dict[str, list[Row]] = {}
-        acts: list[ActEntry] = []
-        for (text,) in self._database.rows("SELECT act FROM acts WHERE world=? ORDER BY sequence", (world,)):
-            data = json.loads(text)
-            entry = ActEntry(**{**data, "rows": tuple(Row(**row) for row in data["rows"])})
-            acts.append(entry)
-            for row in entry.rows:
-                chains.setdefault(row.operator_id, []).append(row)
-        return AuditImage(chains, acts)
+        rows = self._database.rows("SELECT act FROM acts WHERE world=? ORDER BY sequence", (world,))
+        return load_audit(json.loads(text) for (text,) in rows)
 
 
 @dataclass
@@ -297,7 +291,7 @@ class _Kept:
         acts = self.world.audit.acts()
         connection.executemany(
             "INSERT OR REPLACE INTO acts VALUES (?,?,?)",
-            ((self.world.name, number, _json(_act(acts[number]))) for number in range(first, len(acts))),
+            ((self.world.name, number, _json(dump_act(acts[number]))) for number in range(first, len(acts))),
         )
 
     def _write_secrets(self, connection: sqlite3.Connection, first: int) -> None:
@@ -309,16 +303,6 @@ class _Kept:
                 for number in range(first, len(learned))
             ),
         )
-
-
-_ROW_FIELDS = tuple(one.name for one in dataclasses.fields(Row))
-_ACT_FIELDS = tuple(one.name for one in dataclasses.fields(ActEntry) if one.name != "rows")
-
-
-def _act(entry: ActEntry) -> dict[str, Any]:
-    data = {name: getattr(entry, name) for name in _ACT_FIELDS}
-    data["rows"] = [{name: getattr(row, name) for name in _ROW_FIELDS} for row in entry.rows]
-    return data
 
 
 def _all_records(world: World) -> Iterator[tuple[type[Any], str]]:

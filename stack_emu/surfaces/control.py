@@ -8,30 +8,28 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from stack_emu.domain.state import Agent, Connection, Grant
-from stack_emu.hosting import DEFAULT_WORLD, HostedWorld, fault_rule, recorded_rules
+from stack_emu.hosting import HostedWorld, fault_rule, recorded_rules
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Call, dump, perform
 from stack_emu.kernel.errors import Fault, WorldError
 from stack_emu.kernel.operations import Caller, Operation
-from stack_emu.scenario.models import Scenario
+from stack_emu.kernel.world import Timer
 from stack_emu.scenario.problems import ScenarioError
+from stack_emu.surfaces import control_worlds
 from stack_emu.surfaces.control_fields import (
     ControlError,
-    choices_of,
     expectation_of,
     fault_of,
     milliseconds,
     model_rules_of,
     signal_of,
-    world_name,
-    world_options,
 )
+from stack_emu.surfaces.control_worlds import WorldRoutes
 from stack_emu.surfaces.rest import json_response, read_object
 from stack_emu.surfaces.routing import PathTable
 from stack_emu.verdict import verdict
@@ -52,17 +50,21 @@ class ControlSurface:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self._worlds = WorldRoutes(server)
         self._routes: PathTable[Handler] = PathTable()
         for method, path, handler in self._table():
             self._routes.add(method, path, handler)
 
     def _table(self) -> list[tuple[str, str, Handler]]:
+        worlds = self._worlds
         return [
             ("GET", "/_emu/health", self._health),
-            ("GET", "/_emu/worlds", self._worlds),
-            ("POST", "/_emu/worlds", self._create_world),
-            ("DELETE", "/_emu/worlds/{name}", self._remove_world),
-            ("GET", "/_emu/world", self._world),
+            ("GET", "/_emu/worlds", worlds.worlds),
+            ("POST", "/_emu/worlds", worlds.create),
+            ("DELETE", "/_emu/worlds/{name}", worlds.remove),
+            ("GET", "/_emu/world", worlds.world),
+            ("GET", "/_emu/export", worlds.export),
+            ("GET", "/_emu/diff", worlds.diff),
             ("POST", "/_emu/reset", _reset),
             ("GET", "/_emu/clock", _clock),
             ("POST", "/_emu/clock/advance", self._advance),
@@ -85,11 +87,13 @@ class ControlSurface:
             ("POST", "/_emu/signals", _raise_signal),
             ("POST", "/_emu/identity/{session_ref}", _decide_verification),
             ("POST", "/_emu/team/{member_id}/accept", _accept_invite),
-            ("PUT", "/_emu/snapshots/{snapshot}", self._take_snapshot),
+            ("GET", "/_emu/snapshots", control_worlds.snapshots),
+            ("PUT", "/_emu/snapshots/{snapshot}", worlds.take_snapshot),
+            ("DELETE", "/_emu/snapshots/{snapshot}", control_worlds.remove_snapshot),
             ("GET", "/_emu/outbox", _outbox),
             ("GET", "/_emu/deliveries", self._deliveries),
             ("GET", "/_emu/received", _received),
-            ("POST", "/_emu/snapshots/{snapshot}/restore", _restore_snapshot),
+            ("POST", "/_emu/snapshots/{snapshot}/restore", control_worlds.restore_snapshot),
             ("GET", "/_emu/verdict", _verdict),
             ("POST", "/_emu/verify", self._verify),
         ]
@@ -132,34 +136,6 @@ class ControlSurface:
             "tools": len(registry.tools),
             "control": sorted({f"{method} {path}" for method, path, _ in self._table()}),
         }
-
-    def _worlds(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
-        return {"worlds": [self._server.describe(item) for item in self._server.hosting]}
-
-    def _world(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
-        return self._server.describe(hosted)
-
-    def _create_world(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
-        name, options = world_name(body), world_options(body)
-        scenario, text = self._scenario(body)
-        made = self._server.hosting.create(name, scenario, text=text, **options)
-        return self._server.describe(made)
-
-    def _scenario(self, body: Mapping[str, Any]) -> tuple[Scenario, Callable[[], str]]:
-        from stack_emu.scenario.loader import inspect_text
-
-        choices = choices_of(body)
-        if "scenario_yaml" in body and body.get("scenario"):
-            raise ControlError("Send scenario (a path) or scenario_yaml (a text), not both.")
-        if "scenario_yaml" in body:
-            source = str(body.get("source", "<request>"))
-            vocabulary = self._server.scenarios.vocabulary()
-            inspected = inspect_text(str(body["scenario_yaml"]), source, vocabulary, choices)
-        elif body.get("scenario"):
-            inspected = self._server.scenarios.inspect(Path(str(body["scenario"])), choices)
-        else:
-            return Scenario.default(), str
-        return inspected.require(), inspected.text
 
     async def _mint_passport(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
         """Mint a passport as the scenario's first operator would: in a given mission, or in a new one."""
@@ -207,11 +183,16 @@ class ControlSurface:
 
     async def _advance(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
         delta = milliseconds(body, "by")
+        timers: list[Timer] = []
+        hosted.world.on_fire.append(timers.append)
         try:
-            fired = await self._server.hosting.sender.advance(hosted.world, delta)
+            await self._server.hosting.sender.advance(hosted.world, delta)
         except ValueError as error:
             raise ControlError(str(error)) from None
-        return {**_clock(hosted, body, params), "fired": fired}
+        finally:
+            hosted.world.on_fire.remove(timers.append)
+        told = [{"at": iso(one.at_ms), "kind": one.kind, "lane": one.lane, "id": one.id} for one in timers]
+        return {**_clock(hosted, body, params), "fired": len(timers), "timers": hosted.world.redactor.value(told)}
 
     async def _deliveries(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
         """What was sent to webhooks; attempts under way are waited for."""
@@ -219,21 +200,6 @@ class ControlSurface:
 
         await self._server.hosting.sender.drain(hosted.world)
         return {"deliveries": [deliveries.as_json(item) for item in deliveries.deliveries(hosted.world)]}
-
-    async def _take_snapshot(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
-        """Take a picture; what is being delivered to webhooks belongs into it with its outcome."""
-        await self._server.hosting.sender.drain(hosted.world)
-        hosted.snapshots[params["snapshot"]] = hosted.world.image()
-        return {"snapshots": sorted(hosted.snapshots)}
-
-    async def _remove_world(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
-        if params["name"] == DEFAULT_WORLD:
-            raise ControlError("The default world cannot be removed; reset it with POST /_emu/reset.")
-        removed = self._server.hosting.get(params["name"])
-        self._server.hosting.remove(params["name"])
-        if removed is not None:
-            await removed.world.settings["upstreams"].aclose()
-        return {"removed": params["name"]}
 
 
 def _outbox(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
@@ -427,15 +393,6 @@ def _pay_checkout(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[
         "tier": paid.tier,
         "balance_cents": wallet.balance(hosted.world, paid.operator_id),
     }
-
-
-def _restore_snapshot(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
-    image = hosted.snapshots.get(params["snapshot"])
-    if image is None:
-        known = ", ".join(sorted(hosted.snapshots)) or "none"
-        raise ControlError(f"There is no snapshot {params['snapshot']}; there is {known}.", 404)
-    hosted.world.restore(image)
-    return {"restored": params["snapshot"]}
 
 
 def _verdict(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:

@@ -239,12 +239,15 @@ class Server:
         """Fire the timers of worlds on real clocks also while no request comes."""
         while True:
             await asyncio.sleep(_TIMER_PAUSE_SECONDS)
-            for hosted in self.hosting:
-                if not hosted.world.clock.virtual:
-                    self._fire_due(hosted)
-                if self.state is not None:
-                    self.state.write()
-                await self._mcp.watch_tools(hosted.world)
+            await self._tick()
+
+    async def _tick(self) -> None:
+        for hosted in self.hosting:
+            if not hosted.world.clock.virtual:
+                self._fire_due(hosted)
+            if self.state is not None:
+                self.state.write()
+            await self._mcp.watch_tools(hosted.world)
 
     def _fire_due(self, hosted: HostedWorld) -> None:
         """Fire the timers that are due. One that fails stays armed; it is reported once, and requests go on."""

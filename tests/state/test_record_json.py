@@ -16,7 +16,7 @@ import pytest
 import stack_emu.upstreams
 from stack_emu.domain.families import registry
 from stack_emu.kernel.record_json import RecordCodec, UnknownTable
-from stack_emu.state_file.record_kinds import codec_of
+from stack_emu.worlds.record_kinds import codec_of
 
 registry()
 for module in pkgutil.walk_packages(stack_emu.upstreams.__path__, "stack_emu.upstreams."):

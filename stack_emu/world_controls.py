@@ -1,0 +1,226 @@
+"""The parts of a world that a client drives: its clock, audit log, faults, model, approvals, outbox and upstreams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from stack_emu.control_connection import EmulatorError
+
+Milliseconds = int
+
+
+class ControlledWorld(Protocol):
+    """What the parts need of their world."""
+
+    name: str
+
+    def raw(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> bytes:
+        """A control request; the reply's bytes."""
+        ...
+
+    def control(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """A control request; the reply's JSON."""
+        ...
+
+    def verify(self, **expected: Any) -> None:
+        """Check what must have happened so far."""
+        ...
+
+
+class Fired(int):
+    """How many timers fired, with what each was.
+
+    Args:
+        timers: each as ``{"at", "kind", "lane", "id"}``, in the order they fired.
+    """
+
+    timers: tuple[dict[str, Any], ...]
+
+    def __new__(cls, timers: Sequence[dict[str, Any]]) -> Fired:
+        """Count them."""
+        made = super().__new__(cls, len(timers))
+        made.timers = tuple(timers)
+        return made
+
+
+class ClockControl:
+    """The world's clock."""
+
+    def __init__(self, world: ControlledWorld) -> None:
+        self._world = world
+
+    def now(self) -> str:
+        """The world's instant, ISO-8601."""
+        return str(self._world.control("GET", "/clock")["now"])
+
+    def now_ms(self) -> Milliseconds:
+        """The world's instant in epoch milliseconds."""
+        return int(self._world.control("GET", "/clock")["now_ms"])
+
+    def advance(self, by: str | Milliseconds) -> Fired:
+        """Move forward by a duration such as ``15m`` or milliseconds.
+
+        Returns:
+            How many timers fired on the way, with ``timers``: what they were, in order.
+        """
+        return Fired(self._world.control("POST", "/clock/advance", {"by": by})["timers"])
+
+    def freeze(self) -> AbstractContextManager[Any]:
+        """Set this process's clock to the world's until the context ends; needs a virtual clock and time-machine.
+
+        Raises:
+            EmulatorError: when the world's clock is real or time-machine is not installed.
+        """
+        state = self._world.control("GET", "/clock")
+        if state["mode"] != "virtual":
+            raise EmulatorError('freeze needs a virtual clock: use clock="virtual" or clock: {mode: virtual}')
+        try:
+            import time_machine
+        except ImportError:
+            raise EmulatorError("freeze needs the package time-machine: pip install 'stack-emu[freeze]'") from None
+        frozen: AbstractContextManager[Any] = time_machine.travel(state["now_ms"] / 1000, tick=False)
+        return frozen
+
+
+class AuditControl:
+    """The world's audit log."""
+
+    def __init__(self, world: ControlledWorld) -> None:
+        self._world = world
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Every row in commit order, with its lane and operation."""
+        return list(self._world.control("GET", "/audit")["entries"])
+
+    def canonical(self, order: str = "commit") -> bytes:
+        """The canonical log: JSON Lines, the same bytes for the same program."""
+        return self._world.raw("GET", f"/audit/canonical?order={order}")
+
+
+class FaultControl:
+    """Injected faults."""
+
+    def __init__(self, world: ControlledWorld) -> None:
+        self._world = world
+
+    def add(self, *, on: Mapping[str, Any], inject: Mapping[str, Any]) -> None:
+        """Add a rule, written as in a scenario's ``faults``."""
+        self._world.control("POST", "/faults", {"on": dict(on), "inject": dict(inject)})
+
+    def list(self) -> Sequence[dict[str, Any]]:
+        """Every rule in order: its name (``faults[0]``, ``added[0]``), ``on``, ``inject``, and how often it was seen and fired.
+
+        ``seen`` counts the calls that ``on`` matches, ``fired`` those that were hit.
+        """
+        return tuple(self._world.control("GET", "/faults")["each"])
+
+    def clear(self) -> None:
+        """Drop all rules."""
+        self._world.control("DELETE", "/faults")
+
+
+class ModelControl:
+    """What the Messages API answers."""
+
+    def __init__(self, world: ControlledWorld) -> None:
+        self._world = world
+
+    def script(self, *rules: Mapping[str, Any] | Callable[..., Any]) -> None:
+        """Add rules, written as in a scenario's ``model``; they are tried before the ones there are."""
+        if any(callable(rule) for rule in rules):
+            raise EmulatorError(
+                "a Python function can script the model only in process: use the pytest fixture's own emulator"
+            )
+        self._world.control("POST", "/model", {"rules": [dict(rule) for rule in rules if not callable(rule)]})
+
+    def export(self, path: str | Path | None = None) -> str:
+        """What the model answered so far, as the ``model:`` section of a scenario that answers the same again.
+
+        Args:
+            path: a file to write it to as well.
+        """
+        from stack_emu.model_script.recording import to_yaml
+
+        text = to_yaml(self._world.control("GET", "/model")["rules"])
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+
+class ApprovalControl:
+    """Human decisions."""
+
+    def __init__(self, world: ControlledWorld) -> None:
+        self._world = world
+
+    def all(self) -> list[dict[str, Any]]:
+        """Every approval asked for, oldest first: id, operation, subject, agent_id, change, status and instants."""
+        return list(self._world.control("GET", "/approvals")["approvals"])
+
+    def pending(self) -> list[dict[str, Any]]:
+        """The approvals nobody has decided yet."""
+        return [item for item in self.all() if item["status"] == "pending"]
+
+    def approve(self, approval_id: str) -> None:
+        """Approve a pending request."""
+        self._world.control("POST", f"/approvals/{quote(approval_id, safe='')}", {"decide": "approve"})
+
+    def reject(self, approval_id: str) -> None:
+        """Reject a pending request."""
+        self._world.control("POST", f"/approvals/{quote(approval_id, safe='')}", {"decide": "reject"})
+
+
+class OutboxControl:
+    """What would have left this machine: e-mails, text messages, and webhooks of other hosts."""
+
+    def __init__(self, world: ControlledWorld) -> None:
+        self._world = world
+
+    def all(self) -> list[dict[str, Any]]:
+        """Every message, oldest first: kind, destination, event, subject, text and the verification code, if any."""
+        return list(self._world.control("GET", "/outbox")["messages"])
+
+    def to(self, destination: str) -> list[dict[str, Any]]:
+        """The messages for one address, number or URL."""
+        return [message for message in self.all() if message["destination"] == destination]
+
+    def code(self, destination: str) -> str:
+        """The latest verification code sent to an address, number or URL.
+
+        Raises:
+            EmulatorError: when none was sent there.
+        """
+        codes = [str(message["code"]) for message in self.to(destination) if message["code"]]
+        if not codes:
+            known = ", ".join(sorted({message["destination"] for message in self.all() if message["code"]})) or "nobody"
+            raise EmulatorError(f"no verification code was sent to {destination}; codes were sent to {known}")
+        return codes[-1]
+
+
+class UpstreamControl:
+    """One fake upstream of the world."""
+
+    def __init__(self, world: ControlledWorld, name: str) -> None:
+        self._world = world
+        self.name = name
+
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        """What it received, oldest first: method, path, query, headers (masked), body, status."""
+        return list(self._world.control("GET", f"/upstreams/{quote(self.name, safe='')}/requests")["requests"])
+
+    def verify(self, **expected: Any) -> None:
+        """Check one call that it must have received, with the keys of ``expect.upstream``: ``path="/x", times=1``.
+
+        Raises:
+            AssertionError: when it does not hold, with what came nearest.
+        """
+        self._world.verify(upstream=[{"to": self.name, **expected}])
+
+    def forward(self, url: str) -> None:
+        """Send what no route answers to a server on this machine."""
+        self._world.control("PUT", f"/upstreams/{quote(self.name, safe='')}/forward", {"url": url})

@@ -1,0 +1,1 @@
+"""Worlds as wholes: forked, compared, exported and imported."""
