@@ -336,6 +336,21 @@ class WorldClient:
         """The world as one JSON document without secrets, for ``EmulatorClient.import_world``."""
         return dict(self.control("GET", "/export"))
 
+    def reload(self, scenario_yaml: str | None = None, *, dry_run: bool = False) -> list[dict[str, str]]:
+        """Read the scenario's files again and take over what changed; state, passports and log stay.
+
+        Args:
+            scenario_yaml: a text to take instead of the files.
+            dry_run: whether only to say what would be done.
+
+        Returns:
+            The steps, each with ``kind`` (added, changed, kept or refused), ``path`` and ``what``.
+        """
+        body: dict[str, Any] = {"dry_run": dry_run}
+        if scenario_yaml is not None:
+            body["scenario_yaml"] = scenario_yaml
+        return list(self.control("POST", "/reload", body)["steps"])
+
     def reset(self) -> None:
         """Return to the scenario's seed."""
         self.control("POST", "/reset")

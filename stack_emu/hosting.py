@@ -34,6 +34,7 @@ from stack_emu.upstreams.model_door import ModelAsk, ModelSaid
 from stack_emu.webhook_sender import WebhookSender
 
 if TYPE_CHECKING:
+    from stack_emu.scenario.loader import Inspection
     from stack_emu.state_file import StateFile
     from stack_emu.state_file.keeping import StoredWorld
 
@@ -54,6 +55,7 @@ class HostedWorld:
         snapshots: pictures taken by name.
         on_reset: called after every return to the seed.
         text: the scenario as one text that reads as it does; asked for only where a world is to be made again.
+        reread: reads the scenario's files again; None for one that has none.
     """
 
     world: World
@@ -65,6 +67,7 @@ class HostedWorld:
     snapshots: dict[str, WorldImage] = field(default_factory=dict)
     on_reset: Callable[[], None] = lambda: None
     text: Callable[[], str] = lambda: ""
+    reread: Callable[[], Inspection] | None = None
 
     def reset(self) -> None:
         """Return to the scenario's seed: state, rows, ids, journal and the scenario's fault rules."""
@@ -237,13 +240,26 @@ class Hosting:
         text: Callable[[], str] = lambda: "",
     ) -> HostedWorld:
         """Make a world without serving it; the arguments are those of ``create``."""
-        world = World(
-            name,
-            scenario.seed if seed is None else seed,
-            _clock(scenario, clock),
-            row_hash,
-            tick_ms=scenario.clock.tick,
-        )
+        hosted = self.draft(name, scenario, scenario.seed if seed is None else seed, _clock(scenario, clock))
+        hosted.strict = strict if strict is not None else bool(scenario.strict)
+        hosted.text = text
+        self.sender.attach(hosted.world)
+        for listener in self.on_create:
+            listener(hosted)
+        hosted.seed_image = hosted.world.image()
+        watch_logs(hosted.world.redactor)
+        return hosted
+
+    def draft(self, name: str, scenario: Scenario, seed: int | bytes, clock: Clock) -> HostedWorld:
+        """A world as its scenario has it, that nothing listens to and nobody serves.
+
+        Args:
+            name: its name.
+            scenario: what exists in it.
+            seed: its seed.
+            clock: its clock, at the instant it begins.
+        """
+        world = World(name, seed, clock, row_hash, tick_ms=scenario.clock.tick)
         world.timer_handlers.update(self.registry.timers)
         world.complete_row = partial(complete_row, world)
         world.limit = partial(limit_to_grant, world)
@@ -255,16 +271,11 @@ class Hosting:
         upstreams = world.settings["upstreams"] = make_upstreams(scenario)
         upstreams.seed(world)
         add_fault_rules(world, scenario)
-        chosen = strict if strict is not None else bool(scenario.strict)
-        hosted = HostedWorld(world, scenario, world.image(), chosen, list(scenario.model), text=text)
+        hosted = HostedWorld(world, scenario, world.image(), bool(scenario.strict), list(scenario.model))
         world.settings[RECORDING] = Recording()
         world.settings[ASK_MODEL] = partial(_ask_model, hosted)
         arm_timeline(world, scenario, self.registry)
-        self.sender.attach(world)
-        for listener in self.on_create:
-            listener(hosted)
         hosted.seed_image = world.image()
-        watch_logs(world.redactor)
         return hosted
 
     def get(self, name: str) -> HostedWorld | None:

@@ -182,10 +182,13 @@ def _load(server: Server, options: argparse.Namespace, choices: Choices, strict:
         told = bring_back(hosting, file, given, server.scenarios.vocabulary, options.seed)
         for sentence in told:
             print(f"stack-emu: {sentence}", file=sys.stderr, flush=True)
-        if hosting.get(DEFAULT_WORLD) is not None:
-            return hosting
-    chosen = scenario.strict if scenario.strict is not None else strict
-    hosting.create(DEFAULT_WORLD, scenario, seed=options.seed, strict=chosen and not keep_going, text=text)
+    hosted = hosting.get(DEFAULT_WORLD)
+    if hosted is None:
+        chosen = scenario.strict if scenario.strict is not None else strict
+        strictly = chosen and not keep_going
+        hosted = hosting.create(DEFAULT_WORLD, scenario, seed=options.seed, strict=strictly, text=text)
+    if options.scenario is not None:
+        hosted.reread = lambda: server.scenarios.inspect(options.scenario, choices)
     return hosting
 
 

@@ -19,6 +19,7 @@ from stack_emu.cli.serving import (
     serving,
     write_audit,
 )
+from stack_emu.cli.watching import watch
 from stack_emu.surfaces.server import LOOPBACK
 
 DEFAULT_PORT = 4747
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--state", type=Path, metavar="FILE", help="keep every world in this SQLite file and go on from it next time"
     )
+    parser.add_argument("--no-reload", action="store_true", help="do not take over changes of the scenario's files")
     parser.add_argument("--json", action="store_true", help="print one JSON line when ready")
 
 
@@ -69,6 +71,8 @@ async def _serve(options: argparse.Namespace) -> int:
     async with serving(options, host=options.host, port=options.port, strict=False, names=names) as now:
         _announce(now, options.json)
         _warn_about_reach(now)
+        if now.hosted.reread is not None and not options.no_reload:
+            now.server.spawn(watch(now.server, now.hosted, now.hosted.reread))
         await stopped.wait()
         await now.server.end_calls(_LAST_CALLS_SECONDS)
         write_audit(now, options)

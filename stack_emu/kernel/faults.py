@@ -179,6 +179,25 @@ class FaultRules:
         number = sum(state.rule.origin == rule.origin for state in self._states)
         self._states.append(_State(rule, f"{rule.origin}[{number}]"))
 
+    def replace(self, origin: str, rules: Sequence[FaultRule]) -> None:
+        """Put other rules in the place of those of one origin; a rule that stays keeps its counts.
+
+        Args:
+            origin: whose rules go.
+            rules: what comes instead, before the rules of other origins.
+        """
+        old = [state for state in self._states if state.rule.origin == origin]
+        rest = [state for state in self._states if state.rule.origin != origin]
+        self._states = []
+        for rule in rules:
+            self.add(rule)
+            same = next((state for state in old if state.rule == rule), None)
+            if same is not None:
+                old.remove(same)
+                made = self._states[-1]
+                made.seen, made.fired, made.met = same.seen, same.fired, same.met
+        self._states += rest
+
     def tallies(self) -> list[Tally]:
         """Every rule, with how often it met a call."""
         return [

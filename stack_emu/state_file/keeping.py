@@ -132,6 +132,17 @@ class StateFile:
         self._codec = None
         world.save = self._save
 
+    def scenario_changed(self, world: World, scenario: str) -> None:
+        """Say that a world goes on with another scenario.
+
+        Args:
+            world: the world.
+            scenario: its scenario as text.
+        """
+        kept = self._worlds.get(world.name)
+        if kept is not None and kept.world is world and kept.scenario != scenario:
+            kept.scenario, kept.moved_ms = scenario, -1
+
     def drop(self, world: World) -> None:
         """Forget a world that was removed; the next write takes it out of the file."""
         kept = self._worlds.get(world.name)

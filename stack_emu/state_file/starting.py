@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stack_emu.hosting import DEFAULT_WORLD, Hosting
+from stack_emu.hosting import DEFAULT_WORLD, HostedWorld, Hosting
+from stack_emu.reloading import reload
 from stack_emu.scenario.loader import inspect_text
 from stack_emu.scenario.models import Scenario
 from stack_emu.state_file.database import Database, StateFileError
@@ -39,18 +40,19 @@ def bring_back(
     state = StateFile(Database(path))
     told = []
     for stored in state.stored():
+        scenario, text = _kept(stored, path, vocabulary)
         asked = given if stored.name == DEFAULT_WORLD else None
-        if asked is not None and asked[1]() != stored.scenario:
-            told.append(
-                f"the scenario is another than when {path} was written: what is there stays as it is; "
-                "POST /_emu/reset begins anew from the scenario"
-            )
-        scenario, text = asked or _kept(stored, path, vocabulary)
         made = hosting.bring_back(scenario, stored, state, text, seed if stored.name == DEFAULT_WORLD else None)
         acts = len(made.world.audit.acts())
         told.append(
             f"world {stored.name} goes on from {path}: {acts} act{'' if acts == 1 else 's'}, the chain verifies"
         )
+        if asked is not None and asked[1]() != stored.scenario:
+            told += _take_over(hosting, made, asked)
+            state.scenario_changed(made.world, asked[1]())
+    problem = state.write()
+    if problem is not None:
+        raise StateFileError(problem)
     hosting.state = state
     return told
 
@@ -67,3 +69,11 @@ def _kept(stored: StoredWorld, path: Path, vocabulary: Callable[[], Vocabulary])
             f"choose another --state FILE\n{problems}"
         )
     return inspected.scenario, lambda: text
+
+
+def _take_over(hosting: Hosting, made: HostedWorld, asked: Given) -> list[str]:
+    """Lay what changed in the scenario since over the world that was kept."""
+    scenario, text = asked
+    steps = reload(hosting, made, scenario)
+    made.text = text
+    return ["the scenario has changed since", *(f"  {step.kind}: {step.sentence}" for step in steps)]

@@ -66,6 +66,7 @@ class ControlSurface:
             ("GET", "/_emu/export", worlds.export),
             ("GET", "/_emu/diff", worlds.diff),
             ("POST", "/_emu/reset", _reset),
+            ("POST", "/_emu/reload", worlds.reload),
             ("GET", "/_emu/clock", _clock),
             ("POST", "/_emu/clock/advance", self._advance),
             ("GET", "/_emu/journal", _journal),

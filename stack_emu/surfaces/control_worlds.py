@@ -43,7 +43,11 @@ class WorldRoutes:
         scenario, text = self._scenario(body)
         if "import" in body:
             return await self._import(name, scenario, text, body)
-        return self._server.describe(self._server.hosting.create(name, scenario, text=text, **options))
+        made = self._server.hosting.create(name, scenario, text=text, **options)
+        if body.get("scenario"):
+            path, choices = Path(str(body["scenario"])), choices_of(body)
+            made.reread = lambda: self._server.scenarios.inspect(path, choices)
+        return self._server.describe(made)
 
     def _scenario(self, body: Mapping[str, Any]) -> tuple[Scenario, Callable[[], str]]:
         from stack_emu.scenario.loader import inspect_text
@@ -87,6 +91,25 @@ class WorldRoutes:
         replaced = import_world(made.world, document, codec_of([made.world]), text())
         hosting.host(made)
         return {**self._server.describe(made), "replaced_secrets": replaced}
+
+    async def reload(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+        """Read the scenario again and take over what changed; state stays."""
+        dry_run = body.get("dry_run", False)
+        if not isinstance(dry_run, bool):
+            raise ControlError(f"dry_run must be true or false, not {dry_run!r}.")
+        if "scenario_yaml" in body:
+            from stack_emu.scenario.loader import inspect_text
+
+            source = str(body.get("source", "<request>"))
+            inspected = inspect_text(str(body["scenario_yaml"]), source, self._server.scenarios.vocabulary())
+        elif hosted.reread is not None:
+            inspected = hosted.reread()
+        else:
+            raise ControlError(
+                f"World {hosted.world.name} was not made from a file; send its scenario as scenario_yaml."
+            )
+        steps = await self._server.reload(hosted, inspected, dry_run=dry_run)
+        return {"dry_run": dry_run, "steps": [step.as_json() for step in steps]}
 
     def _there(self, name: str) -> HostedWorld:
         found = self._server.hosting.get(name)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from stack_emu.hosting import HostedWorld, Hosting
     from stack_emu.kernel.world import World
+    from stack_emu.reloading import Step
     from stack_emu.scenario.composition import Choices
     from stack_emu.scenario.findings import Vocabulary
     from stack_emu.scenario.loader import Inspection
@@ -438,6 +439,29 @@ class Server:
                 403, "ORIGIN_REFUSED", f"Pages of {origin} may not call this emulator; use a loopback origin."
             )
         return None
+
+    async def reload(self, hosted: HostedWorld, inspected: Inspection, *, dry_run: bool = False) -> list[Step]:
+        """Take a changed scenario over into a world and tell its MCP clients.
+
+        Args:
+            hosted: the world.
+            inspected: the scenario as it reads now.
+            dry_run: whether only to say what would be done.
+
+        Raises:
+            ScenarioError: when it has mistakes; the world goes on as it was.
+            WorldError: when the world it describes cannot be.
+        """
+        from stack_emu.reloading import reload
+
+        steps = reload(self.hosting, hosted, inspected.require(), dry_run=dry_run)
+        if dry_run:
+            return steps
+        hosted.text = inspected.text
+        if self.state is not None:
+            self.state.scenario_changed(hosted.world, inspected.text())
+        hosted.on_reset()
+        return steps
 
     def world_url(self, name: str) -> str:
         """Base URL of a world."""

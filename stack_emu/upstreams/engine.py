@@ -119,6 +119,7 @@ class Upstreams:
         self._max_reply_bytes = max_reply_bytes
         self._forwarder = Forwarder(timeout_s, max_reply_bytes)
         self._overrides: dict[str, str] = {}
+        self._forwarded_hosts: dict[str, tuple[str, ...]] = {}
         self._templates: Templates | None = None
         self._model = model
 
@@ -162,6 +163,7 @@ class Upstreams:
         if url is not None:
             require_loopback(url)
         self._hosts.add(name, hosts)
+        self._forwarded_hosts[name] = (*self._forwarded_hosts.get(name, ()), *hosts)
         self._fakes.setdefault(name, Fake(name))
         self._overrides.pop(name, None)
         if url is not None:
@@ -248,6 +250,14 @@ class Upstreams:
         act = _direct_act(world, name, request, lane)
         exchange = Exchange(world, name, request, act, lane, _connection(standing), direct=True)
         return await self._run(fake, exchange, standing, act, {}, on_wire)
+
+    def succeed(self, other: Upstreams) -> None:
+        """Take the place of other upstreams: go on with their connections, and with the forwards that were set on them."""
+        self._forwarder = other._forwarder
+        for name, url in other._overrides.items():
+            hosts = other._forwarded_hosts.get(name, ())
+            if name in self._fakes or hosts:
+                self.set_forward(name, url, tuple(host for host in hosts if self._hosts.owner(host) is None))
 
     async def aclose(self) -> None:
         """Close the connections of forwards."""

@@ -16,6 +16,7 @@ from stack_emu.kernel.clock import iso
 from stack_emu.kernel.matching import expected_text, json_differences, value_text
 from stack_emu.kernel.missing import MISSING
 from stack_emu.kernel.near_miss import Candidate, nearest_of
+from stack_emu.kernel.store import Store
 from stack_emu.kernel.world import World
 from stack_emu.upstreams.callbacks import arm_callbacks
 from stack_emu.upstreams.documents import Collection
@@ -174,3 +175,21 @@ def states_of(world: World, fake: Fake) -> dict[str, Mapping[str, Any]]:
     """The states an upstream is in: name to its ``value`` and, once a route set it, ``by`` which request."""
     begun: dict[str, Mapping[str, Any]] = {name: {"value": value} for name, value in fake.states.items()}
     return {**begun, **dict(Collection(world.store, fake.name, _STATES).items())}
+
+
+def carry_counts(store: Store, upstream: str, moved: Mapping[int, int]) -> None:
+    """Let routes whose number changed keep their counts; counts of other routes are dropped.
+
+    Args:
+        store: a world's store.
+        upstream: name of the upstream.
+        moved: number of each route that stays, to its new number.
+    """
+    counts = Collection(store, upstream, _COUNTS)
+    held = list(counts.items())
+    for key, _ in held:
+        counts.delete(key)
+    for key, count in held:
+        number, _, lane = key.partition("/")
+        if (new := moved.get(int(number))) is not None:
+            counts.put(f"{new}/{lane}", count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from stack_emu.kernel.store import StoreImage
 from stack_emu.kernel.world import WorldImage
 
 _LONGEST = 60
+_DIGEST = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{56}\b")
 _NAMING = ("name", "title", "label", "handle", "email", "text")
 
 
@@ -35,10 +37,11 @@ class Difference:
 
     def sentence(self) -> str:
         """The difference in words."""
-        named = f"{self.table.replace('_', ' ')}: {self.id}" + (f" ({self.label})" if self.label else "")
+        shown = _DIGEST.sub(r"\1…", self.id)
+        named = f"{self.table.replace('_', ' ')}: {shown}" + (f" ({self.label})" if self.label else "")
         if self.change != "changed":
             return f"{named} {self.change}"
-        each = ", ".join(f"{name} {_short(old)} → {_short(new)}" for name, (old, new) in self.fields.items())
+        each = ", ".join(_changed(name, old, new) for name, (old, new) in self.fields.items())
         return f"{named} changed: {each}"
 
 
@@ -103,17 +106,26 @@ def _differences(before: StoreImage, after: StoreImage, codec: RecordCodec, reda
             was, now = old.get(key), new.get(key)
             if was is now or was == now:
                 continue
-            dumped = [None if one is None else redactor.value(codec.dump(one)) for one in (was, now)]
-            yield _difference(kind.TABLE, redactor.text(key), *dumped)
+            was_data, now_data = (None if one is None else codec.dump(one) for one in (was, now))
+            yield _difference(kind.TABLE, redactor.text(key), was_data, now_data, redactor)
 
 
-def _difference(table: str, key: str, was: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> Difference:
+def _difference(
+    table: str, key: str, was: Mapping[str, Any] | None, now: Mapping[str, Any] | None, redactor: Redactor
+) -> Difference:
     label = next((str(one[name]) for one in (now, was) if one for name in _NAMING if one.get(name)), "")
+    label = redactor.text(label)
     if was is None or now is None:
         change, fields = ("added", now) if was is None else ("removed", was)
-        return Difference(table, key, change, label, dict(fields or {}))
-    changed = {name: [was.get(name), now.get(name)] for name in now if was.get(name) != now.get(name)}
+        return Difference(table, key, change, label, redactor.value(dict(fields or {})))
+    changed = {name: redactor.value([was.get(name), now.get(name)]) for name in now if was.get(name) != now.get(name)}
     return Difference(table, key, "changed", label, changed)
+
+
+def _changed(name: str, old: Any, new: Any) -> str:
+    if old == new:  # two secrets of one name
+        return f"{name} {_short(old)} → another"
+    return f"{name} {_short(old)} → {_short(new)}"
 
 
 def _short(value: Any) -> str:

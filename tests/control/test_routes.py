@@ -53,6 +53,7 @@ ROUTES = [
     "POST /_emu/identity/{session_ref}",
     "POST /_emu/model",
     "POST /_emu/passports",
+    "POST /_emu/reload",
     "POST /_emu/reset",
     "POST /_emu/signals",
     "POST /_emu/snapshots/{snapshot}/restore",

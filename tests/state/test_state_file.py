@@ -156,17 +156,22 @@ def test_without_a_scenario_the_one_in_the_file_is_served(zygote: Zygote, scenar
     again.end()
 
 
-def test_another_scenario_is_told_of_and_loses_nothing(zygote: Zygote, scenario: Path, state: Path) -> None:
+def test_a_scenario_that_changed_is_taken_over_and_nothing_lost(zygote: Zygote, scenario: Path, state: Path) -> None:
     first = zygote.up(scenario, "--state", state)
     with first.stack() as stack:
         agent = stack.agents.register("kept-bot", accountability_mode="logged")
     first.end()
-    scenario.write_text(SCENARIO + "model: [{turns: [{say: hi}]}]\n")
+    changed = SCENARIO.replace("agents: [", "agents: [{id: agt_new, name: new-bot, accountability_mode: logged}, ")
+    scenario.write_text(changed + "model: [{turns: [{say: hi}]}]\n")
     again = zygote.up(scenario, "--state", state)
-    assert "the scenario is another than when" in again.told()
-    with again.stack() as stack:
-        assert stack.agents.get(agent.id).name == "kept-bot"
+    assert "the scenario has changed since" in again.told()
+    assert "added: agents: agt_new (new-bot) added" in again.told()
     again.end()
+    third = zygote.up(scenario, "--state", state)
+    assert "has changed" not in third.told()
+    with third.stack() as stack:
+        assert {one.id for one in stack.agents.list()} == {"agt_one", "agt_new", agent.id}
+    third.end()
 
 
 def test_what_was_under_way_is_settled_as_unknown(zygote: Zygote, scenario: Path, state: Path) -> None:
