@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import textwrap
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -16,6 +15,7 @@ from stack_emu.world_controls import (
     ApprovalControl,
     AuditControl,
     ClockControl,
+    ConsentControl,
     FaultControl,
     Fired,
     ModelControl,
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ApprovalControl",
-    "AsyncWorldClient",
     "AuditControl",
     "ClockControl",
+    "ConsentControl",
     "ControlConnection",
     "EmulatorClient",
     "EmulatorError",
@@ -75,6 +75,7 @@ class WorldClient:
         self.faults = FaultControl(self)
         self.model = ModelControl(self)
         self.approvals = ApprovalControl(self)
+        self.consents = ConsentControl(self)
         self.outbox = OutboxControl(self)
         self._clients: list[_Closable] = []
 
@@ -220,7 +221,7 @@ class WorldClient:
 
     # --- the world --------------------------------------------------------------------------------------------------
 
-    def passport(self, agent: str, services: list[str] | None = None, **options: Any) -> str:
+    def passport(self, /, agent: str, services: list[str] | None = None, **options: Any) -> str:
         """Mint a passport for a test and return its token.
 
         Args:
@@ -279,7 +280,7 @@ class WorldClient:
         """Which expectations did not hold and what a strict run fails for."""
         return dict(self.control("GET", "/verdict"))
 
-    def verify(self, **expected: Any) -> None:
+    def verify(self, /, **expected: Any) -> None:
         """Check what must have happened so far, in the words of a scenario's ``expect``.
 
         Args:
@@ -475,17 +476,3 @@ class EmulatorClient:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-
-class AsyncWorldClient:
-    """``WorldClient`` for code in an event loop: every call of it runs in a worker thread.
-
-    ``await client.call(client.world.clock.advance, "15m")``
-    """
-
-    def __init__(self, world: WorldClient) -> None:
-        self.world = world
-
-    async def call(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        """Run a method of the world in a thread and return its result."""
-        return await asyncio.to_thread(function, *arguments, **options)

@@ -26,7 +26,7 @@ class ControlledWorld(Protocol):
         """A control request; the reply's JSON."""
         ...
 
-    def verify(self, **expected: Any) -> None:
+    def verify(self, /, **expected: Any) -> None:
         """Check what must have happened so far."""
         ...
 
@@ -174,6 +174,42 @@ class ApprovalControl:
         self._world.control("POST", f"/approvals/{quote(approval_id, safe='')}", {"decide": "reject"})
 
 
+class ConsentControl:
+    """Sign-ins over OAuth that ask a person."""
+
+    def __init__(self, world: ControlledWorld) -> None:
+        self._world = world
+
+    def all(self) -> list[dict[str, Any]]:
+        """Every consent asked for, oldest first: id, kind, status, client_id, scopes, user_code, agent_id and instants."""
+        return list(self._world.control("GET", "/consents")["consents"])
+
+    def pending(self) -> list[dict[str, Any]]:
+        """Those nobody has decided yet."""
+        return [item for item in self.all() if item["status"] == "pending"]
+
+    def approve(self, consent_id: str, *, operator: str | None = None) -> str | None:
+        """Let the client in.
+
+        Args:
+            consent_id: which.
+            operator: the account that answers, where several could.
+
+        Returns:
+            Where the person's browser goes then; None for a device.
+        """
+        return self._decide(consent_id, "approve", operator)
+
+    def deny(self, consent_id: str, *, operator: str | None = None) -> str | None:
+        """Send the client away; arguments and result as of ``approve``."""
+        return self._decide(consent_id, "deny", operator)
+
+    def _decide(self, consent_id: str, decision: str, operator: str | None) -> str | None:
+        body = {"decide": decision} | ({} if operator is None else {"operator": operator})
+        target: str | None = self._world.control("POST", f"/consents/{quote(consent_id, safe='')}", body)["redirect"]
+        return target
+
+
 class OutboxControl:
     """What would have left this machine: e-mails, text messages, and webhooks of other hosts."""
 
@@ -213,7 +249,7 @@ class UpstreamControl:
         """What it received, oldest first: method, path, query, headers (masked), body, status."""
         return list(self._world.control("GET", f"/upstreams/{quote(self.name, safe='')}/requests")["requests"])
 
-    def verify(self, **expected: Any) -> None:
+    def verify(self, /, **expected: Any) -> None:
         """Check one call that it must have received, with the keys of ``expect.upstream``: ``path="/x", times=1``.
 
         Raises:

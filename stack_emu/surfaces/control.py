@@ -59,6 +59,7 @@ class ControlSurface:
         worlds = self._worlds
         return [
             ("GET", "/_emu/health", self._health),
+            ("GET", "/_emu/openapi.json", self._document),
             ("GET", "/_emu/worlds", worlds.worlds),
             ("POST", "/_emu/worlds", worlds.create),
             ("DELETE", "/_emu/worlds/{name}", worlds.remove),
@@ -85,6 +86,8 @@ class ControlSurface:
             ("POST", "/_emu/checkout/{session_id}", _pay_checkout),
             ("GET", "/_emu/approvals", _approvals),
             ("POST", "/_emu/approvals/{approval_id}", _decide_approval),
+            ("GET", "/_emu/consents", _consents),
+            ("POST", "/_emu/consents/{consent_id}", _decide_consent),
             ("POST", "/_emu/signals", _raise_signal),
             ("POST", "/_emu/identity/{session_ref}", _decide_verification),
             ("POST", "/_emu/team/{member_id}/accept", _accept_invite),
@@ -137,6 +140,13 @@ class ControlSurface:
             "tools": len(registry.tools),
             "control": sorted({f"{method} {path}" for method, path, _ in self._table()}),
         }
+
+    def _document(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+        """The API as an OpenAPI document."""
+        from stack_emu import __version__
+        from stack_emu.surfaces.control_document import control_document
+
+        return control_document(__version__, [f"{method} {path}" for method, path, _ in self._table()])
 
     async def _mint_passport(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
         """Mint a passport as the scenario's first operator would: in a given mission, or in a new one."""
@@ -355,6 +365,45 @@ def _decide_approval(hosted: HostedWorld, body: Mapping[str, Any], params: Mappi
     decide = deciders.get(params["approval_id"][:4], governance.decide)
     decide(hosted.world, params["approval_id"], decision == "approve")
     return {"approval_id": params["approval_id"], "decided": decision}
+
+
+def _consents(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    """Every sign-in that asked a person, oldest first."""
+    from stack_emu.domain.oauth_consent import status_at
+    from stack_emu.domain.oauth_records import ConsentRequest
+
+    asked = [
+        {
+            "id": one.id,
+            "kind": one.kind,
+            "status": status_at(one, hosted.world.now_ms()),
+            "client_id": one.client_id,
+            "scopes": list(one.scopes),
+            "user_code": one.user_code,
+            "agent_id": one.agent_id,
+            "created_at": iso(one.created_at),
+            "expires_at": iso(one.expires_at),
+        }
+        for one in hosted.world.store.all(ConsentRequest)
+    ]
+    return {"consents": asked}
+
+
+def _decide_consent(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    """Decide a consent as the person on the page would."""
+    from stack_emu.domain import oauth_consent
+    from stack_emu.domain.oauth_records import ConsentRequest
+
+    decision, operator = body.get("decide"), body.get("operator")
+    if decision not in ("approve", "deny"):
+        raise ControlError('decide must be "approve" or "deny".')
+    asked = hosted.world.store.get(ConsentRequest, params["consent_id"])
+    if asked is None:
+        known = ", ".join(one.id for one in hosted.world.store.all(ConsentRequest)) or "none"
+        raise ControlError(f"There is no consent {params['consent_id']}; this world was asked for {known}.", 404)
+    approve = decision == "approve"
+    target = oauth_consent.decide(hosted.world, asked.id, approve, csrf=asked.csrf, operator_id=operator)
+    return {"consent_id": asked.id, "decided": decision, "redirect": target}
 
 
 def _decide_verification(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
+import jsonschema
 import pytest
 
 from stack_emu.client import ControlConnection, EmulatorClient, WorldClient
+from stack_emu.surfaces.control_document import ROUTES, control_document
 from tests.conftest import Served
 
 SHOP = """
@@ -32,6 +37,37 @@ model:
   - when: {user: hello}
     turns: [{say: Hello to you.}]
 """
+
+
+DOCUMENT = control_document("test", ROUTES)
+PATTERNS = {
+    (method, re.compile("(/w/[^/]+)?" + re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)))): operation
+    for path, each in DOCUMENT["paths"].items()
+    for method, operation in each.items()
+}
+
+
+@pytest.fixture(autouse=True)
+def as_documented(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every reply a client gets in these tests is what the document says."""
+    plain = ControlConnection.request
+
+    def request(self: ControlConnection, method: str, path: str, body: Mapping[str, Any] | None = None) -> bytes:
+        data = plain(self, method, path, body)
+        found = [
+            operation
+            for (of, pattern), operation in PATTERNS.items()
+            if of == method.lower() and pattern.fullmatch(path.partition("?")[0])
+        ]
+        if found:  # a test may ask for what is not there
+            content = found[0]["responses"]["200"]["content"]
+            if "application/json" in content:
+                jsonschema.validate(json.loads(data), content["application/json"]["schema"])
+            if body is not None and "requestBody" in found[0]:
+                jsonschema.validate(body, found[0]["requestBody"]["content"]["application/json"]["schema"])
+        return data
+
+    monkeypatch.setattr(ControlConnection, "request", request)
 
 
 @pytest.fixture

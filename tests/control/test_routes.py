@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 import time
@@ -14,7 +13,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from stack_emu import __version__
-from stack_emu.client import AsyncWorldClient, ControlConnection, EmulatorClient, EmulatorError, WorldClient
+from stack_emu.client import ControlConnection, EmulatorClient, EmulatorError, WorldClient
 from stack_emu.domain.canonical_audit import verify
 from stack_emu.domain.families import registry
 from stack_emu.domain.state import Agent
@@ -32,6 +31,7 @@ ROUTES = [
     "GET /_emu/audit/canonical",
     "GET /_emu/checkout/{session_id}",
     "GET /_emu/clock",
+    "GET /_emu/consents",
     "GET /_emu/deliveries",
     "GET /_emu/diff",
     "GET /_emu/export",
@@ -39,6 +39,7 @@ ROUTES = [
     "GET /_emu/health",
     "GET /_emu/journal",
     "GET /_emu/model",
+    "GET /_emu/openapi.json",
     "GET /_emu/outbox",
     "GET /_emu/received",
     "GET /_emu/snapshots",
@@ -49,6 +50,7 @@ ROUTES = [
     "POST /_emu/approvals/{approval_id}",
     "POST /_emu/checkout/{session_id}",
     "POST /_emu/clock/advance",
+    "POST /_emu/consents/{consent_id}",
     "POST /_emu/faults",
     "POST /_emu/identity/{session_ref}",
     "POST /_emu/model",
@@ -422,16 +424,6 @@ def test_a_world_is_found_by_its_url(emulator: EmulatorClient) -> None:
     found = WorldClient.connect(f"{blue.base_url}/")
     assert found.description == blue.description
     found.connection.close()
-
-
-def test_async_code_drives_a_world_from_its_loop(shop: WorldClient) -> None:
-    async def run() -> int:
-        client = AsyncWorldClient(shop)
-        await client.call(shop.clock.advance, "1m")
-        return int(await client.call(shop.clock.now_ms))
-
-    start = shop.clock.now_ms()
-    assert asyncio.run(run()) - start == 60_000
 
 
 def test_each_thread_has_a_connection_of_its_own_and_a_closed_one_is_opened_again(
