@@ -60,6 +60,7 @@ def vocabulary(registry: Registry | None = None) -> Vocabulary:
     from stack_emu.kernel.matching import pattern_problems
     from stack_emu.surfaces.messages_errors import STATUS_OF_TYPE
     from stack_emu.surfaces.openai_errors import STATUS_OF_CODE
+    from stack_emu.upstreams.openapi.compiled import report_of
     from stack_emu.upstreams.packs import PackNames, pack_problem
 
     served = registry if registry is not None else every_family()
@@ -71,6 +72,7 @@ def vocabulary(registry: Registry | None = None) -> Vocabulary:
         packs=PackNames(),
         pattern_problems=pattern_problems,
         pack_problem=pack_problem,
+        document=report_of,
         codes=frozenset({*by_code(), *STATUS_OF_TYPE, *STATUS_OF_CODE}),
         unserved=UNSERVED_SECTIONS,
     )
