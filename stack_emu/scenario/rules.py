@@ -242,15 +242,14 @@ def _steps(value: Any, place: str) -> list[str | int]:
 def _check_pack(upstream: Place, vocabulary: Vocabulary, findings: Findings) -> None:
     place = upstream.at("pack")
     name, seed, short = place.value, upstream.at("seed").value, None
-    if not isinstance(seed, (dict, type(None))):
-        return
-    if name in (None, "resources") and upstream.at("resources").value is not None:
+    usable = isinstance(seed, (dict, type(None)))
+    if usable and name in (None, "resources") and upstream.at("resources").value is not None:
         short = name = "resources"
         seed = {**(seed or {}), "resources": upstream.at("resources").value}
-    elif name in (None, "openapi") and isinstance(upstream.at("openapi").value, str):
+    elif usable and name in (None, "openapi") and isinstance(upstream.at("openapi").value, str):
         short = name = "openapi"
         seed = {"document": upstream.at("openapi").value, "items": seed or {}}
-    if not isinstance(name, str) or not _is_known(name, place, vocabulary, findings):
+    if not isinstance(name, str) or not _is_known(name, place, vocabulary, findings) or not usable:
         return
     if name == "openapi" and not _check_document(upstream, short, (seed or {}).get("document"), vocabulary, findings):
         return

@@ -138,11 +138,7 @@ def _is_kept(schemas: Schemas, place: _Place) -> bool:
     if _thing(schemas, place)[0] is None:
         return False
     lists = _list_of(schemas, place) is not None
-    creates = (
-        "POST" in place.calls
-        and _reply_schema(place.calls["POST"]) is not _NOTHING
-        and _takes_object(place.calls["POST"])
-    )
+    creates = "POST" in place.calls and _makes_one(schemas, place.calls["POST"])
     puts = "PUT" in place.item_calls and "201" in place.item_calls["PUT"].replies
     if any(method in _ITEM for method in place.item_calls):
         return lists or creates or puts
@@ -152,8 +148,11 @@ def _is_kept(schemas: Schemas, place: _Place) -> bool:
 _NOTHING = object()
 
 
-def _takes_object(operation: Operation) -> bool:
-    return operation.body is None or operation.json_body is not None
+def _makes_one(schemas: Schemas, operation: Operation) -> bool:
+    """Whether an operation takes fields and shows one thing, or nothing."""
+    schema = _reply_schema(operation)
+    takes_fields = operation.body is None or operation.json_body is not None
+    return takes_fields and schema is not _NOTHING and (schema is None or list_in(schemas, schema, "") is None)
 
 
 def _reply_schema(operation: Operation | None) -> Any:
@@ -298,13 +297,9 @@ def _roles(api: Api, place: _Place, kind: Kind, above: Mapping[str, Kind]) -> It
         schema = _reply_schema(operation)
         if method == "GET" and listed is not None:
             yield operation.title, Role("list", kind, listed=listed, above=parents)
-        elif method == "POST" and schema is not _NOTHING and _takes_object(operation):
-            if schema is None or list_in(schemas, schema, "") is None:
-                wrapped = _wrapping(schemas, schema, known) if schema is not None else None
-                yield (
-                    operation.title,
-                    Role("create", kind, None, wrapped, _sent_in(api, operation, wrapped), above=parents),
-                )
+        elif method == "POST" and _makes_one(schemas, operation):
+            wrapped = _wrapping(schemas, schema, known) if schema is not None else None
+            yield operation.title, Role("create", kind, None, wrapped, _sent_in(api, operation, wrapped), above=parents)
     for method, operation in place.item_calls.items():
         schema = _reply_schema(operation)
         if method not in _ITEM or place.item is None or (schema is _NOTHING and method != "DELETE"):

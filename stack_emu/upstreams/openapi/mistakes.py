@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stack_emu.scenario.problems import nearest
 from stack_emu.upstreams.openapi.formats import EXAMPLES
 from stack_emu.upstreams.openapi.schemas import Schemas
-
-if TYPE_CHECKING:
-    from jsonschema.exceptions import ValidationError
 
 MOST = 20
 """Most mistakes told at once."""
@@ -58,7 +55,7 @@ def mistakes(schemas: Schemas, schema: Any, value: Any, place: str) -> list[Mist
     return sorted(dict.fromkeys(found), key=lambda one: one.field)[:MOST]
 
 
-def _told(error: ValidationError, place: str) -> Iterator[Mistake]:
+def _told(error: Any, place: str) -> Iterator[Mistake]:
     place = place + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.relative_path)
     keyword = str(error.validator)
     if keyword in ("oneOf", "anyOf"):
@@ -78,8 +75,8 @@ def _told(error: ValidationError, place: str) -> Iterator[Mistake]:
         yield Mistake(place, said(error) if said is not None else f"does not fit: {error.message}")
 
 
-def _of_alternatives(error: ValidationError, place: str) -> Iterator[Mistake]:
-    branches: dict[Any, list[ValidationError]] = {}
+def _of_alternatives(error: Any, place: str) -> Iterator[Mistake]:
+    branches: dict[Any, list[Any]] = {}
     for inner in error.context or ():
         branches.setdefault(inner.relative_schema_path[0], []).append(inner)
     if not branches:
@@ -92,7 +89,7 @@ def _of_alternatives(error: ValidationError, place: str) -> Iterator[Mistake]:
         yield from _told(inner, place)
 
 
-def _distance(errors: Sequence[ValidationError]) -> tuple[bool, int]:
+def _distance(errors: Sequence[Any]) -> tuple[bool, int]:
     """How far a value is from one of the forms it may have: one of another type, or of another kind, is farther."""
     other = any(not one.relative_path and one.validator == "type" for one in errors)
     tagged = any(one.validator in ("const", "enum") for one in errors)
@@ -105,28 +102,28 @@ def shown(value: Any) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
-def _type(error: ValidationError) -> str:
+def _type(error: Any) -> str:
     kinds = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
     wanted = " or ".join(_KINDS.get(str(kind), str(kind)) for kind in kinds)
     return f"is {shown(error.instance)}; it must be {wanted}"
 
 
-def _bound(words: str) -> Callable[[ValidationError], str]:
+def _bound(words: str) -> Callable[[Any], str]:
     return lambda error: f"is {shown(error.instance)}; it must be {words} {shown(error.validator_value)}"
 
 
-def _length(words: str, what: str) -> Callable[[ValidationError], str]:
+def _length(words: str, what: str) -> Callable[[Any], str]:
     return lambda error: f"has {len(error.instance)} {what}; it must have {words} {error.validator_value}"
 
 
-def _format(error: ValidationError) -> str:
+def _format(error: Any) -> str:
     example = EXAMPLES.get(str(error.validator_value))
     return f"is {shown(error.instance)}, which is no {error.validator_value}" + (
         f"; write {example}" if example else ""
     )
 
 
-_SENTENCES: Mapping[str, Callable[[ValidationError], str]] = {
+_SENTENCES: Mapping[str, Callable[[Any], str]] = {
     "type": _type,
     "enum": lambda error: f"is {shown(error.instance)}; use one of {', '.join(map(shown, error.validator_value))}",
     "const": lambda error: f"is {shown(error.instance)}; it must be {shown(error.validator_value)}",
