@@ -264,7 +264,8 @@ def _check_pack(upstream: Place, vocabulary: Vocabulary, findings: Findings) -> 
         int(index) if index else key for key, index in re.findall(r"\.([\w-]+)|\[(\d+)\]", begins[1])
     ]
     where, prefix = _in_short(upstream, short, path)
-    findings.error(where, sentence.rstrip(".").removeprefix(prefix))
+    said = sentence.rstrip(".")
+    findings.error(where, said.removeprefix(prefix).lstrip(".: ") if prefix else said)
 
 
 def _is_known(name: str, place: Place, vocabulary: Vocabulary, findings: Findings) -> bool:
@@ -291,9 +292,9 @@ def _in_short(upstream: Place, short: str | None, path: list[str | int]) -> tupl
     if short == "resources" and path[:1] == ["resources"]:
         return upstream.at(*path), "seed."
     if short == "openapi" and path[:1] == ["document"]:
-        return upstream.at("openapi"), "seed.document "
+        return upstream.at("openapi"), "seed.document"
     if short == "openapi" and path[:1] == ["items"]:
-        return upstream.at("seed", *path[1:]), "seed.items."
+        return upstream.at("seed", *path[1:]), "seed.items"
     return upstream.at("seed", *path), ""
 
 

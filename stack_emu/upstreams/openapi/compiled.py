@@ -116,7 +116,9 @@ def _try_reply(files: Files, api: Api, operation: Operation) -> None:
             try:
                 maker.make(schema, name)
             except CannotMake as error:
-                files.error(operation.place, f"the header {name} of its reply cannot be made: {error}")
+                files.error(
+                    operation.place, f"the header {name} of its reply cannot be made: {error}; give it an example"
+                )
 
 
 def _try(files: Files, maker: Maker, media: Media, operation: Operation) -> None:

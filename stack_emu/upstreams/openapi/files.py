@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -215,18 +216,26 @@ def _read_text(path: str, changed_ns: int, size: int) -> _Text:
     except UnicodeDecodeError as error:
         return _unread(f"is not UTF-8 at byte {error.start}; save it as UTF-8")
     composed = compose(text, source=path, kind="an OpenAPI file")
-    problems = [(one.mark, one.sentence) for one in composed.problems if one.sentence != BIG_NUMBER]
-    if composed.root is None and text.lstrip()[:1] in ("{", "["):
+    if path.endswith(".json") or (composed.root is None and text.lstrip()[:1] == "{"):
         try:
             data = strict_json.loads(text)
-        except ValueError:
-            pass
+        except ValueError as error:
+            if path.endswith(".json"):
+                return _Text(None, None, (_no_json(error),))
         else:
-            return _Text(None, data, ())  # JSON that YAML reads otherwise, such as escaped surrogate pairs
+            if composed.root is None:
+                return _Text(None, data, ())  # JSON that YAML reads otherwise, such as escaped surrogate pairs
+    problems = [(one.mark, one.sentence) for one in composed.problems if one.sentence != BIG_NUMBER]
     if composed.root is None and not problems:
         problems = [(Mark(1, 1), "the file is empty; begin with openapi: 3.1.0")]
     data = _plain(composed.root) if composed.root is not None else None
     return _Text(composed.root, data, tuple(problems))
+
+
+def _no_json(error: ValueError) -> tuple[Mark, str]:
+    if isinstance(error, JSONDecodeError):
+        return Mark(error.lineno, error.colno), f"this is not JSON: {error.msg}"
+    return Mark(1, 1), f"this is not JSON: {error}"
 
 
 def _unread(sentence: str) -> _Text:

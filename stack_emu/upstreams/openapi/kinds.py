@@ -37,6 +37,7 @@ class Kind:
         name: what seeds call it.
         id_field: the property that identifies a thing; None when replies show none.
         parents: for every path it is listed at, the shapes of the paths of what it belongs to there.
+        homes: the same of those paths at which things are listed or made.
         links: for every such shape, the names by which a thing may say what it belongs to, the usual one first.
         at: the shapes of the paths of single things.
         items: schemas that replies show it by.
@@ -48,6 +49,7 @@ class Kind:
     name: str
     id_field: str | None = None
     parents: list[tuple[str, ...]] = field(default_factory=list)
+    homes: list[tuple[str, ...]] = field(default_factory=list)
     links: dict[str, tuple[str, ...]] = field(default_factory=dict)
     at: list[str] = field(default_factory=list)
     items: list[Any] = field(default_factory=list)
@@ -96,18 +98,20 @@ class _Place:
 
 def kinds_of(api: Api) -> tuple[dict[str, Kind], dict[str, Role]]:
     """The kinds of a document by name, and what its operations do to them by their title."""
-    places = [one for one in _places(api) if _is_kept(api.replies, one)]
+    known = [*_places(api)]
+    kept = [one for one in known if _is_kept(api.replies, one)]
+    same = {_sameness(api.replies, one) for one in kept}
+    places = [*kept, *(one for one in known if one not in kept and _sameness(api.replies, one) in same)]
     named: dict[tuple[str, Any], Kind] = {}
     kinds: dict[str, Kind] = {}
     at: list[tuple[_Place, Kind]] = []
     for place in places:
         schema, _ = _thing(api.replies, place)
-        last = place.path.segments[-1]
-        identity = api.replies.identity(schema) or place.path.text
-        kind = named.get((last, identity))
+        sameness = _sameness(api.replies, place)
+        kind = named.get(sameness)
         if kind is None:
-            name = last if last not in kinds else place.path.text
-            kind = named[(last, identity)] = kinds[name] = Kind(name)
+            name = sameness[0] if sameness[0] not in kinds else place.path.text
+            kind = named[sameness] = kinds[name] = Kind(name)
         _describe(api.replies, kind, place, schema)
         at.append((place, kind))
     for kind in kinds.values():
@@ -131,6 +135,13 @@ def _places(api: Api) -> Iterator[_Place]:
         if path.segments[-1] and "{" not in path.segments[-1]:
             item = items.get(text)
             yield _Place(path, Path(item) if item else None, by_path.get(text, {}), by_path.get(item or "", {}))
+
+
+def _sameness(schemas: Schemas, place: _Place) -> tuple[str, str]:
+    """What two paths have in common that show the same things: the name of the list, and the schema of the things."""
+    schema, _ = _thing(schemas, place)
+    identity = schemas.identity(schema) if schema is not None else None
+    return place.path.segments[-1], identity or place.path.text
 
 
 def _is_kept(schemas: Schemas, place: _Place) -> bool:
@@ -235,6 +246,8 @@ def _wrapping(schemas: Schemas, schema: Any, known: str | None) -> str | None:
 def _describe(schemas: Schemas, kind: Kind, place: _Place, schema: Any) -> None:
     """Add what one place says about a kind."""
     kind.parents.append(tuple(place.path.owners.values()))
+    if place.calls:
+        kind.homes.append(kind.parents[-1])
     for parameter, shape in place.path.owners.items():
         kind.links[shape] = _link_names(parameter, shape)
     if place.item is not None:

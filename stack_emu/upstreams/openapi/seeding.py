@@ -68,7 +68,7 @@ def _check_kind(compiled: Compiled, name: str, given: Any) -> None:
         near = difflib.get_close_matches(name, [*compiled.kinds], 1)
         known = ", ".join(compiled.kinds) or "none: no path of the document is a list of things"
         hint = f"did you mean {near[0]}?" if near else f"there are: {known}."
-        raise ValueError(f"seed.items has no list {name!r}; {hint}")
+        raise ValueError(f"seed.items: there is no list {name!r}; {hint}")
     if not isinstance(given, list):
         raise ValueError(f"seed.items.{name} is not a list; write a list of objects.")
     assert compiled.api is not None
@@ -90,7 +90,7 @@ def _check_kind(compiled: Compiled, name: str, given: Any) -> None:
 
 def _check_item(api: Api, kind: Kind, item: Mapping[str, Any], place: str) -> None:
     thing, owner = _placed(api, kind, item)
-    needed = min(kind.parents, key=len, default=())
+    needed = min(kind.homes, key=len, default=())
     for shape in needed:
         if shape not in owner:
             raise ValueError(f"{place} does not say what it belongs to; add {kind.links[shape][0]}.")
@@ -116,7 +116,9 @@ def _guessed(api: Api, kind: Kind, thing: Mapping[str, Any]) -> dict[str, Any]:
             if name in whole:
                 continue
             found = api.replies.merged(inner)
-            if name == kind.id_field or found.get("readOnly") or "default" in found:
+            if api.replies.valid(inner, None):
+                whole[name] = None
+            elif name == kind.id_field or found.get("readOnly") or "default" in found:
                 try:
                     whole[name] = maker.make(inner, name)
                 except CannotMake:

@@ -82,6 +82,8 @@ class Shaper:
         try:
             if "default" in whole and self.maker.schemas.valid(schema, whole["default"]):
                 made[name] = whole["default"]
+            elif not whole.get("readOnly") and self.maker.schemas.valid(schema, None):
+                made[name] = None  # clients could have sent it and did not
             else:
                 made[name] = self.maker.make(schema, place)
         except CannotMake:

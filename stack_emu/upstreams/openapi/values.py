@@ -201,7 +201,7 @@ class Maker:
         if "pattern" in whole:
             made = text_for(whole["pattern"], self.origin.at(place), shortest, longest)
             if made is None:
-                raise CannotMake(f"no text was found for the pattern {whole['pattern']}; give it an example")
+                raise CannotMake(f"no text was found for the pattern {whole['pattern']}")
             return made
         form = whole.get("format")
         if form in _FORMATS:
