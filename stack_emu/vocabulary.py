@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stack_emu.kernel.operations import Registry
-from stack_emu.scenario.findings import Vocabulary
+from stack_emu.scenario.findings import DocumentReport, Vocabulary
 
 MODEL_OPERATIONS = (
     "messages.create",
@@ -49,6 +49,12 @@ UNSERVED_SECTIONS: dict[str, str] = {}
 """Sections of the format that this version reads and does not act on, each with what that means."""
 
 
+def _document(path: str) -> DocumentReport:
+    from stack_emu.upstreams.openapi.compiled import report_of
+
+    return report_of(path)
+
+
 def vocabulary(registry: Registry | None = None) -> Vocabulary:
     """Everything a scenario's words are checked against.
 
@@ -60,7 +66,6 @@ def vocabulary(registry: Registry | None = None) -> Vocabulary:
     from stack_emu.kernel.matching import pattern_problems
     from stack_emu.surfaces.messages_errors import STATUS_OF_TYPE
     from stack_emu.surfaces.openai_errors import STATUS_OF_CODE
-    from stack_emu.upstreams.openapi.compiled import report_of
     from stack_emu.upstreams.packs import PackNames, pack_problem
 
     served = registry if registry is not None else every_family()
@@ -72,7 +77,7 @@ def vocabulary(registry: Registry | None = None) -> Vocabulary:
         packs=PackNames(),
         pattern_problems=pattern_problems,
         pack_problem=pack_problem,
-        document=report_of,
+        document=_document,
         codes=frozenset({*by_code(), *STATUS_OF_TYPE, *STATUS_OF_CODE}),
         unserved=UNSERVED_SECTIONS,
     )

@@ -60,9 +60,10 @@ class _Reading:
         operations = [one for _, path in self._entries(root, "paths") for one in self._of_path(path, root)]
         if not operations and not self.files.failed:
             self.files.error(root.get("paths") or root, "the document has no operation; add one under paths")
-        self.requests.finish()
-        self.replies.finish()
         self._check_schemas()
+        if not self.files.failed:
+            self.requests.finish()
+            self.replies.finish()
         return Api(str(title or "the API"), operations, self.requests, self.replies)
 
     # --- paths and operations ---------------------------------------------------------------------------------------
@@ -138,7 +139,7 @@ class _Reading:
         for _, one in given.items() if given is not None else ():
             at = self.files.follow(one)
             name, where = (at.value.get("name"), at.value.get("in")) if isinstance(at.value, dict) else (None, None)
-            if not isinstance(name, str) or where not in _STYLES:
+            if not isinstance(name, str) or not isinstance(where, str) or where not in _STYLES:
                 self.files.error(one, f"a parameter has a name, and in: one of {', '.join(_STYLES)}")
             elif where != "header" or name.lower() not in _IGNORED_HEADERS:
                 found[(where, name)] = self._parameter(at, name, where)
@@ -260,8 +261,13 @@ class _Reading:
         from jsonschema import Draft202012Validator
 
         meta = Draft202012Validator(Draft202012Validator.META_SCHEMA)
+        checked: set[tuple[str, tuple[str, ...]]] = set()
         for schemas in (self.requests, self.replies):
             for name, definition in schemas.defs.items():
+                place = schemas.places[name]
+                if (place.file, place.pointer) in checked:
+                    continue
+                checked.add((place.file, place.pointer))
                 error = next(meta.iter_errors(definition), None)
                 if error is None:
                     continue
@@ -269,6 +275,11 @@ class _Reading:
                 for part in error.absolute_path:
                     at = dict(at.items()).get(str(part), at)
                 self._note_once(at, f"this is not a JSON Schema: {error.message}")
+            for name in schemas.endless():
+                at = schemas.places[name]
+                self._note_once(
+                    at, "the schema leads back to itself before it says anything; let it refer to itself in a field"
+                )
 
     def _note_once(self, at: At, sentence: str) -> None:
         if all((one.path, one.mark.file) != (at.path, at.file) for one in self.files.problems):

@@ -65,6 +65,21 @@ class Schemas:
         for definition in [*self.defs.values()]:
             self._relax(definition, frozenset())
 
+    def endless(self) -> list[str]:
+        """Names of the schemas that lead back to themselves without going into a field or an element."""
+        leads = {name: set(_in_place(definition)) for name, definition in self.defs.items()}
+        found = []
+        for name, first in leads.items():
+            reached, waiting = set[str](), [*first]
+            while waiting:
+                one = waiting.pop()
+                if one not in reached:
+                    reached.add(one)
+                    waiting += leads.get(one, ())
+            if name in reached:
+                found.append(name)
+        return found
+
     def resolve(self, schema: Any) -> Schema:
         """A schema without the references it begins with."""
         for _ in range(64):
@@ -225,6 +240,20 @@ class Schemas:
             parts = [*(found.get("allOf") or ()), *([{"$ref": found["$ref"]}] if "$ref" in found else [])]
             for part in parts:
                 yield from self._hidden_names(part, depth + 1)
+
+
+def _in_place(schema: Any) -> Iterator[str]:
+    """Names of the schemas that a value must hold to as a whole to hold to this one."""
+    if not isinstance(schema, dict):
+        return
+    if isinstance(schema.get("$ref"), str):
+        yield schema["$ref"].rpartition("/")[2]
+    for key in ("allOf", "anyOf", "oneOf"):
+        parts = schema.get(key)
+        for part in parts if isinstance(parts, list) else ():
+            yield from _in_place(part)
+    for key in ("not", "if", "then", "else"):
+        yield from _in_place(schema.get(key))
 
 
 def _values(found: Any) -> Sequence[Any]:

@@ -33,7 +33,7 @@ class Judge:
         self.file = document.as_uri()
         self.data = _load(self.file)
         self.old = str(self.data["openapi"]).startswith("3.0")
-        self.registry: Registry[Any] = Registry(retrieve=lambda uri: DRAFT202012.create_resource(_load(uri)))  # type: ignore[call-arg]
+        self.registry: Registry[Any] = Registry(retrieve=lambda uri: DRAFT202012.create_resource(_load(uri)))
         self.judged: list[str] = []
 
     def judge(self, reply: httpx.Response) -> None:
