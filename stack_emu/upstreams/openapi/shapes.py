@@ -116,7 +116,7 @@ class Shaper:
             return value
         form = self._form(schema, value)
         properties = _properties(form)
-        is_open = not properties or form.get("additionalProperties", False) is not False
+        is_open = not form.get("properties") or form.get("additionalProperties", False) is not False
         return {
             name: self._cut(properties.get(name, {}), one)
             for name, one in value.items()
@@ -139,4 +139,5 @@ def _distance(maker: Maker, form: Mapping[str, Any], value: Any) -> tuple[int, i
 
 
 def _properties(form: Mapping[str, Any]) -> Mapping[str, Any]:
-    return form.get("properties") or {}
+    """The fields a form knows; of those it only requires, anything will do."""
+    return {**{name: {} for name in form.get("required") or ()}, **(form.get("properties") or {})}

@@ -57,9 +57,10 @@ def test_pages_count_from_0_where_the_document_says_so(made: Made) -> None:
     _, http, judge = made(TEAMS)
     numbers = [http.post("/log").json()["number"] for _ in range(3)]
     assert all(100 <= number <= 999 for number in numbers)
+    assert all("origin" in one for one in http.get("/log").json()), "what is only required is there too"
     pages = [[one["number"] for one in http.get("/log", params={"page": n, "size": 2}).json()] for n in range(3)]
     assert pages == [numbers[:2], numbers[2:], []]
-    assert len(judge.judged) == 6
+    assert len(judge.judged) == 7
 
 
 def test_a_change_is_merged_and_a_patch_of_operations_is_not_served(made: Made) -> None:
