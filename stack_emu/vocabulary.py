@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stack_emu.kernel.operations import Registry
-from stack_emu.scenario.findings import Vocabulary
+from stack_emu.scenario.findings import DocumentReport, Vocabulary
 
 MODEL_OPERATIONS = (
     "messages.create",
@@ -49,6 +49,12 @@ UNSERVED_SECTIONS: dict[str, str] = {}
 """Sections of the format that this version reads and does not act on, each with what that means."""
 
 
+def _document(path: str) -> DocumentReport:
+    from stack_emu.upstreams.openapi.compiled import report_of
+
+    return report_of(path)
+
+
 def vocabulary(registry: Registry | None = None) -> Vocabulary:
     """Everything a scenario's words are checked against.
 
@@ -71,6 +77,7 @@ def vocabulary(registry: Registry | None = None) -> Vocabulary:
         packs=PackNames(),
         pattern_problems=pattern_problems,
         pack_problem=pack_problem,
+        document=_document,
         codes=frozenset({*by_code(), *STATUS_OF_TYPE, *STATUS_OF_CODE}),
         unserved=UNSERVED_SECTIONS,
     )

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
+from stack_emu.scenario.positions import Mark
 from stack_emu.scenario.problems import Location, suggestion
 
 
@@ -69,6 +71,36 @@ def _inner(value: Any, key: str | int) -> Any:
 
 
 @dataclass(frozen=True)
+class DocumentProblem:
+    """One mistake in a file that a scenario names.
+
+    Args:
+        mark: where it is; line 0 stands for the file as a whole.
+        path: the keys that lead there, such as `paths./pets.get`.
+        sentence: what is wrong and what would have worked.
+        severity: a warning does not stop the scenario from loading.
+    """
+
+    mark: Mark
+    path: str
+    sentence: str
+    severity: Literal["error", "warning"] = "error"
+
+
+@dataclass(frozen=True)
+class DocumentReport:
+    """What became of reading a document that a scenario names.
+
+    Args:
+        files: the files it consists of.
+        problems: errors and warnings in the order they were found.
+    """
+
+    files: tuple[Path, ...] = ()
+    problems: tuple[DocumentProblem, ...] = ()
+
+
+@dataclass(frozen=True)
 class Finding:
     """One thing a check found.
 
@@ -77,23 +109,40 @@ class Finding:
         sentence: what is wrong and what would have worked; `{other}` in it stands for another place.
         severity: a warning does not stop the scenario from loading.
         other: the other place.
+        document: the mistake in another file that it is; its place and path are then those in that file.
     """
 
     location: Location
     sentence: str
     severity: Literal["error", "warning"] = "error"
     other: Location | None = None
+    document: DocumentProblem | None = None
 
 
 @dataclass
 class Findings:
-    """Collects what the checks find."""
+    """Collects what the checks find.
+
+    Args:
+        found: what they found.
+        files: further files that the scenario depends on.
+    """
 
     found: list[Finding] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
 
     def error(self, place: Place, sentence: str, other: Place | None = None) -> None:
         """Report something that keeps the scenario from loading."""
         self.found.append(Finding(place.location, sentence, other=other.location if other else None))
+
+    def tell(self, place: Place, report: DocumentReport) -> None:
+        """Report what is wrong with a document that a place names, once however often it is named."""
+        self.files += [file for file in report.files if file not in self.files]
+        for problem in report.problems:
+            if problem.mark.line == 0:
+                self.error(place, f"{Path(problem.mark.file).name} {problem.sentence}")
+            elif all(one.document != problem for one in self.found):
+                self.found.append(Finding(place.location, problem.sentence, problem.severity, document=problem))
 
     def warn(self, place: Place, sentence: str) -> None:
         """Report something that is allowed and probably not meant."""
@@ -109,6 +158,7 @@ class Vocabulary:
         packs: the upstream packs there are.
         pack_problem: what is wrong with a pack (its name or the path of its folder) and its seed, as one sentence that
             may begin with the place in the seed; None when nothing is.
+        document: reads the OpenAPI document at an absolute path, and says what is wrong with it.
         pattern_problems: what is wrong with the matchers of a request pattern: where inside it, and a sentence.
         codes: STACK's error codes, and in lower case the error types of the Messages API, which count in any case.
         detectors: the signal types there are.
@@ -122,6 +172,7 @@ class Vocabulary:
     packs: Collection[str] | None = None
     pattern_problems: Callable[[Mapping[str, Any]], Iterable[tuple[str, str]]] | None = None
     pack_problem: Callable[[str, Mapping[str, Any]], str | None] | None = None
+    document: Callable[[str], DocumentReport] | None = None
     codes: Collection[str] | None = None
     detectors: Collection[str] | None = None
     faulted: Collection[str] | None = None

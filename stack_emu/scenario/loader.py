@@ -186,20 +186,22 @@ def _inspect_nodes(
         explained = [_from_pydantic(detail, root, source) for detail in details if not _is_echo(detail)]
         seen = {(problem.file, problem.line, problem.column) for problem in problems if problem.line}
         problems += [problem for problem in explained if (problem.file, problem.line, problem.column) not in seen]
-    problems += [_from_finding(finding, root, source) for finding in _check_whole(data, vocabulary or Vocabulary())]
+    findings = _check_whole(data, vocabulary or Vocabulary())
+    problems += [_from_finding(finding, root, source, file) for finding in findings.found]
+    files = (*files, *(one for one in (_shown(path, file) for path in findings.files) if one not in files))
     order = {str(one): index for index, one in enumerate(files)}
     problems.sort(key=lambda problem: (order.get(problem.file, 0), problem.line, problem.column))
     failed = any(problem.severity == "error" for problem in problems)
     return Inspection(None if failed else scenario, tuple(problems), files, root)
 
 
-def _check_whole(data: Any, vocabulary: Vocabulary) -> list[Finding]:
+def _check_whole(data: Any, vocabulary: Vocabulary) -> Findings:
     findings, root = Findings(), Place(data)
     check_references(root, findings)
     check_rules(root, vocabulary, findings)
     check_upstreams(root, findings)
     check_faults(root, findings)
-    return findings.found
+    return findings
 
 
 def _from_pydantic(error: dict[str, Any], root: Node, source: str) -> Problem:
@@ -210,12 +212,23 @@ def _from_pydantic(error: dict[str, Any], root: Node, source: str) -> Problem:
     return Problem(mark.file or source, mark.line, mark.column, path_text(shown), sentence)
 
 
+def _shown(path: Path, file: Path | None) -> Path:
+    """A file that a scenario names, as the scenario's own file is named where it is beside or below it."""
+    if file is not None and path.is_relative_to(file.parent.resolve()):
+        return file.parent / path.relative_to(file.parent.resolve())
+    return path
+
+
 def _is_echo(error: dict[str, Any]) -> bool:
     """Pydantic also calls a list too short when it has enough entries and they have mistakes of their own."""
     return error["type"] == "too_short" and bool(len(error["input"]) >= error["ctx"]["min_length"])
 
 
-def _from_finding(finding: Finding, root: Node, source: str) -> Problem:
+def _from_finding(finding: Finding, root: Node, source: str, file: Path | None) -> Problem:
+    inside = finding.document
+    if inside is not None:
+        where = str(_shown(Path(inside.mark.file), file))
+        return Problem(where, inside.mark.line, inside.mark.column, inside.path, inside.sentence, inside.severity)
     found = find(root, finding.location)
     mark, sentence = found.value_mark, finding.sentence
     if finding.other is not None:

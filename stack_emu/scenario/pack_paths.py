@@ -14,8 +14,8 @@ Refused = list[tuple[Location, str]]
 def resolve_paths(root: Node, folder: Path | None) -> Refused:
     """Make the paths in a scenario's upstreams absolute, in place.
 
-    Paths are ``pack`` when it is one, and every text directly under ``seed`` that begins with ``./`` or ``../``. A path
-    that cannot be used becomes null, so that nothing else is said about it.
+    Paths are ``openapi``, ``pack`` when it is one, and every text directly under ``seed`` that begins with ``./`` or
+    ``../``. A path that cannot be used becomes null, so that nothing else is said about it.
 
     Args:
         root: the nodes of one file.
@@ -33,7 +33,8 @@ def resolve_paths(root: Node, folder: Path | None) -> Refused:
             refused.append((location, sentence))
             node.value = None
         elif Path(node.value).is_absolute():
-            refused.append((location, f"{node.value} is absolute; write it relative to this file, such as ./packs/crm"))
+            example = "./api.yaml" if location[-1] == "openapi" else "./packs/crm"
+            refused.append((location, f"{node.value} is absolute; write it relative to this file, such as {example}"))
             node.value = None
         else:
             node.value = str((folder / node.value).resolve())
@@ -52,6 +53,9 @@ def _of_part(location: Location, part: Node) -> Iterator[tuple[Location, Node]]:
         pack = upstream.value.get("pack") if isinstance(upstream.value, dict) else None
         if pack is not None and isinstance(pack.value, str) and "/" in pack.value:
             yield (*location, "upstreams", name, "pack"), pack
+        document = upstream.value.get("openapi") if isinstance(upstream.value, dict) else None
+        if document is not None and isinstance(document.value, str) and document.value:
+            yield (*location, "upstreams", name, "openapi"), document
         for key, value in _entries(upstream, "seed"):
             if isinstance(value.value, str) and value.value.startswith(("./", "../")):
                 yield (*location, "upstreams", name, "seed", key), value

@@ -241,29 +241,61 @@ def _steps(value: Any, place: str) -> list[str | int]:
 
 def _check_pack(upstream: Place, vocabulary: Vocabulary, findings: Findings) -> None:
     place = upstream.at("pack")
-    name, seed = place.value, upstream.at("seed").value
-    short = upstream.at("resources").value
-    if short is not None and name is None and isinstance(seed, (dict, type(None))):
-        name, seed = "resources", {**(seed or {}), "resources": short}
-    if not isinstance(name, str):
+    name, seed, short = place.value, upstream.at("seed").value, None
+    usable = isinstance(seed, (dict, type(None)))
+    if usable and name in (None, "resources") and upstream.at("resources").value is not None:
+        short = name = "resources"
+        seed = {**(seed or {}), "resources": upstream.at("resources").value}
+    elif usable and name in (None, "openapi") and isinstance(upstream.at("openapi").value, str):
+        short = name = "openapi"
+        seed = {"document": upstream.at("openapi").value, "items": seed or {}}
+    if not isinstance(name, str) or not _is_known(name, place, vocabulary, findings) or not usable:
         return
-    if "/" not in name:
-        check_word(findings, place, vocabulary.packs, "pack")
-        if vocabulary.packs is not None and name not in vocabulary.packs:
-            return
-    if vocabulary.pack_problem is None or not isinstance(seed, (dict, type(None))):
+    if name == "openapi" and not _check_document(upstream, short, (seed or {}).get("document"), vocabulary, findings):
         return
-    sentence = vocabulary.pack_problem(name, seed or {})
+    sentence = vocabulary.pack_problem(name, seed or {}) if vocabulary.pack_problem is not None else None
     if sentence is None:
         return
-    begins = re.match(r"seed((?:\.[A-Za-z_]\w*|\[\d+\])*)", sentence)
+    begins = re.match(r"seed((?:\.[A-Za-z_][\w-]*|\[\d+\])*)", sentence)
     if begins is None:
         findings.error(place, sentence.rstrip("."))
         return
-    path = [int(index) if index else key for key, index in re.findall(r"\.(\w+)|\[(\d+)\]", begins[1])]
-    in_short = short is not None and path[:1] == ["resources"]
-    where = upstream.at(*path) if in_short else upstream.at("seed", *path)
-    findings.error(where, sentence.rstrip(".").removeprefix("seed." if in_short else ""))
+    path: list[str | int] = [
+        int(index) if index else key for key, index in re.findall(r"\.([\w-]+)|\[(\d+)\]", begins[1])
+    ]
+    where, prefix = _in_short(upstream, short, path)
+    said = sentence.rstrip(".")
+    findings.error(where, said.removeprefix(prefix).lstrip(".: ") if prefix else said)
+
+
+def _is_known(name: str, place: Place, vocabulary: Vocabulary, findings: Findings) -> bool:
+    if "/" in name:
+        return True
+    check_word(findings, place, vocabulary.packs, "pack")
+    return vocabulary.packs is None or name in vocabulary.packs
+
+
+def _check_document(
+    upstream: Place, short: str | None, document: object, vocabulary: Vocabulary, findings: Findings
+) -> bool:
+    """Report what is wrong with an OpenAPI document; whether it can be used."""
+    if vocabulary.document is None or not isinstance(document, str) or not document:
+        return True
+    place = upstream.at("openapi") if short is not None else upstream.at("seed", "document")
+    report = vocabulary.document(document)
+    findings.tell(place, report)
+    return all(problem.severity != "error" for problem in report.problems)
+
+
+def _in_short(upstream: Place, short: str | None, path: list[str | int]) -> tuple[Place, str]:
+    """Where a part of a pack's seed stands, and what its sentence begins with that is not written there."""
+    if short == "resources" and path[:1] == ["resources"]:
+        return upstream.at(*path), "seed."
+    if short == "openapi" and path[:1] == ["document"]:
+        return upstream.at("openapi"), "seed.document"
+    if short == "openapi" and path[:1] == ["items"]:
+        return upstream.at("seed", *path[1:]), "seed.items"
+    return upstream.at("seed", *path), ""
 
 
 def _check_names(findings: Findings, place: Place, known: Collection[str] | None, kind: str) -> None:

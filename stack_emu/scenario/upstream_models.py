@@ -124,6 +124,13 @@ class Upstream(Model):
         description="URL of a server on this machine that gets every other request, such as http://127.0.0.1:9000.",
     )
     state: dict[str, Json] = Field(default_factory=dict, description="The states its routes begin with, by name.")
+    openapi: Annotated[str, Field(max_length=2048)] | None = Field(
+        None,
+        description=(
+            "Short for the pack openapi: an OpenAPI 3.0 or 3.1 document, JSON or YAML, relative to this file; seed then "
+            "holds what its lists begin with, such as pets: [{name: Rex}]."
+        ),
+    )
     resources: dict[str, Json] | None = Field(
         None,
         description="Short for the pack resources: names of resources that are created, read, listed, changed and deleted.",

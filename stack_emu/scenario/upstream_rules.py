@@ -34,23 +34,26 @@ def check_upstreams(root: Place, findings: Findings) -> None:
 
 def _check_upstream(upstream: Place, findings: Findings) -> None:
     keys = upstream.value
-    if keys.get("resources") is not None:
-        _check_short(upstream, findings)
+    for short in ("resources", "openapi"):
+        if keys.get(short) is not None:
+            _check_short(short, upstream, findings)
     if not keys.get("hosts") and not keys.get("pack"):
         findings.error(upstream, "the upstream answers for no host; add hosts: [name.example.com]")
     if keys.get("pack") is not None and keys.get("forward") is not None:
         findings.error(upstream.at("forward"), "an upstream has a pack or a forward, not both; remove one of them")
-    if keys.get("seed") and keys.get("pack") is None and keys.get("resources") is None:
+    if keys.get("seed") and keys.get("pack") is None and keys.get("resources") is None and "openapi" not in keys:
         findings.error(upstream.at("seed"), "seed is for a pack's state; add pack: or remove seed")
     if isinstance(keys.get("forward"), str):
         _check_forward(upstream.at("forward"), findings)
 
 
-def _check_short(upstream: Place, findings: Findings) -> None:
-    if upstream.value.get("pack") not in (None, "resources"):
-        findings.error(upstream.at("pack"), "resources: is short for the pack resources; remove one of them")
+def _check_short(short: str, upstream: Place, findings: Findings) -> None:
+    if upstream.value.get("pack") not in (None, short):
+        findings.error(upstream.at("pack"), f"{short}: is short for the pack {short}; remove one of them")
+    if short == "openapi" and upstream.value.get("resources") is not None:
+        findings.error(upstream.at("resources"), "an upstream has openapi or resources, not both; remove one of them")
     if upstream.value.get("forward") is not None:
-        findings.error(upstream.at("forward"), "an upstream has resources or a forward, not both; remove one of them")
+        findings.error(upstream.at("forward"), f"an upstream has {short} or a forward, not both; remove one of them")
 
 
 def _check_route(route: Place, findings: Findings) -> None:

@@ -64,7 +64,7 @@ class Composed:
     problems: list[TextProblem]
 
 
-def compose(text: str, *, pure: bool = False, source: str = "") -> Composed:
+def compose(text: str, *, pure: bool = False, source: str = "", kind: str = "a scenario") -> Composed:
     """Read one YAML document.
 
     Args:
@@ -72,12 +72,13 @@ def compose(text: str, *, pure: bool = False, source: str = "") -> Composed:
         pure: use PyYAML's own parser even where libyaml's is compiled in. The pure one dislikes
             tabs outside quotes; otherwise both accept the same.
         source: the file that every place names, where a scenario has several.
+        kind: what the document is, for sentences.
     """
     odd = _UNPRINTABLE.search(text)
     if odd:
         sentence = f"the character U+{ord(odd[0]):04X} is not allowed in YAML; remove it"
         return Composed(None, [TextProblem(_mark_at(text, odd.start()), (), sentence)])
-    return _Composer(text, source).run(pure)
+    return _Composer(text, source, kind).run(pure)
 
 
 @dataclass
@@ -94,6 +95,7 @@ class _Frame:
 class _Composer:
     text: str
     source: str = ""
+    kind: str = "a scenario"
     problems: list[TextProblem] = field(default_factory=list)
     stack: list[_Frame] = field(default_factory=list)
     anchors: dict[str, Node | None] = field(default_factory=dict)
@@ -127,7 +129,7 @@ class _Composer:
     def _document(self, event: yaml.Event) -> None:
         self.documents += 1
         if self.documents > 1:
-            raise _TooMuch(self._problem(event, "a scenario is one YAML document; remove this --- and what follows"))
+            raise _TooMuch(self._problem(event, f"{self.kind} is one YAML document; remove this --- and what follows"))
 
     def _alias(self, event: yaml.AliasEvent) -> None:
         name = str(event.anchor)
@@ -265,20 +267,21 @@ def resolve(text: str) -> tuple[Any, str | None]:
     if _BASED_INT.fullmatch(text) and len(text) <= 24:
         return _checked_int(int(text, 0))
     if _INT.fullmatch(text) or _BASED_INT.fullmatch(text):
-        return 0, _BIG_SENTENCE
+        return 0, BIG_NUMBER
     if _NOT_FINITE.fullmatch(text):
         return 0.0, f"JSON has no {text}; put it in quotes if it is text"
     if _FLOAT.fullmatch(text):
         number = float(text)
-        return (number, None) if abs(number) != float("inf") else (0.0, _BIG_SENTENCE)
+        return (number, None) if abs(number) != float("inf") else (0.0, BIG_NUMBER)
     return text, None
 
 
-_BIG_SENTENCE = "JSON readers cannot hold this number exactly; use a smaller one, or put it in quotes if it is text"
+BIG_NUMBER = "JSON readers cannot hold this number exactly; use a smaller one, or put it in quotes if it is text"
+"""The sentence about a number whose value is then given as 0; what was written is the text of its node."""
 
 
 def _checked_int(number: int) -> tuple[int, str | None]:
-    return (number, None) if abs(number) <= MAX_INTEGER else (0, _BIG_SENTENCE)
+    return (number, None) if abs(number) <= MAX_INTEGER else (0, BIG_NUMBER)
 
 
 def _events(text: str, pure: bool) -> Iterator[Any]:

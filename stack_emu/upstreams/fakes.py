@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from stack_emu.kernel.world import World
 from stack_emu.upstreams.errors import UpstreamSettingsError
 from stack_emu.upstreams.forward import require_loopback
-from stack_emu.upstreams.packs import Pack, find_pack
+from stack_emu.upstreams.packs import Configured, Pack, find_pack
 from stack_emu.upstreams.requests import UpstreamRequest
 from stack_emu.upstreams.routes import RouteRule, compile_routes
 
@@ -60,8 +60,12 @@ def compile_fake(name: str, upstream: Upstream) -> Fake:
         named, seed = upstream.pack, upstream.seed
         if upstream.resources is not None:
             named, seed = "resources", {**seed, "resources": upstream.resources}
+        if upstream.openapi is not None:
+            named, seed = "openapi", {"document": upstream.openapi, "items": seed}
         pack = find_pack(named) if named is not None else None
-        if pack is not None:
+        if isinstance(pack, Configured):
+            pack = pack.configured(seed)
+        elif pack is not None:
             pack.check(seed)
     except (ValueError, UpstreamSettingsError) as error:
         raise UpstreamSettingsError(f"upstream {name}: {error}") from None

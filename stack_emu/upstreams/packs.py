@@ -18,7 +18,7 @@ from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from stack_emu.kernel.acts import Act
 from stack_emu.kernel.matching import PathTemplate
@@ -173,6 +173,19 @@ class Pack(Protocol):
 
     def handle(self, context: PackContext) -> UpstreamReply:
         """Answer a request. What it writes is kept when it returns and undone when it raises."""
+        ...
+
+
+@runtime_checkable
+class Configured(Protocol):
+    """A pack whose operations follow from its settings: each upstream has one of its own."""
+
+    def configured(self, seed: Mapping[str, Any]) -> Pack:
+        """The pack that answers for an upstream with this seed; as stateless as any.
+
+        Raises:
+            ValueError: as :meth:`Pack.check`.
+        """
         ...
 
 

@@ -14,7 +14,7 @@ def test_a_good_scenario_is_summed_up_in_a_line() -> None:
     checked = report(FULL)
     assert checked.ok
     assert checked.summary == (
-        f"{FULL}: ok: 2 operators, 3 agents, 3 services, 2 missions, 2 passports, 2 skills, 1 fleet, 4 upstreams, "
+        f"{FULL}: ok: 2 operators, 3 agents, 3 services, 2 missions, 2 passports, 2 skills, 1 fleet, 5 upstreams, "
         "6 scripts, 2 approvals, 1 detector, 2 timeline steps, 15 faults, 14 expectations"
     )
 
