@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from stack_emu.domain.secret_kinds import MODEL_KEY, learn_script_keys
 from stack_emu.hosting import HostedWorld, Hosting, fault_rule
 from stack_emu.kernel.clock import VirtualClock
 from stack_emu.kernel.store import Store, StoreImage
@@ -221,7 +222,9 @@ def _take_settings(hosted: HostedWorld, before: World, after: HostedWorld) -> No
     world.settings["upstreams"] = upstreams
     world.on_handled[:] = made.on_handled
     world.timer_runners.update(made.timer_runners)
-    world.redactor.learn(one for one in made.redactor.learned if one not in world.redactor.learned)
+    known = set(world.redactor.learned)  # keys of models are numbered in each world anew
+    world.redactor.learn(one for one in made.redactor.learned if one not in known and one.kind != MODEL_KEY)
+    learn_script_keys(world, after.scenario.model)
     world.faults.replace("faults", [fault_rule(rule) for rule in after.scenario.faults])
     added = len(hosted.model_rules) - len(hosted.scenario.model)
     hosted.model_rules[:] = [*hosted.model_rules[:added], *after.scenario.model]

@@ -12,7 +12,7 @@ from stack_emu.domain.identity_records import claims_for_passport
 from stack_emu.domain.identity_seeds import provision_identity
 from stack_emu.domain.oauth_clients import provision_oauth
 from stack_emu.domain.opening import open_accounts
-from stack_emu.domain.secret_kinds import API_KEY, learn, watch_tokens
+from stack_emu.domain.secret_kinds import API_KEY, learn, learn_script_keys, watch_tokens
 from stack_emu.domain.skill_seeds import provision_skills
 from stack_emu.domain.state import (
     Agent,
@@ -64,6 +64,7 @@ def provision(world: World, scenario: Scenario) -> None:
     if scenario.detectors:
         world.on_handled.append(forced_signals.watch)
     _operators(world, scenario)
+    learn_script_keys(world, scenario.model)
     provision_identity(world, scenario)
     provision_oauth(world, scenario)
     open_accounts(world, scenario)

@@ -6,7 +6,7 @@ STACK's pages say of each secret that it is shown once or never; what they leave
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from stack_emu.domain.state import Passport
 from stack_emu.domain.tokens import TokenError, unverified_claims
 from stack_emu.kernel.secret_scan import CREDENTIAL
 from stack_emu.kernel.world import World
+from stack_emu.scenario.models import ModelRule
 
 API_KEY = "api_key"
 PASSPORT = "passport"
@@ -27,6 +28,11 @@ ENROLLMENT = "enrollment"
 FLEET_SESSION = "fleet_session"
 GRANT_TOKEN = "grant_token"  # noqa: S105
 MODEL_KEY = "model_key"
+
+SHORTEST_MODEL_KEY = 12
+"""Characters; a shorter key of a model is a placeholder."""
+MOST_MODEL_KEYS = 100
+"""How many keys of models a world learns: a client that makes one up for each request teaches no more."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +138,29 @@ def learn(world: World, connection_id: str, credential: str | Mapping[str, Any])
         for user in credential.values() if name not in PUBLIC_FIELDS else ():
             pair = base64.b64encode(f"{user}:{value}".encode()).decode()  # as basic authentication has it
             world.redactor.look_for(pair, f"{connection_id}.{name}", CREDENTIAL)
+
+
+def learn_model_key(world: World, key: str) -> None:
+    """Teach the world's redactor the key a client calls the model with, when it is seen for the first time.
+
+    Keys of less than twelve characters are taken for placeholders such as ``test``, which would mask ordinary text. What is
+    known as another secret already, such as an operator's key, keeps its name. Of one world a hundred keys are learnt.
+    """
+    scanner = world.redactor.scanner
+    if len(key) < SHORTEST_MODEL_KEY or scanner.kind_of(key) is not None or world.redactor.names_in(key):
+        return
+    if scanner.find(key.encode("utf-8", "surrogatepass")):
+        return
+    seen = sum(kind == MODEL_KEY for _, _, kind in scanner.known())
+    if seen < MOST_MODEL_KEYS:
+        world.redactor.add(key, f"model-key:{seen}", MODEL_KEY)
+
+
+def learn_script_keys(world: World, rules: Iterable[ModelRule]) -> None:
+    """Teach the world's redactor the keys that rules of the model ask for."""
+    for rule in rules:
+        if rule.when.key is not None:
+            learn_model_key(world, rule.when.key)
 
 
 def named(kind: str, name: str) -> str:

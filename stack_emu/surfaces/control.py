@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from stack_emu.domain.secret_kinds import learn_script_keys
 from stack_emu.domain.state import Agent, Connection, Grant
 from stack_emu.hosting import HostedWorld, fault_rule, recorded_rules
 from stack_emu.kernel.clock import iso
@@ -185,7 +186,9 @@ class ControlSurface:
         return {"ok": not found, "unmet": shown}
 
     def _add_model_rules(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
-        hosted.model_rules[:0] = model_rules_of(body, self._server.scenarios.vocabulary())
+        rules = model_rules_of(body, self._server.scenarios.vocabulary())
+        learn_script_keys(hosted.world, rules)
+        hosted.model_rules[:0] = rules
         return {"rules": len(hosted.model_rules)}
 
     @staticmethod

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from stack_emu.domain.secret_kinds import FOR_MODELS, named
+from stack_emu.domain.secret_kinds import FOR_MODELS, learn_model_key, named
 from stack_emu.kernel.journal import Entry
 from stack_emu.kernel.secret_masking import Cleaning
 from stack_emu.kernel.world import World
@@ -37,6 +37,8 @@ class ModelExchange:
         self.world = world
         self.request = request
         self.path = path
+        for key in _keys_of(request):  # before anything of the request is written down
+            learn_model_key(world, key)
         self.entry: Entry = world.journal.add(world.now_ms(), surface, request.method, path, lane="model")
         self.leaks = leaks
         request[ENTRY] = self.entry
@@ -106,6 +108,13 @@ class ModelExchange:
         if self.request.transport is not None:
             self.request.transport.abort()
         return web.Response(status=500)
+
+
+def _keys_of(request: web.BaseRequest) -> list[str]:
+    """The texts a request gives as the key of the model's API, in either provider's header."""
+    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+    given = [request.headers.get("x-api-key", ""), bearer if scheme.lower() == "bearer" else ""]
+    return [key.strip() for key in given if key.strip()]
 
 
 def note_leaks(world: World, entry: Entry, found: Sequence[str]) -> None:
