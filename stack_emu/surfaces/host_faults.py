@@ -58,7 +58,7 @@ def _answer(inject: Injection, entry: Entry) -> web.Response | None:
 
 
 async def _content(request: web.BaseRequest) -> object:
-    raw = await request.read() if request.can_read_body else b""
+    raw = await request.read() if request.body_exists else b""
     text = raw.decode("utf-8", "replace")
     with contextlib.suppress(ValueError):
         return json.loads(text)

@@ -44,6 +44,6 @@ async def receive(world: World, request: web.BaseRequest, path: str) -> web.Resp
 
 async def _read(request: web.BaseRequest) -> bytes:
     try:
-        return await request.read() if request.can_read_body else b""
+        return await request.read() if request.body_exists else b""
     except web.HTTPRequestEntityTooLarge:
         raise Fault(faults.BODY_TOO_LARGE, limit=inbound_receive.MAX_BYTES // 2**20) from None

@@ -210,7 +210,7 @@ async def read_object(request: web.BaseRequest) -> dict[str, Any]:
 
 async def _read(request: web.BaseRequest) -> bytes:
     try:
-        return await request.read() if request.can_read_body else b""
+        return await request.read() if request.body_exists else b""
     except web.HTTPRequestEntityTooLarge:
         raise Fault(faults.BODY_TOO_LARGE, limit=request.client_max_size // 2**20) from None
     except web.RequestPayloadError:

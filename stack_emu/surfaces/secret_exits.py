@@ -218,7 +218,7 @@ async def look_into_request(
         declared: the operation it is for.
         body: the fields of its body.
     """
-    raw = await request.read() if request.can_read_body or body else b""
+    raw = await request.read() if request.body_exists or body else b""
     parts = [value for name, value in request.raw_headers if name.lower() not in _CARRIERS]
     parts += (request.raw_path.encode(), raw)
     if "+" in request.raw_path:  # a blank, in a query

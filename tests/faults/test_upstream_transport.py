@@ -176,6 +176,16 @@ def test_a_real_host_can_break(gateway: Any, kind: str) -> None:
         get(proxy, trust, "https://api.getstack.run/v1/agents", headers={"Authorization": f"Bearer {KEY}"})
 
 
+def test_a_body_reaches_stack_through_the_gateway_while_there_are_fault_rules(gateway: Any) -> None:
+    rule = "{on: {operation: agents.delete}, inject: {status: 500}}"
+    served, proxy, trust = gateway(f"stack_emu: 1\nfaults: [{rule}]\n")
+    headers = {"Authorization": f"Bearer {KEY}"}
+    with httpx.Client(proxy=proxy, verify=trust, trust_env=False, timeout=10, headers=headers) as client:
+        made = client.post("https://api.getstack.run/v1/agents/register", json={"name": "new"})
+    assert (made.status_code, made.json()["name"]) == (201, "new")
+    assert [row.action for row in served.rows()] == ["agent.register"]
+
+
 def test_slack_s_sdk_raises_its_own_error_and_its_transport_s(gateway: Any) -> None:
     text = """
 stack_emu: 1
