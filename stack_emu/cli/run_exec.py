@@ -12,14 +12,11 @@ import sys
 import time
 from pathlib import Path
 
+from stack_emu.cli.exit_codes import FAILED, NOT_EXECUTABLE, NOT_FOUND, SIGNALLED
 from stack_emu.cli.main import UsageError
 from stack_emu.cli.serving import Serving, add_scenario_arguments, require_folders, serving, write_audit, write_model
 from stack_emu.verdict import Verdict, verdict
 
-FAILED = 70
-NOT_EXECUTABLE = 126
-NOT_FOUND = 127
-SIGNALLED = 128
 GRACE_SECONDS = 5.0
 """How long a command may take to end once it was asked to; then it is killed, so that the verdict is still given."""
 
