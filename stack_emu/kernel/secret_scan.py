@@ -135,6 +135,15 @@ class Scanner:
             self._fresh.append(known)
         self._known[raw] = known
 
+    def known(self) -> list[tuple[str, str, str]]:
+        """Every secret known one by one: its text, name and kind."""
+        return [(one.text, one.name, one.kind) for one in self._known.values()]
+
+    def kind_of(self, secret: str) -> str | None:
+        """The kind of a secret that is known one by one, or None."""
+        found = self._known.get(secret.encode("utf-8", "surrogatepass"))
+        return None if found is None else found.kind
+
     def add_form(
         self,
         prefix: str,
