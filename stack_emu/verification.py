@@ -60,6 +60,8 @@ class Record:
         name: what tables call it.
         facts: what can be asked about it.
         request: the request, for what patterns of requests look at.
+        moment: where it stands among everything that happened, whatever it is: how many exchanges had begun by then,
+            and for a row, which stands behind the exchange that it was written in, its number.
     """
 
     number: int
@@ -67,6 +69,7 @@ class Record:
     name: str
     facts: Mapping[str, Any]
     request: SeenCall | None = None
+    moment: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -121,10 +124,15 @@ def _unmet(hosted: HostedWorld, kind: _Kind, wanted: Expected, place: str) -> Un
     if count:
         return Unmet(place, sentence, _listed(records, candidates))
     near = nearest_of(candidates)
-    if near:
-        reasons = "; ".join(str(difference) for difference in near[0].differences)
-        sentence += f"; the closest was {near[0].name.partition(' ')[2]}, but {reasons}"
-    return Unmet(place, sentence, recorded_side_by_side(near) or None)
+    return Unmet(place, sentence + _closest(near), recorded_side_by_side(near) or None)
+
+
+def _closest(near: Sequence[Candidate]) -> str:
+    """What came nearest, as the end of a sentence; nothing when nothing did."""
+    if not near:
+        return ""
+    reasons = "; ".join(str(difference) for difference in near[0].differences)
+    return f"; the closest was {near[0].name.partition(' ')[2]}, but {reasons}"
 
 
 def _listed(records: Sequence[Record], candidates: Sequence[Candidate]) -> str:
@@ -186,22 +194,30 @@ def _times(wanted: Expected) -> str:
 
 def _out_of_order(hosted: HostedWorld, expect: Expectation) -> Unmet | None:
     """The first step that nothing after the one before it fits."""
-    last, after = 0, ""
+    last, after = (-1, 0), ""
     for index, step in enumerate(expect.order):
         kind, wanted = _step(step)
-        numbers = [
-            record.number
-            for record in kind.records(hosted, wanted)
-            if not _compared(hosted, kind, wanted, record).differences
-        ]
-        later = [number for number in numbers if number > last]
+        records = kind.records(hosted, wanted)
+        candidates = [_compared(hosted, kind, wanted, record) for record in records]
+        fitting = [record for record, one in zip(records, candidates, strict=True) if not one.differences]
+        later = [record for record in fitting if record.moment > last]
         if not later:
-            seen = f"it was seen before that, as #{numbers[-1]}" if numbers else "it was never seen"
             where = f" after {after}" if after else ""
-            sentence = f"expected {kind.describe(wanted)}{where}, but {seen}"
-            return Unmet(f"order[{index}]", sentence)
-        last, after = min(later), f"{kind.describe(wanted)} (#{min(later)})"
+            sentence = f"expected {kind.describe(wanted)}{where}, but "
+            if fitting:
+                seen = f"it was seen before that, as {_numbered(kind, fitting[-1])}"
+                return Unmet(f"order[{index}]", sentence + seen, _listed(records, candidates))
+            near = nearest_of(candidates)
+            sentence += f"it was never seen{_closest(near)}"
+            return Unmet(f"order[{index}]", sentence, recorded_side_by_side(near) or None)
+        first = min(later, key=lambda record: record.moment)
+        last, after = first.moment, f"{kind.describe(wanted)} ({_numbered(kind, first)})"
     return None
+
+
+def _numbered(kind: _Kind, record: Record) -> str:
+    """How a sentence refers to a record: the audit log has numbers of its own."""
+    return f"row {record.number}" if kind.section == "audit" else f"#{record.number}"
 
 
 def _step(step: Any) -> tuple[_Kind, Any]:
@@ -218,7 +234,7 @@ def _entries(hosted: HostedWorld, *surfaces: str) -> list[Entry]:
 
 def _calls(hosted: HostedWorld, wanted: ExpectedCall) -> list[Record]:
     return [
-        _record(entry, _seen(entry), credential=_credential(entry))
+        _record(hosted, entry, _seen(entry), credential=_credential(entry))
         for entry in _entries(hosted, "upstream")
         if entry.request.get("upstream") == wanted.to
     ]
@@ -238,7 +254,7 @@ def _credential(entry: Entry) -> str | None:
 
 def _sends(hosted: HostedWorld, wanted: ExpectedSend) -> list[Record]:
     return [
-        _record(entry, SeenCall(entry.method, _path(entry), _host(entry), (), *_content(entry)))
+        _record(hosted, entry, SeenCall(entry.method, _path(entry), _host(entry), (), *_content(entry)))
         for entry in _entries(hosted, *_SENT)
     ]
 
@@ -256,14 +272,14 @@ def _content(entry: Entry) -> tuple[Mapping[str, str], Any]:
 
 
 def _operations(hosted: HostedWorld, wanted: ExpectedOperation) -> list[Record]:
-    return [_record(entry) for entry in _entries(hosted, "rest", "mcp") if entry.operation is not None]
+    return [_record(hosted, entry) for entry in _entries(hosted, "rest", "mcp") if entry.operation is not None]
 
 
 def _model_calls(hosted: HostedWorld, wanted: ExpectedModelCall) -> list[Record]:
-    return [_record(entry) for entry in _entries(hosted, *_MODEL)]
+    return [_record(hosted, entry) for entry in _entries(hosted, *_MODEL)]
 
 
-def _record(entry: Entry, request: SeenCall | None = None, **more: Any) -> Record:
+def _record(hosted: HostedWorld, entry: Entry, request: SeenCall | None = None, **more: Any) -> Record:
     what = entry.operation if request is None and entry.operation else entry.path
     facts = {
         "operation": entry.operation,
@@ -276,17 +292,19 @@ def _record(entry: Entry, request: SeenCall | None = None, **more: Any) -> Recor
         "caller": entry.caller,
         **more,
     }
-    return Record(entry.number, entry.at_ms, f"#{entry.number} {entry.method} {what}", facts, request)
+    name, moment = f"#{entry.number} {entry.method} {what}", (hosted.world.journal.moment(entry), 0)
+    return Record(entry.number, entry.at_ms, name, facts, request, moment)
 
 
 def _rows(hosted: HostedWorld, wanted: ExpectedRow) -> list[Record]:
     found: list[Record] = []
-    for act in hosted.world.audit.acts():
-        found += [_row(hosted, act, row, len(found) + number) for number, row in enumerate(act.rows, start=1)]
+    for act, moment in zip(hosted.world.audit.acts(), hosted.world.act_moments, strict=True):
+        for row in act.rows:
+            found.append(_row(act, row, len(found) + 1, moment))
     return found
 
 
-def _row(hosted: HostedWorld, act: ActEntry, row: Row, number: int) -> Record:
+def _row(act: ActEntry, row: Row, number: int, moment: int) -> Record:
     meta: Mapping[str, Any] = row.metadata
     facts = {
         "action": row.action,
@@ -299,7 +317,7 @@ def _row(hosted: HostedWorld, act: ActEntry, row: Row, number: int) -> Record:
         "lane": act.lane,
         "metadata": dict(meta),
     }
-    return Record(number, act.now_ms, f"#{number} {row.action} {row.outcome}", facts)
+    return Record(number, act.now_ms, f"#{number} {row.action} {row.outcome}", facts, None, (moment, number))
 
 
 # --- what is expected -----------------------------------------------------------------------------------------------

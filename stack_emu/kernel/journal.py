@@ -59,6 +59,16 @@ class Journal:
         self.redactor = redactor
         self._entries: deque[Entry] = deque(maxlen=limit)
         self._next = 1
+        self._before = 0
+
+    @property
+    def written(self) -> int:
+        """How many entries there have ever been, those forgotten since included."""
+        return self._before + self._next - 1
+
+    def moment(self, entry: Entry) -> int:
+        """The place of an entry among all there have ever been; comparable with ``written``."""
+        return self._before + entry.number
 
     def add(self, at_ms: int, surface: str, method: str, path: str, **fields: Any) -> Entry:
         """Note an exchange; request and response data are masked on the way in. Returns the entry, to be completed."""
@@ -97,5 +107,6 @@ class Journal:
 
     def clear(self) -> None:
         """Forget everything; numbers start again at 1."""
+        self._before = self.written
         self._entries.clear()
         self._next = 1

@@ -102,6 +102,7 @@ class World:
         self.on_fire: list[Callable[[Timer], None]] = []  # each is given a timer that has fired
         self.save: Callable[[], None] = lambda: None
         self.changes: Changes | None = None
+        self.act_moments: list[int] = []  # for each act of the log, how much was in the journal when it was committed
         self._act_counts: dict[str, int] = {}
         self._lane_counts: dict[str, int] = {}
         self._minted: dict[str, int] = {}
@@ -311,6 +312,7 @@ class World:
         self._counted(LANE, act.lane)
         made = ActEntry(act.lane, 0, act.key, act.ordinal, act.depth, act.operation, rows, act.now_ms)
         entry = self.audit.append(made)
+        self.act_moments.append(self.journal.written)
         for listener in self.on_act:
             listener(entry)
 
@@ -362,6 +364,7 @@ class World:
         self._lane_counts = dict(image.lane_counts)
         self._minted = dict(image.minted)
         self.journal.clear()
+        self.act_moments = [self.journal.written] * len(self.audit.acts())
         self.lanes.clear()
         self.faults.rewind()
         self._heap = [(timer.at_ms, timer.id) for timer in self.store.all(Timer)]

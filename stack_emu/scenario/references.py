@@ -209,15 +209,21 @@ def _upstreams_known(root: Place, names: _Names, findings: Findings) -> None:
     for step in root.each("timeline"):
         if step.at("as").value is not None and step.text("as") not in names.keys:
             findings.error(step.at("as"), "this is no API key of the scenario; use one that an operator has under keys")
-    steps = [step.at("upstream") for step in root.at("expect").each("order") if step.at("upstream").value]
-    for call in [*root.at("expect").each("upstream"), *steps]:
+    for call in _expected_of(root, "upstream"):
         _known(findings, call.at("to"), names.upstreams, "upstream", "upstreams")
 
 
+def _expected_of(root: Place, section: str) -> list[Place]:
+    """What is expected of one kind, by itself and as a step of the order."""
+    expect = root.at("expect")
+    steps = [step.at(section) for step in expect.each("order") if step.at(section).value]
+    return [*expect.each(section), *steps]
+
+
 def _expectations_known(root: Place, names: _Names, findings: Findings) -> None:
-    for call in root.at("expect").each("upstream"):
+    for call in _expected_of(root, "upstream"):
         _expected(findings, call.at("credential"), names.services, "service")
-    for row in root.at("expect").each("audit"):
+    for row in _expected_of(root, "audit"):
         _expected(findings, row.at("agent"), names.agents, "agent")
         _expected(findings, row.at("service"), names.services, "service")
         _expected(findings, row.at("mission"), names.missions, "mission")

@@ -302,14 +302,16 @@ class ExpectedStep(Model):
     """One step of an order: one of what can be expected."""
 
     upstream: ExpectedCall | None = Field(None, description="A call some upstream received.")
+    audit: ExpectedRow | None = Field(None, description="A row of the audit log.")
     operations: ExpectedOperation | None = Field(None, description="A call of an operation.")
     model: ExpectedModelCall | None = Field(None, description="A request to the model.")
     sent: ExpectedSend | None = Field(None, description="A webhook or a callback.")
 
     @model_validator(mode="after")
     def _is_one(self) -> ExpectedStep:
-        if sum(value is not None for value in (self.upstream, self.operations, self.model, self.sent)) != 1:
-            raise ValueError("a step is one of upstream, operations, model and sent")
+        given = (self.upstream, self.audit, self.operations, self.model, self.sent)
+        if sum(value is not None for value in given) != 1:
+            raise ValueError("a step is one of upstream, audit, operations, model and sent")
         return self
 
 

@@ -62,6 +62,18 @@ HOLDS: list[dict[str, Any]] = [
     {"model": [{"never": True}]},
     {"sent": [{"never": True}]},
     {"order": [{"upstream": {"to": "shop", "body": {"qty": 3}}}, {"upstream": {"to": "shop", "path": "/fail"}}]},
+    {"order": [{"audit": {"action": "credential.proxy", "outcome": outcome}} for outcome in ("success", "failure")]},
+    {
+        "order": [
+            {"operations": {"operation": "proxy.request"}},
+            {"upstream": {"to": "shop", "body": {"qty": 3}}},
+            {"audit": {"action": "credential.proxy", "service": "shop"}},
+            {"upstream": {"to": "shop", "body": {"qty": 9}}},
+            {"audit": {"action": "credential.proxy", "lane": "key:0"}},
+            {"upstream": {"to": "shop", "path": "/fail"}},
+            {"audit": {"action": "credential.proxy", "metadata": {"upstream_status": {"gte": 500}}}},
+        ]
+    },
 ]
 FAILS: list[tuple[dict[str, Any], str]] = [
     (
@@ -93,6 +105,27 @@ FAILS: list[tuple[dict[str, Any], str]] = [
         "order[1]: expected call to shop after /fail to shop (#",
     ),
     ({"order": [{"upstream": {"to": "shop", "path": "/never"}}]}, "expected /never to shop, but it was never seen"),
+    (
+        {"order": [{"upstream": {"to": "shop", "path": "/ordres"}}]},
+        "order[0]: expected /ordres to shop, but it was never seen; the closest was POST /orders, but path was '/orders'",
+    ),
+    (
+        {"order": [{"audit": {"action": "credential.proxy", "outcome": "blocked"}}]},
+        "but it was never seen; the closest was credential.proxy success, but outcome was 'success', expected 'blocked'",
+    ),
+    (
+        {"order": [{"audit": {"outcome": "failure", "action": "credential.proxy"}}, {"upstream": {"to": "shop"}}]},
+        "'outcome': 'failure'} (row 4), but it was seen before that, as #8",
+    ),
+    (
+        {
+            "order": [
+                {"upstream": {"to": "shop", "path": "/fail"}},
+                {"audit": {"action": "credential.proxy", "outcome": "success"}},
+            ]
+        },
+        "after /fail to shop (#8), but it was seen before that, as row 3",
+    ),
 ]
 
 
@@ -119,6 +152,40 @@ def test_the_nearest_records_stand_side_by_side(asked: Shop) -> None:
     ]
 
 
+def test_an_order_that_does_not_hold_shows_its_near_misses(asked: Shop) -> None:
+    with pytest.raises(AssertionError) as failed:
+        asked.world.verify(order=[{"audit": {"action": "credential.proxy", "metadata": {"upstream_status": 404}}}])
+    table = [" ".join(line.split()) for line in str(failed.value).splitlines()[1:]]
+    assert table[0] == ("expected #1 credential.proxy success #2 credential.proxy success #3 credential.proxy success")
+    assert table[1:] == ["metadata.upstream_status 404 201 201 201"]
+    with pytest.raises(AssertionError) as failed:
+        asked.world.verify(
+            order=[{"upstream": {"to": "shop", "path": "/fail"}}, {"upstream": {"to": "shop", "method": "PUT"}}]
+        )
+    assert [line.strip() for line in str(failed.value).splitlines()[1:]] == [
+        "#6 PUT /orders at 2026-01-01T00:02:00.000Z"
+    ]
+
+
+def test_rows_keep_their_place_among_calls_when_the_journal_is_cleared_or_the_world_restored(asked: Shop) -> None:
+    fails = {"upstream": {"to": "shop", "path": "/fail"}}
+    row = {"audit": {"action": "credential.proxy", "outcome": "success"}}
+    asked.world.snapshot("then")
+    asked.world.control("DELETE", "/journal")
+    asked.ask("GET", "/fail")
+    asked.world.verify(order=[row, fails])
+    with pytest.raises(AssertionError, match="but it was seen before that, as row 3"):
+        asked.world.verify(order=[fails, row])
+    asked.world.restore("then")
+    asked.ask("GET", "/fail")
+    asked.world.verify(order=[row, fails, {"audit": {"action": "credential.proxy", "outcome": "failure"}}])
+    with pytest.raises(AssertionError, match="but it was seen before that, as row 3"):
+        asked.world.verify(order=[fails, row])
+    asked.world.reset()
+    with pytest.raises(AssertionError, match=r"but it was never seen$"):
+        asked.world.verify(order=[row])
+
+
 def test_an_upstream_is_asked_by_itself(asked: Shop) -> None:
     asked.world.upstream("shop").verify(path="/orders", times=3)
     with pytest.raises(AssertionError, match="expected exactly 2 /orders to shop, saw 3"):
@@ -135,7 +202,12 @@ def test_an_upstream_is_asked_by_itself(asked: Shop) -> None:
         ({"upstream": [{"to": "shop", "times": 1, "never": True}]}, "never and times both say how often"),
         ({"upstream": [{"to": "shop", "times": {}}]}, "how often is not said"),
         ({"upstream": [{"to": "shop", "times": {"at_least": 3, "at_most": 1}}]}, "nothing can hold both"),
-        ({"order": [{}]}, "a step is one of upstream, operations, model and sent"),
+        ({"order": [{}]}, "a step is one of upstream, audit, operations, model and sent"),
+        (
+            {"order": [{"audit": {"action": "agent.register"}, "model": {}}]},
+            "a step is one of upstream, audit, operations, model and sent",
+        ),
+        ({"order": [{"audit": {}}]}, "order[0].audit"),
         ({"operations": [{"times": 1}]}, "what is called is not said"),
     ],
 )
@@ -173,6 +245,10 @@ def test_exec_writes_a_case_for_each_expectation(tmp_path: Path) -> None:
         "    - {to: shop, path: /orders, times: 1}\n"
         "    - {to: shop, path: /order}\n"
         "  audit: [{action: credential.proxy}]\n"
+        "  order:\n"
+        "    - {upstream: {to: shop}}\n"
+        "    - {audit: {action: credential.proxy}}\n"
+        "    - {audit: {action: passport.revoke}}\n"
     )
     agent = tmp_path / "agent.py"
     agent.write_text(
@@ -187,10 +263,14 @@ def test_exec_writes_a_case_for_each_expectation(tmp_path: Path) -> None:
     cases = {case.get("name"): case.find("failure") for case in suite.findall("testcase")}
     held = [name for name, failure in cases.items() if failure is None]
     assert f"upstream[0]: exactly 1 /orders to shop ({scenario}:7)" in held
-    [failure] = [failure for failure in cases.values() if failure is not None]
+    failure, order = [failure for failure in cases.values() if failure is not None]
+    assert str(order.text).startswith(f"{scenario}:13\n")
+    assert "after audit row {'action': 'credential.proxy'} (row 1), but it was never seen; the closest" in str(
+        order.text
+    )
     assert "expected at least one /order to shop, saw 0; the closest was GET /orders" in str(failure.text)
     assert str(failure.text).startswith(f"{scenario}:8\n")
     assert "path  '/order'  '/orders'" in str(failure.text)
     properties = {one.get("name"): one.get("value") for one in suite.iter("property")}
     assert properties == {"scenario": str(scenario), "seed": "0"}
-    assert (suite.get("tests"), suite.get("failures")) == ("4", "1")
+    assert (suite.get("tests"), suite.get("failures")) == ("5", "2")
