@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from stack_emu.audit_log.raw_rows import cell
 from stack_emu.domain import faults
 from stack_emu.domain.audit_hash import row_hash
 from stack_emu.domain.authentication import ACCOUNT
@@ -245,16 +246,9 @@ def _csv(rows: list[Row]) -> str:
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow((*COLUMNS, "metadata"))
     for row in rows:
-        cells = [_cell(getattr(row, name)) for name in COLUMNS]
+        cells = [cell(getattr(row, name)) for name in COLUMNS]
         writer.writerow((*cells, json.dumps(dict(row.metadata), sort_keys=True, ensure_ascii=False)))
     return out.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    """A value as it may stand in CSV; text that a spreadsheet would run as a formula is quoted with an apostrophe."""
-    if value is None:
-        return ""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
 @operation(
