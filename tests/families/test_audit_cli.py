@@ -97,8 +97,22 @@ def test_diff_is_silent_about_equal_logs_and_shows_what_changed(log: Path, capsy
     assert capsys.readouterr().out == ""
     assert main(["audit", "diff", str(log), str(other)]) == 1
     said = capsys.readouterr().out
+    assert said == (
+        f"A is {log}, B is {other}\n"
+        "agent agent_bot, passport pp_one: the 1st credential.proxy to echo was refused where A has success\n"
+    )
+    assert main(["audit", "diff", "--lines", str(log), str(other)]) == 1
+    said = capsys.readouterr().out
     assert said.startswith("lane agent:agent_bot/passport:pp_one\n")
     assert '"outcome":"blocked"' in said
+    assert main(["audit", "diff", "--json", str(log), str(other)]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["a"], told["b"], told["equal"]) == (str(log), str(other), False)
+    [one] = told["differences"]
+    assert (one["kind"], one["lines_a"], one["lines_b"]) == ("outcome", [1], [1])
+    assert main(["audit", "diff", "--json", str(log), str(log)]) == 0
+    assert json.loads(capsys.readouterr().out)["equal"] is True
+    assert main(["audit", "diff", "--json", "--lines", str(log), str(log)]) == 2
 
 
 def test_the_table_comes_from_a_file_or_a_running_emulator(served: Any, log: Path, capfdbinary: Any) -> None:
