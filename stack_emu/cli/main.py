@@ -18,7 +18,7 @@ COMMANDS = {
     "env": "print the variables of a running emulator, for eval",
     "demo": "run the bundled deploy-bot scenario and show what happened",
     "record": "write down what a service on this machine answers, as an upstream with routes",
-    "audit": "verify, sign, compare, export or tamper with audit logs",
+    "audit": "verify, sign, compare, show, export or tamper with audit logs",
     "coverage": "list operations, tools and what drives them",
 }
 _WITH_COMMAND = ("exec", "record")

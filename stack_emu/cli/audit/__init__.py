@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from stack_emu.cli.audit import checkpoint, diff, export, tamper, verify
+from stack_emu.cli.audit import checkpoint, diff, export, report, tamper, verify
 
 _ACTIONS = {
     "verify": (
@@ -16,6 +16,7 @@ _ACTIONS = {
     ),
     "checkpoint": (checkpoint, "sign how far a log has come, so that later nothing before can be changed unnoticed"),
     "diff": (diff, "explain what happened differently in two canonical logs"),
+    "report": (report, "show a log to people, as a page or as Markdown"),
     "export": (export, "print the log of a running emulator, or a canonical log as a table"),
     "tamper": (tamper, "spoil a log on purpose, to see what verify says"),
 }
