@@ -190,39 +190,64 @@ def _timeline(lanes: Mapping[str, Sequence[LoggedAct]], lines: Sequence[int]) ->
 
 
 def _places(lanes: Mapping[str, Sequence[LoggedAct]]) -> dict[int, tuple[int, int]]:
-    """Where each act stands: its instant, and inside one its step.
-
-    An act stands behind the one before it in its lane, and behind the one that issued the passport whose lane it is. A log
-    says nothing more about the order of lanes, and nothing more is shown.
-    """
-    issuers: dict[str, LoggedAct] = {}
-    for acts in lanes.values():
-        for act in acts:
-            for row in act.rows:
-                if str(row.get("action")).endswith(_ISSUING):
-                    for name in ("passport", "subject"):
-                        issued = row.get(name)
-                        if isinstance(issued, str) and f"/passport:{issued}" not in act.lane:
-                            issuers.setdefault(issued, act)
-    position = {id(act): (acts, number) for acts in lanes.values() for number, act in enumerate(acts)}
+    """Where each act stands: its instant, and inside one its step, behind all it is known to follow."""
+    follows = _follows(lanes)
     steps: dict[int, int] = {}
-    for acts in lanes.values():
-        for act in acts:
-            _step(act, position, issuers, steps)
-    instants: dict[int, tuple[int, int]] = {}
+    places: dict[int, tuple[int, int]] = {}
     for acts in lanes.values():
         for act in acts:
             at = act.row.get("at_ms")
-            instants[id(act)] = (at if type(at) is int else 0, steps[id(act)])
-    return instants
+            places[id(act)] = (at if type(at) is int else 0, _step(act, follows, steps))
+    return places
 
 
-def _step(
-    act: LoggedAct,
-    position: Mapping[int, tuple[Sequence[LoggedAct], int]],
-    issuers: Mapping[str, LoggedAct],
-    steps: dict[int, int],
-) -> int:
+def _follows(lanes: Mapping[str, Sequence[LoggedAct]]) -> dict[int, list[LoggedAct]]:
+    """What each act is known to come after.
+
+    That is the act before it in its lane; what issued a passport, for all acts that name it; what revoked it, for those
+    refused for that; and the last use of it, for what revoked it. A log says nothing more about the order of lanes.
+    """
+    issued, revoked = _issued_and_revoked(lanes)
+    follows: dict[int, list[LoggedAct]] = {}
+    for acts in lanes.values():
+        last: LoggedAct | None = None
+        for act in acts:
+            known = follows.setdefault(id(act), [])
+            if last is not None:
+                known.append(last)
+            last = act
+            own = act.lane.partition("/passport:")[2].partition("/")[0]
+            named = {passport for row in act.rows for passport in _passports(row)} | {own}
+            known += [issued[name] for name in sorted(named) if name in issued and issued[name] is not act]
+            if own in revoked:
+                if act.row.get("code") == "PASSPORT_REVOKED":
+                    known.append(revoked[own])
+                else:
+                    follows.setdefault(id(revoked[own]), []).append(act)
+    return follows
+
+
+def _issued_and_revoked(
+    lanes: Mapping[str, Sequence[LoggedAct]],
+) -> tuple[dict[str, LoggedAct], dict[str, LoggedAct]]:
+    """The acts that issued and that revoked a passport, by its id."""
+    issued: dict[str, LoggedAct] = {}
+    revoked: dict[str, LoggedAct] = {}
+    for act in (act for acts in lanes.values() for act in acts):
+        for row in (row for row in act.rows if row.get("outcome") == "success"):
+            for passport in (name for name in _passports(row) if f"/passport:{name}" not in act.lane):
+                if str(row.get("action")).endswith(_ISSUING):
+                    issued.setdefault(passport, act)
+                elif str(row.get("action")).startswith("passport.revoke"):
+                    revoked.setdefault(passport, act)
+    return issued, revoked
+
+
+def _passports(row: Mapping[str, Any]) -> list[str]:
+    return [value for name in ("passport", "subject") if isinstance(value := row.get(name), str)]
+
+
+def _step(act: LoggedAct, follows: Mapping[int, list[LoggedAct]], steps: dict[int, int]) -> int:
     """The step of an act: one behind the last of those it follows. Walked without recursion; a circle is cut."""
     waiting: list[LoggedAct] = [act]
     entered: set[int] = set()
@@ -231,17 +256,12 @@ def _step(
         if id(now) in steps:
             waiting.pop()
             continue
-        acts, number = position[id(now)]
-        needed = [acts[number - 1]] if number else []
-        passport = now.lane.partition("/passport:")[2].partition("/")[0]
-        if passport in issuers and issuers[passport] is not now:
-            needed.append(issuers[passport])
-        missing = [one for one in needed if id(one) not in steps and id(one) not in entered]
+        missing = [one for one in follows[id(now)] if id(one) not in steps and id(one) not in entered]
         if missing and id(now) not in entered:
             entered.add(id(now))
             waiting += missing
             continue
-        steps[id(now)] = 1 + max((steps.get(id(one), -1) for one in needed), default=-1)
+        steps[id(now)] = 1 + max((steps.get(id(one), -1) for one in follows[id(now)]), default=-1)
         waiting.pop()
     return steps[id(act)]
 

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from stack_emu.audit_log.canonical_file import CanonicalFile, Line, read_canonical
+from stack_emu.audit_log.canonical_file import CanonicalFile, Line, canonical, read_canonical
 from stack_emu.audit_log.chains import Link, first_break, label_bytes
 from stack_emu.audit_log.raw_rows import HASHED, RawFile, entry_hash, read_raw
 from stack_emu.audit_log.verdicts import EDITED, INSERTED, REHASHED, TRUNCATED, Break, Verdict
@@ -207,7 +206,7 @@ def raw_links(file: RawFile) -> list[Link]:
 
 def _operator(entry: Mapping[str, Any]) -> str:
     value = entry.get("operator_id")
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else canonical(value).decode("utf-8")
 
 
 def _name(value: object) -> str:

@@ -132,6 +132,8 @@ def test_what_was_issued_stands_to_the_right_of_what_issued_it(show: Callable[..
         assert box is not None
         label = str(lane.get_attribute("title"))
         left[label] = min(left.get(label, box["x"]), box["x"])
+        if str(row.get_attribute("data-action")).startswith("passport.revoke"):
+            left["revoked"] = box["x"]
         if row.get_attribute("data-action") == "passport.delegate" and row.get_attribute("data-outcome") == "success":
             left["child of " + label] = box["x"]
     rows = read_canonical((ROOT / "scenarios" / "delegation" / "audit.jsonl").read_bytes()).rows
@@ -141,6 +143,9 @@ def test_what_was_issued_stands_to_the_right_of_what_issued_it(show: Callable[..
     for lane, passport in issued:
         child = next(label for label in left if label.endswith(f"/passport:{passport}"))
         assert left[child] > left["child of " + lane]
+    [ended] = {row["passport"] for row in rows if row["action"] == "passport.revoke"}
+    lane = next(label for label in left if label.endswith(f"/passport:{ended}"))
+    assert left["revoked"] > left[lane]
 
 
 @in_browser
