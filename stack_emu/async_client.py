@@ -67,6 +67,8 @@ class AsyncAudit(_Part[AuditControl]):
 
     entries = _awaited(AuditControl.entries)
     canonical = _awaited(AuditControl.canonical)
+    checkpoint = _awaited(AuditControl.checkpoint)
+    keys = _awaited(AuditControl.keys)
 
 
 class AsyncFaults(_Part[FaultControl]):

@@ -124,12 +124,14 @@ class GoldenAudit(AuditControl):
 
 
 def audit_difference(wanted: bytes, got: bytes) -> str:
-    """Two canonical logs compared, as text."""
-    from stack_emu.domain.canonical_audit import diff
+    """Two canonical logs compared, as text: what differs in words, then the rows."""
+    from stack_emu.audit_log.comparison import compare
+    from stack_emu.domain.canonical_audit import diff, parse
 
     readable = diff(wanted, got)
     if readable:
-        return str(readable)
+        found = compare(parse(wanted).rows, parse(got).rows, ("the golden log", "this run"))
+        return "\n".join([*(one.sentence for one in found), str(readable)])
     lines = difflib.unified_diff(
         wanted.decode().splitlines(), got.decode().splitlines(), "golden", "got", n=1, lineterm=""
     )

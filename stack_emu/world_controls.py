@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from stack_emu.control_connection import EmulatorError
 
@@ -99,6 +99,23 @@ class AuditControl:
     def canonical(self, order: str = "commit") -> bytes:
         """The canonical log: JSON Lines, the same bytes for the same program."""
         return self._world.raw("GET", f"/audit/canonical?order={order}")
+
+    def checkpoint(self, order: str = "commit", *, operator: str | None = None, previous: str | None = None) -> str:
+        """A signed checkpoint of the log as it stands: later, ``stack-emu audit verify`` proves that nothing before changed.
+
+        Args:
+            order: order inside a lane of the canonical log.
+            operator: sign the raw chain of this account instead.
+            previous: hex SHA-256 of the checkpoint before, which this one then names.
+        """
+        given = {"order": order, "operator": operator, "previous": previous}
+        query = urlencode({name: value for name, value in given.items() if value is not None})
+        return str(self._world.control("GET", f"/audit/checkpoint?{query}")["checkpoint"])
+
+    def keys(self) -> dict[str, Any]:
+        """The key set (JWKS) that the world's checkpoints are verified with."""
+        keys: dict[str, Any] = self._world.control("GET", "/audit/checkpoint")["keys"]
+        return keys
 
 
 class FaultControl:

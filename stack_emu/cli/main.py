@@ -19,7 +19,7 @@ COMMANDS = {
     "demo": "run the bundled deploy-bot scenario and show what happened",
     "record": "write down what a service on this machine answers, as an upstream with routes",
     "world": "make, fork, compare, export and import worlds of a running emulator",
-    "audit": "verify, compare, export or tamper with audit logs",
+    "audit": "verify, sign, compare, show, export or tamper with audit logs",
     "coverage": "list operations, tools and what drives them",
 }
 _WITH_COMMAND = ("exec", "record")

@@ -14,7 +14,15 @@ from pathlib import Path
 
 from stack_emu.cli.exit_codes import FAILED, NOT_EXECUTABLE, NOT_FOUND, SIGNALLED
 from stack_emu.cli.main import UsageError
-from stack_emu.cli.serving import Serving, add_scenario_arguments, require_folders, serving, write_audit, write_model
+from stack_emu.cli.serving import (
+    Serving,
+    add_scenario_arguments,
+    require_checkpoint,
+    require_folders,
+    serving,
+    write_audit,
+    write_model,
+)
 from stack_emu.verdict import Verdict, verdict
 
 GRACE_SECONDS = 5.0
@@ -49,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
     """
     if not options.cmd:
         raise UsageError("exec needs a command: stack-emu exec [SCENARIO] -- python agent.py")
+    require_checkpoint(options)
     require_folders(options.audit, options.junit, options.record_model)
     if shutil.which(options.cmd[0]) is None:
         return _no_command(options.cmd[0])

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import errno
 import gc
+import json
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Collection
@@ -69,6 +70,14 @@ def add_scenario_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="instead of the scenario's seed")
     parser.add_argument("--audit", type=Path, metavar="FILE", help="write the canonical audit log here at the end")
     parser.add_argument("--order", choices=("commit", "content"), default="commit", help="order inside a lane")
+    parser.add_argument(
+        "--checkpoint",
+        action="store_true",
+        help="also write FILE.checkpoint, signed, and FILE.jwks, the key it is signed with",
+    )
+    parser.add_argument(
+        "--checkpoint-key", type=Path, metavar="KEY", help="sign with this key instead of the one derived from the seed"
+    )
     parser.add_argument("--allow-host", action="append", default=[], metavar="HOST", help="tunnel this host untouched")
 
 
@@ -96,6 +105,21 @@ def choices_of(options: argparse.Namespace) -> Choices:
         return Choices(tuple(overlays), dict(read_setting(text) for text in options.set))
     except ValueError as error:
         raise UsageError(f"--set: {error}") from None
+
+
+def require_checkpoint(options: argparse.Namespace) -> None:
+    """Refuse a checkpoint of no log, and a key that could not sign in the end, before anything runs.
+
+    Raises:
+        UsageError: when ``--audit`` is missing or the key cannot be used.
+    """
+    if options.checkpoint_key is not None:
+        from stack_emu.cli.audit.checkpoint import read_key
+
+        options.checkpoint = True
+        read_key(options.checkpoint_key)
+    if options.checkpoint and options.audit is None:
+        raise UsageError("a checkpoint is about the audit log; name its file with --audit FILE")
 
 
 def require_folders(*files: Path | None) -> None:
@@ -225,7 +249,25 @@ def write_audit(serving_now: Serving, options: argparse.Namespace) -> None:
         return
     from stack_emu.domain.canonical_audit import canonical_log
 
-    _write_whole(options.audit, canonical_log(serving_now.hosted.world, order=options.order), "audit log")
+    log = canonical_log(serving_now.hosted.world, order=options.order)
+    _write_whole(options.audit, log, "audit log")
+    if options.checkpoint:
+        _write_checkpoint(serving_now, options)
+
+
+def _write_checkpoint(serving_now: Serving, options: argparse.Namespace) -> None:
+    if options.checkpoint_key is not None:
+        from stack_emu.cli.audit.checkpoint import sign_file
+
+        text, keys = sign_file(options.audit, options.checkpoint_key, None)
+    else:
+        from stack_emu.domain.audit_checkpoints import canonical_checkpoint, checkpoint_keys
+
+        world = serving_now.hosted.world
+        text, keys = canonical_checkpoint(world, options.order), json.dumps(checkpoint_keys(world)) + "\n"
+    name = options.audit.name
+    _write_whole(options.audit.with_name(name + ".checkpoint"), text.encode("ascii") + b"\n", "checkpoint")
+    _write_whole(options.audit.with_name(name + ".jwks"), keys.encode("utf-8"), "key set")
 
 
 def write_model(serving_now: Serving, options: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ from stack_emu.cli.serving import (
     Serving,
     add_scenario_arguments,
     ready_line,
+    require_checkpoint,
     require_folders,
     serving,
     write_audit,
@@ -56,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         UsageError: when a file could not be written in the end.
     """
+    require_checkpoint(options)
     require_folders(options.audit)
     return asyncio.run(_serve(options))
 

@@ -15,15 +15,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from stack_emu.audit_log.raw_rows import cell
 from stack_emu.domain import faults
 from stack_emu.domain.audit_hash import row_hash
 from stack_emu.domain.authentication import ACCOUNT
 from stack_emu.domain.partners import made_with_grant
+from stack_emu.domain.tiers import kept_since_ms
 from stack_emu.kernel.audit import GENESIS, Row, verify_chain
 from stack_emu.kernel.clock import ISO_PATTERN, iso, parse_iso
 from stack_emu.kernel.dispatch import Context
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.operations import Auth, Command, Download, Reply, Rest, Tool, operation, written_as
+from stack_emu.kernel.world import World
 
 EXPORT_LIMIT = 50_000
 COLUMNS = tuple(column.name for column in fields(Row) if column.name != "metadata")
@@ -161,8 +164,20 @@ def visible(ctx: Context) -> Callable[[Row], bool]:
     return lambda row: row.metadata.get("connection") is None or row.metadata["connection"] in allowed
 
 
+def first_kept(world: World, operator_id: str) -> int:
+    """The place in an account's chain of the first row its tier still shows; all that follow are shown."""
+    cutoff = kept_since_ms(world, operator_id)
+    rows = world.audit.rows(operator_id)
+    if cutoff is None or not rows or rows[0].timestamp >= cutoff:
+        return 0
+    return next((place for place, row in enumerate(rows) if row.timestamp >= cutoff), len(rows))
+
+
 def _selected(ctx: Context, command: ListAudit | ExportAudit, *, newest_first: bool) -> Iterator[Row]:
     rows = ctx.world.audit.rows(ctx.operator_id)
+    kept = first_kept(ctx.world, ctx.operator_id)
+    if kept:
+        rows = rows[kept:]
     wanted = {
         name: value for name in ("agent_id", "passport_jti", "action") if (value := getattr(command, name)) is not None
     }
@@ -181,7 +196,7 @@ def _selected(ctx: Context, command: ListAudit | ExportAudit, *, newest_first: b
     grade="documented",
 )
 def list_audit(ctx: Context, command: ListAudit) -> AuditPage | list[AuditEntry]:
-    """List audit rows, newest first. Poll with ``since`` set to the last ``max_timestamp``."""
+    """List audit rows the tier still keeps, newest first. Poll with ``since`` set to the last ``max_timestamp``."""
     rows = _selected(ctx, command, newest_first=True)
     if command.since is not None:
         since = command.since
@@ -245,16 +260,9 @@ def _csv(rows: list[Row]) -> str:
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow((*COLUMNS, "metadata"))
     for row in rows:
-        cells = [_cell(getattr(row, name)) for name in COLUMNS]
+        cells = [cell(getattr(row, name)) for name in COLUMNS]
         writer.writerow((*cells, json.dumps(dict(row.metadata), sort_keys=True, ensure_ascii=False)))
     return out.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    """A value as it may stand in CSV; text that a spreadsheet would run as a formula is quoted with an apostrophe."""
-    if value is None:
-        return ""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
 @operation(
@@ -266,10 +274,11 @@ def _cell(value: Any) -> Any:
     grade="sdk-implied",
 )
 def verify_audit_chain(ctx: Context, command: VerifyChain) -> ChainReport:
-    """Recompute the chain's hashes and links and report the first break."""
+    """Recompute the hashes and links of the rows the tier still shows, and report the first break."""
     rows = ctx.world.audit.rows(ctx.operator_id)
     within = _window(command.from_, command.to)
-    inside = [index for index, row in enumerate(rows) if within(row)]
+    kept = first_kept(ctx.world, ctx.operator_id)
+    inside = [index for index in range(kept, len(rows)) if within(rows[index])]
     # Stamps of different lanes need not rise along the chain: everything between the first and the last is walked.
     first, last = (inside[0], inside[-1] + 1) if inside else (len(rows), len(rows))
     chosen = rows[first : last if command.limit is None else min(last, first + command.limit)]
@@ -294,7 +303,7 @@ def verify_audit_chain(ctx: Context, command: VerifyChain) -> ChainReport:
     grade="sdk-implied",
 )
 def audit_chain_head(ctx: Context, command: Command) -> ChainHead:
-    """The hash of the newest audit row and how many rows there are."""
+    """The hash of the newest audit row and how many rows the chain has, those the tier no longer shows included."""
     rows = ctx.world.audit.rows(ctx.operator_id)
     last = rows[-1] if rows else None
     return ChainHead(

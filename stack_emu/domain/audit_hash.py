@@ -1,63 +1,11 @@
-"""The published hash formula of STACK's raw audit chain.
-
-docs/api/audit: SHA-256, in hex, of ``JSON.stringify`` of an object with the keys entry_id, timestamp, operator_id,
-agent_id, layer, action, outcome, prev_entry_hash in this order. The first row links to 64 zeros.
-"""
+"""The published hash formula of STACK's raw audit chain, for rows as a world keeps them."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Mapping
-from typing import Any
-
+from stack_emu.audit_log.raw_rows import HASHED, entry_hash
 from stack_emu.kernel.audit import Row
-
-HASHED = ("entry_id", "timestamp", "operator_id", "agent_id", "layer", "action", "outcome", "prev_entry_hash")
 
 
 def row_hash(row: Row) -> str:
     """The ``entry_hash`` of a row whose ``prev_entry_hash`` is set."""
-    return _digest({name: getattr(row, name) for name in HASHED})
-
-
-def read_entries(data: bytes) -> list[dict[str, Any]]:
-    """The rows in an export: the JSON object, a bare array, or NDJSON.
-
-    Raises:
-        ValueError: when the file is none of these.
-    """
-    text = data.decode("utf-8")
-    try:
-        whole = json.loads(text)
-    except ValueError:
-        whole = [json.loads(line) for line in text.splitlines() if line.strip()]
-    if isinstance(whole, dict):
-        whole = whole.get("entries", [whole])
-    if not isinstance(whole, list) or not all(isinstance(row, dict) and "entry_hash" in row for row in whole):
-        raise ValueError("this holds no audit rows; export them with GET /v1/audit/export")
-    return whole
-
-
-def verify_entries(entries: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Check exported rows, oldest first, without an emulator; returns a sentence for every break.
-
-    An export may begin in the middle of the chain, so what its first row links to is taken as given.
-    """
-    problems: list[str] = []
-    previous: dict[str, str] = {}
-    for number, entry in enumerate(entries, 1):
-        where = f"row {number}, {entry.get('entry_id')}"
-        operator = str(entry.get("operator_id"))
-        linked = entry.get("prev_entry_hash")
-        if previous.get(operator, linked) != linked:
-            problems.append(f"{where}: prev_entry_hash does not equal the hash of the row before")
-        body = {name: entry.get(name) for name in HASHED}
-        if _digest(body) != entry.get("entry_hash"):
-            problems.append(f"{where}: entry_hash does not equal the hash of the row's own content")
-        previous[operator] = str(entry.get("entry_hash"))
-    return problems
-
-
-def _digest(body: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode("utf-8")).hexdigest()
+    return entry_hash({name: getattr(row, name) for name in HASHED})

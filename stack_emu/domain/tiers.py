@@ -1,8 +1,9 @@
 """What each tier allows, in one table: how many things an account may have at once, and how much it may do in a month.
 
-Published are the team members (docs/api/team), the passports a month of free and studio (docs/api/billing) and their
-proxied calls (product page). That agents, services and skills are capped is published, their figures are not: they are
-invented, as are the figures of developer by month and all of scans. A tier that is not named has no limit.
+Published are the team members (docs/api/team), the passports a month of free and studio (docs/api/billing), their
+proxied calls (product page), and how long audit rows are kept (privacy page). That agents, services and skills are capped
+is published, their figures are not: they are invented, as are the figures of developer by month and all of scans. A tier
+that is not named has no limit.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ MONTHLY: Mapping[str, Mapping[str, int]] = {
 """How much of a meter an account of a tier has in a month."""
 
 
+RETENTION_DAYS: Mapping[str, int] = {"free": 7, "developer": 30, "studio": 90, "enterprise": 365}
+"""How many days the audit log of an account of a tier can be read back (privacy page)."""
+
+
 def tier_of(world: World, operator_id: str) -> str:
     """The tier of an account."""
     operator = world.store.get(Operator, operator_id)
@@ -54,3 +59,9 @@ def check(world: World, operator_id: str, what: str, used: int) -> None:
     limit = COUNTS[what].get(tier)
     if limit is not None and used >= limit:
         raise Fault(faults.TIER_LIMIT_EXCEEDED, tier=tier, limit=limit, what=what, used=used)
+
+
+def kept_since_ms(world: World, operator_id: str) -> int | None:
+    """The instant before which an account's audit rows are not shown any more, in epoch milliseconds; None: all are."""
+    days = RETENTION_DAYS.get(tier_of(world, operator_id))
+    return None if days is None else world.now_ms() - days * 86_400_000

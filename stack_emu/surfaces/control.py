@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from stack_emu.domain.secret_kinds import learn_script_keys
-from stack_emu.domain.state import Agent, Connection, Grant
+from stack_emu.domain.state import Agent, Connection, Grant, Operator
 from stack_emu.hosting import HostedWorld, fault_rule, recorded_rules
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Call, dump, perform
@@ -24,6 +24,8 @@ from stack_emu.scenario.problems import ScenarioError
 from stack_emu.surfaces import control_worlds
 from stack_emu.surfaces.control_fields import (
     ControlError,
+    audit_order,
+    checkpoint_before,
     expectation_of,
     fault_of,
     milliseconds,
@@ -75,6 +77,7 @@ class ControlSurface:
             ("DELETE", "/_emu/journal", _clear_journal),
             ("GET", "/_emu/audit", _audit),
             ("GET", "/_emu/audit/canonical", _canonical),
+            ("GET", "/_emu/audit/checkpoint", _checkpoint),
             ("GET", "/_emu/faults", _faults),
             ("POST", "/_emu/faults", self._add_fault),
             ("DELETE", "/_emu/faults", _clear_faults),
@@ -302,10 +305,22 @@ def _audit(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, st
 def _canonical(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
     from stack_emu.domain.canonical_audit import canonical_log
 
-    order = str(body.get("order", "commit"))
-    if order not in ("commit", "content"):
-        raise ControlError(f"order must be commit or content, not {order}.")
-    return canonical_log(hosted.world, order=order)
+    return canonical_log(hosted.world, order=audit_order(body))
+
+
+def _checkpoint(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    """The canonical log's signed checkpoint, or with ``operator`` that of an account's raw chain, and the key set."""
+    from stack_emu.domain.audit_checkpoints import canonical_checkpoint, checkpoint_keys, raw_checkpoint
+
+    world, previous, operator = hosted.world, checkpoint_before(body), body.get("operator")
+    if operator is None:
+        text = canonical_checkpoint(world, audit_order(body), previous)
+    elif world.store.get(Operator, str(operator)) is None:
+        known = ", ".join(sorted(item.id for item in world.store.all(Operator)))
+        raise ControlError(f"there is no operator {operator}; this world has {known}.", 404)
+    else:
+        text = raw_checkpoint(world, str(operator), previous)
+    return {"checkpoint": text, "keys": checkpoint_keys(world)}
 
 
 def _faults(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:

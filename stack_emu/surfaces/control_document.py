@@ -181,6 +181,11 @@ ROUTES: Mapping[str, RouteDoc] = {
         None,
         query={"order": {**_choice("commit", "content"), "default": "commit"}},
     ),
+    "GET /_emu/audit/checkpoint": RouteDoc(
+        "A signed checkpoint of the canonical log, or of an operator's raw chain, with the keys that verify it.",
+        _object("*", checkpoint=_TEXT, keys=_OBJECT),
+        query={"order": _choice("commit", "content"), "operator": _TEXT, "previous": _TEXT},
+    ),
     "GET /_emu/faults": RouteDoc(
         "The fault rules, with how often each met a call and fired.",
         _object("*", rules=_NUMBER, unfired=_list(_OBJECT), each=_list(_FAULT)),

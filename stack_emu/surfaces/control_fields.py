@@ -169,3 +169,27 @@ def _checked(data: Mapping[str, Any], vocabulary: Vocabulary) -> Scenario:
         return from_data({"stack_emu": 1, **data}, "request", vocabulary)
     except ScenarioError as error:
         raise ControlError("; ".join(f"{item.path}: {item.sentence}" for item in error.problems)) from None
+
+
+def audit_order(body: Mapping[str, Any]) -> str:
+    """The order inside a lane of a canonical log.
+
+    Raises:
+        ControlError: for another word.
+    """
+    order = str(body.get("order", "commit"))
+    if order not in ("commit", "content"):
+        raise ControlError(f"order must be commit or content, not {order}.")
+    return order
+
+
+def checkpoint_before(body: Mapping[str, Any]) -> str | None:
+    """The checkpoint that a new one is to name as the one before it: the hex SHA-256 of its text, or None.
+
+    Raises:
+        ControlError: when it is no such hash.
+    """
+    previous = body.get("previous")
+    if previous is not None and re.fullmatch("[0-9a-f]{64}", str(previous)) is None:
+        raise ControlError("previous must be the hex SHA-256 of the text of the checkpoint before.")
+    return None if previous is None else str(previous)

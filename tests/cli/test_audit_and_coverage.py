@@ -26,10 +26,10 @@ def test_verify_holds_until_tamper_changed_a_line_and_diff_shows_it(cli: Cli, tm
     assert cli("audit", "verify", changed).code == 1
     shown = cli("audit", "diff", GOLDEN, changed)
     assert shown.code == 1
-    assert "blocked" in shown.out
+    assert "was refused where A has success" in shown.out
     assert cli("audit", "diff", GOLDEN, GOLDEN).code == 0
     rehashed = tmp_path / "rehashed.jsonl"
-    assert cli("audit", "tamper", GOLDEN, "--drop", "--rehash", "--out", rehashed).code == 0
+    assert cli("audit", "tamper", GOLDEN, "--how", "delete", "--rehash", "--out", rehashed).code == 0
     assert cli("audit", "verify", rehashed).code == 0
     assert cli("audit", "verify", rehashed, "--head", head[1]).code == 1
 

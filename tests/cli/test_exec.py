@@ -429,3 +429,29 @@ def test_exec_inside_exec_uses_the_inner_world(cli: Cli, shop: Path, tmp_path: P
     text = "import os, httpx; print(httpx.get('https://api.getstack.run/').json()['scenario'])"
     ran = cli("exec", shop, "--", PROGRAM, "exec", inner, *python(text))
     assert (ran.code, ran.out) == (0, "inner\n"), ran.err
+
+
+def test_a_checkpoint_is_written_beside_the_log_when_asked_for(cli: Cli, shop: Path, tmp_path: Path) -> None:
+    log, key = tmp_path / "audit.jsonl", tmp_path / "key.pem"
+    checkpoint, keys = tmp_path / "audit.jsonl.checkpoint", tmp_path / "audit.jsonl.jwks"
+    agent = ("--", sys.executable, "-c", ORDER_LOOKED_UP)
+    proving = ("audit", "verify", log, "--checkpoint", checkpoint, "--jwks", keys)
+    assert cli("exec", shop, "--audit", log, *agent).code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["audit.jsonl", "shop.yaml"]
+    texts = []
+    for _ in range(2):
+        assert cli("exec", shop, "--audit", log, "--checkpoint", *agent).code == 0
+        texts.append((checkpoint.read_bytes(), keys.read_bytes()))
+        proved = cli(*proving)
+        assert (proved.code, "proves 1 rows; 0 stand behind them" in proved.out) == (0, True), proved
+    assert texts[0] == texts[1]
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", str(key)], check=True)
+    assert cli("exec", shop, "--audit", log, "--checkpoint-key", key, *agent).code == 0
+    assert keys.read_bytes() != texts[0][1]
+    assert cli(*proving).code == 0
+    for options, named in [
+        (("--checkpoint",), "--audit FILE"),
+        (("--audit", log, "--checkpoint-key", shop), "no Ed25519 private key"),
+    ]:
+        refused = cli("exec", shop, *options, "--", "touch", tmp_path / "ran")
+        assert (refused.code, named in refused.err, (tmp_path / "ran").exists()) == (2, True, False), refused

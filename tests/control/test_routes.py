@@ -29,6 +29,7 @@ ROUTES = [
     "GET /_emu/approvals",
     "GET /_emu/audit",
     "GET /_emu/audit/canonical",
+    "GET /_emu/audit/checkpoint",
     "GET /_emu/checkout/{session_id}",
     "GET /_emu/clock",
     "GET /_emu/consents",

@@ -13,7 +13,8 @@ import getstack
 import httpx
 import pytest
 
-from stack_emu.domain.audit_hash import read_entries, verify_entries
+from stack_emu.audit_log.raw_rows import read_raw
+from stack_emu.audit_log.verification import verify
 from tests.families.drivers import McpTools
 from tests.families.proxy_world import (
     ECHO,
@@ -181,7 +182,9 @@ def test_the_first_break_of_a_tampered_chain_is_reported(
     assert report["first_break"]["entry_id"] == served.rows()[index].entry_id
     assert problem in report["first_break"]["problem"]
     exported = httpx.get(f"{served.base_url}/v1/audit/export", headers=bearer(OPERATOR)).content
-    assert any(problem in found for found in verify_entries(read_entries(exported)))
+    found = verify(read_raw(exported)).broken
+    assert found is not None
+    assert (found.kind, found.line, found.entry_id) == ("edited", index + 1, served.rows()[index].entry_id)
 
 
 def test_a_window_of_the_chain_is_verified_from_the_row_before_it(serve: Callable[..., Any], sdk: Any) -> None:
@@ -223,7 +226,10 @@ def test_exports_hold_the_same_rows_in_three_formats(serve: Callable[..., Any]) 
     assert list(table[0]) == [*COLUMNS, "metadata"]
     assert [row["entry_hash"] for row in table] == [entry["entry_hash"] for entry in entries]
     assert json.loads(table[0]["metadata"]) == entries[0]["metadata"]
-    assert verify_entries(read_entries(by_accept.content)) == []
+    for reply in (whole, by_accept, by_query):
+        read = read_raw(reply.content)
+        assert [dict(row) for row in read.entries] == entries
+        assert verify(read).valid
 
 
 def test_an_export_is_cut_by_instants_and_filters(serve: Callable[..., Any]) -> None:

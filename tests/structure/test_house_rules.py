@@ -16,9 +16,10 @@ FORBIDDEN_NAMES = {"utils.py", "helpers.py", "manager.py", "util.py", "helper.py
 MAY_IMPORT = {
     "kernel": {"kernel"},
     "scenario": {"scenario"},
+    "audit_log": {"kernel", "audit_log"},
     "upstreams": {"kernel", "scenario", "upstreams"},
     "model_script": {"kernel", "scenario", "model_script"},
-    "domain": {"kernel", "scenario", "domain", "upstreams"},
+    "domain": {"kernel", "scenario", "audit_log", "domain", "upstreams"},
 }
 LATE = ("mcp", "anthropic", "starlette", "jsonschema", "sqlite3", "uvicorn", "httpx", "httpx2")
 LATE_ROOMS = ("stack_emu.surfaces.messages", "stack_emu.surfaces.openai", "stack_emu.surfaces.llm_model")
