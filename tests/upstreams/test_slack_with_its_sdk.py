@@ -11,11 +11,9 @@ from typing import Any
 import pytest
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
-from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
 from slack_sdk.web import client as web_client
 from slack_sdk.web.async_client import AsyncWebClient
 
-from stack_emu.kernel.faults import FaultRule
 from stack_emu.upstreams.slack import channels, messages
 from stack_emu.upstreams.slack.methods import METHODS, is_deprecated, may_exist
 
@@ -387,20 +385,6 @@ def test_every_method_of_the_sdk_is_served_declined_or_left_to_a_family_that_is_
     known = set(re.findall(r'api_call\(\s*"([a-zA-Z.0-9]+)"', source))
     assert len(known) > 200
     assert [name for name in sorted(known) if not (name in METHODS or is_deprecated(name) or may_exist(name))] == []
-
-
-def test_rate_limits_come_from_faults_in_slacks_words_and_the_sdk_retries(slack: Slack) -> None:
-    workspace = slack()
-    on = {"upstream": "slack", "path": "/api/chat.postMessage"}
-    workspace.world.faults.add(FaultRule(on, {"status": 429, "headers": {"Retry-After": "0"}}, times=2))
-    sdk = client(workspace)
-    limited = refusal(lambda: sdk.chat_postMessage(channel="C0ENG", text="one"))
-    assert limited == {"ok": False, "error": "ratelimited"}
-    sdk.retry_handlers.append(RateLimitErrorRetryHandler(max_retry_count=1))
-    sdk.chat_postMessage(channel="C0ENG", text="two")
-    assert [one["text"] for one in messages(workspace.world, "engineering")] == ["two"]
-    seen = workspace.bench.engine.requests(workspace.world, "slack")
-    assert [one["status"] for one in seen] == [429, 429, 200]
 
 
 def test_the_asynchronous_client_works_the_same(slack: Slack) -> None:
