@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
-from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
+from slack_sdk.web import client as web_client
 from slack_sdk.web.async_client import AsyncWebClient
 
-from stack_emu.kernel.faults import FaultRule
 from stack_emu.upstreams.slack import channels, messages
+from stack_emu.upstreams.slack.methods import METHODS, is_deprecated, may_exist
 
 from .conftest import TOKEN, Service
 
@@ -368,24 +370,21 @@ def test_methods_slack_lacks_withdrew_or_has_but_the_fake_has_not_are_told_apart
     assert error(lambda: sdk.api_call("channels.list")) == "method_deprecated"
     assert error(lambda: sdk.api_call("files.upload")) == "method_deprecated"
     assert workspace.world.journal.violations() == []
-    unserved = refusal(lambda: sdk.pins_add(channel="C0ENG", timestamp="1.000001"))
+    unserved = refusal(lambda: sdk.dnd_setSnooze(num_minutes=5))
     assert unserved["error"]["code"] == "UPSTREAM_UNMATCHED"
     assert workspace.bench.last().problem == "unmatched"
-    assert "does not serve POST /api/pins.add" in str(workspace.bench.last().hint)
+    assert "does not serve POST /api/dnd.setSnooze" in str(workspace.bench.last().hint)
+    near = refusal(lambda: sdk.conversations_inviteShared(channel="C0ENG", emails="a@b.test"))
+    assert near["error"]["code"] == "UPSTREAM_UNMATCHED", "a method Slack has is never called unknown"
+    refusal(lambda: sdk.apps_connections_open(app_token=TOKEN))
+    assert "apps.connections.open: it opens a WebSocket" in str(workspace.bench.last().hint)
 
 
-def test_rate_limits_come_from_faults_in_slacks_words_and_the_sdk_retries(slack: Slack) -> None:
-    workspace = slack()
-    on = {"upstream": "slack", "path": "/api/chat.postMessage"}
-    workspace.world.faults.add(FaultRule(on, {"status": 429, "headers": {"Retry-After": "0"}}, times=2))
-    sdk = client(workspace)
-    limited = refusal(lambda: sdk.chat_postMessage(channel="C0ENG", text="one"))
-    assert limited == {"ok": False, "error": "ratelimited"}
-    sdk.retry_handlers.append(RateLimitErrorRetryHandler(max_retry_count=1))
-    sdk.chat_postMessage(channel="C0ENG", text="two")
-    assert [one["text"] for one in messages(workspace.world, "engineering")] == ["two"]
-    seen = workspace.bench.engine.requests(workspace.world, "slack")
-    assert [one["status"] for one in seen] == [429, 429, 200]
+def test_every_method_of_the_sdk_is_served_declined_or_left_to_a_family_that_is_not_served() -> None:
+    source = inspect.getsource(web_client)
+    known = set(re.findall(r'api_call\(\s*"([a-zA-Z.0-9]+)"', source))
+    assert len(known) > 200
+    assert [name for name in sorted(known) if not (name in METHODS or is_deprecated(name) or may_exist(name))] == []
 
 
 def test_the_asynchronous_client_works_the_same(slack: Slack) -> None:

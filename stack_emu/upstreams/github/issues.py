@@ -7,13 +7,13 @@ from typing import Any
 
 from stack_emu.upstreams.github.dialect import choice, invalid, one_of, page_of, refused, text, texts
 from stack_emu.upstreams.github.labels import label_keys, show_milestone, shown_labels
+from stack_emu.upstreams.github.reactions import reaction_counts
 from stack_emu.upstreams.github.repositories import Data, Repo, actor, known_user, number_of, show_user, visible
 from stack_emu.upstreams.pack_calls import RestCall
 
 REASONS = ("completed", "not_planned", "reopened", "duplicate")
 LOCKS = ("off-topic", "too heated", "resolved", "spam")
 MOST_ASSIGNEES = 10
-REACTIONS = ("+1", "-1", "laugh", "hooray", "confused", "heart", "rocket", "eyes")
 
 
 def show_issue(repo: Repo, number: str) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def show_issue(repo: Repo, number: str) -> dict[str, Any]:
         "updated_at": one["updated_at"],
         "closed_at": one["closed_at"],
         "closed_by": show_user(call, one["closed_by"]) if one["closed_by"] else None,
-        "reactions": {"url": f"{url}/reactions", "total_count": 0, **dict.fromkeys(REACTIONS, 0)},
+        "reactions": reaction_counts(repo, "issues", number, url),
     }
     if one["pull"]:
         pull = f"{repo.url}/pulls/{number}"
@@ -241,7 +241,7 @@ def show_comment(repo: Repo, key: str) -> dict[str, Any]:
         "author_association": "OWNER" if one["user"] == repo.data["owner"] else "MEMBER",
         "created_at": one["created_at"],
         "updated_at": one["updated_at"],
-        "reactions": {"url": f"{url}/reactions", "total_count": 0, **dict.fromkeys(REACTIONS, 0)},
+        "reactions": reaction_counts(repo, "comments", key, url),
     }
 
 

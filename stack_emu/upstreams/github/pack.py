@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from stack_emu.kernel.world import World
-from stack_emu.upstreams.github import git, issues, labels, pulls, repositories, search
+from stack_emu.upstreams.github import (
+    git,
+    issues,
+    labels,
+    pulls,
+    reactions,
+    repositories,
+    review_comments,
+    reviews,
+    search,
+)
 from stack_emu.upstreams.github.dialect import DOCS, SENTENCES, dressed, failure
 from stack_emu.upstreams.github.seeding import SEED_KEYS, check_seed, write_seed
 from stack_emu.upstreams.pack_calls import Handler, PackOperation, RestCall
@@ -17,9 +27,29 @@ from stack_emu.upstreams.rest_pack import RestPack
 REPO = "/repos/{owner}/{repo}"
 ISSUE = f"{REPO}/issues/{{number}}"
 PULL = f"{REPO}/pulls/{{number}}"
+COMMENT = f"{REPO}/issues/comments/{{comment_id}}"
+LINE = f"{REPO}/pulls/comments/{{comment_id}}"
 WRITE = ("repo", "public_repo")
+_Row = tuple[str, str, Handler, tuple[str, ...], int]
 
-_ROWS: tuple[tuple[str, str, Handler, tuple[str, ...], int], ...] = (
+
+def _reactions(what: str, path: str, kind: str, param: str) -> tuple[_Row, ...]:
+    return (
+        (f"reactions.listFor{what}", f"GET {path}/reactions", reactions.lister(kind, param), (), 200),
+        (f"reactions.createFor{what}", f"POST {path}/reactions", reactions.creator(kind, param), WRITE, 201),
+        (
+            f"reactions.deleteFor{what}"
+            if what != "PullRequestReviewComment"
+            else "reactions.deleteForPullRequestComment",
+            f"DELETE {path}/reactions/{{reaction_id}}",
+            reactions.remover(kind, param),
+            WRITE,
+            204,
+        ),
+    )
+
+
+_ROWS: tuple[_Row, ...] = (
     ("users.getAuthenticated", "GET /user", repositories.me, (), 200),
     ("users.getByUsername", "GET /users/{username}", repositories.user, (), 200),
     ("rateLimit.get", "GET /rate_limit", repositories.rate_limit, (), 200),
@@ -69,9 +99,26 @@ _ROWS: tuple[tuple[str, str, Handler, tuple[str, ...], int], ...] = (
     ("pulls.checkIfMerged", f"GET {PULL}/merge", pulls.merged, (), 204),
     ("pulls.listFiles", f"GET {PULL}/files", pulls.files, (), 200),
     ("pulls.listCommits", f"GET {PULL}/commits", pulls.commits, (), 200),
-    ("pulls.createReview", f"POST {PULL}/reviews", pulls.create_review, WRITE, 200),
-    ("pulls.listReviews", f"GET {PULL}/reviews", pulls.list_reviews, (), 200),
-    ("pulls.getReview", f"GET {PULL}/reviews/{{review_id}}", pulls.get_review, (), 200),
+    ("pulls.createReview", f"POST {PULL}/reviews", reviews.create_review, WRITE, 200),
+    ("pulls.listReviews", f"GET {PULL}/reviews", reviews.list_reviews, (), 200),
+    ("pulls.getReview", f"GET {PULL}/reviews/{{review_id}}", reviews.get_review, (), 200),
+    ("pulls.listCommentsForReview", f"GET {PULL}/reviews/{{review_id}}/comments", review_comments.of_review, (), 200),
+    ("pulls.createReviewComment", f"POST {PULL}/comments", review_comments.create, WRITE, 201),
+    ("pulls.listReviewComments", f"GET {PULL}/comments", review_comments.listed, (), 200),
+    (
+        "pulls.createReplyForReviewComment",
+        f"POST {PULL}/comments/{{comment_id}}/replies",
+        review_comments.reply,
+        WRITE,
+        201,
+    ),
+    ("pulls.listReviewCommentsForRepo", f"GET {REPO}/pulls/comments", review_comments.list_all, (), 200),
+    ("pulls.getReviewComment", f"GET {LINE}", review_comments.get, (), 200),
+    ("pulls.updateReviewComment", f"PATCH {LINE}", review_comments.update, WRITE, 200),
+    ("pulls.deleteReviewComment", f"DELETE {LINE}", review_comments.delete, WRITE, 204),
+    *_reactions("Issue", ISSUE, "issues", "number"),
+    *_reactions("IssueComment", COMMENT, "comments", "comment_id"),
+    *_reactions("PullRequestReviewComment", LINE, "review_comments", "comment_id"),
     ("pulls.requestReviewers", f"POST {PULL}/requested_reviewers", pulls.request_reviewers, WRITE, 201),
     ("pulls.removeRequestedReviewers", f"DELETE {PULL}/requested_reviewers", pulls.remove_reviewers, WRITE, 200),
     ("pulls.listRequestedReviewers", f"GET {PULL}/requested_reviewers", pulls.list_reviewers, (), 200),
@@ -98,6 +145,7 @@ _PAGES = {
     "repos": "repos",
     "issues": "issues",
     "pulls": "pulls",
+    "reactions": "reactions/reactions",
     "git": "git/refs",
     "search": "search/search",
 }
@@ -119,13 +167,8 @@ class GitHubPack(RestPack):
     seed_keys = SEED_KEYS
     declined = (
         Declined("GraphQL", "use the REST operations", "POST", "/graphql"),
-        Declined(
-            "pulls.createReviewComment",
-            "comment with issues.createComment or a review's body",
-            None,
-            f"{PULL}/comments",
-        ),
-        Declined("reactions.*", "nothing here acts by them", None, f"{ISSUE}/reactions"),
+        Declined("reactions to commits, releases and discussions", "those are not served either"),
+        Declined("reactions.deleteLegacy", "delete it where it is, as GitHub wants", "DELETE", "/reactions/{id}"),
         Declined("actions.*", "nothing runs here", None, f"{REPO}/actions/*"),
         Declined("checks.* and commit statuses", "nothing runs here", None, f"{REPO}/statuses/{{sha}}"),
         Declined("issues.listEvents", "read the issue instead", None, f"{ISSUE}/events"),

@@ -1,8 +1,7 @@
-"""Pull requests: opening, changing, merging, files, commits and reviews."""
+"""Pull requests: opening, changing, merging, files, commits and who is asked for a review."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from stack_emu.upstreams.github import git
@@ -11,17 +10,15 @@ from stack_emu.upstreams.github.issues import moved, new_issue, show_issue
 from stack_emu.upstreams.github.repositories import Data, Repo, actor, known_user, show, show_user
 from stack_emu.upstreams.pack_calls import RestCall
 
-EVENTS = {"APPROVE": "APPROVED", "REQUEST_CHANGES": "CHANGES_REQUESTED", "COMMENT": "COMMENTED"}
-
 
 def show_pull(repo: Repo, number: str, *, whole: bool = True) -> dict[str, Any]:
     """A pull request as GitHub prints it; with figures when ``whole``."""
-    one = _pull(repo, number)
+    one = pull_of(repo, number)
     pull, call = one["pull"], repo.call
     issue = show_issue(repo, number)
     for name in ("pull_request", "reactions", "state_reason", "repository_url", "events_url", "labels_url", "comments"):
         issue.pop(name)
-    head, base = _head(repo, one), pull["base_sha"] or git.head_of(repo, pull["base"])
+    head, base = head_of(repo, one), pull["base_sha"] or git.head_of(repo, pull["base"])
     shown: dict[str, Any] = {
         **issue,
         "url": f"{repo.url}/pulls/{number}",
@@ -37,7 +34,7 @@ def show_pull(repo: Repo, number: str, *, whole: bool = True) -> dict[str, Any]:
     }
     if not whole:
         return shown
-    files = _files(repo, one)
+    files = files_of(repo, one)
     able = not pull["merged_at"] and one["state"] == "open"
     clean = able and _merged_tree(repo, base, head) is not None
     return {
@@ -47,8 +44,8 @@ def show_pull(repo: Repo, number: str, *, whole: bool = True) -> dict[str, Any]:
         "mergeable": clean if able else None,
         "mergeable_state": ("clean" if clean else "dirty") if able else "unknown",
         "comments": sum(comment["issue"] == number for comment in repo.has("comments").all()),
-        "review_comments": 0,
-        "commits": len(_commits(repo, one)),
+        "review_comments": sum(one["pull"] == number for one in repo.has("review_comments").all()),
+        "commits": len(commits_of(repo, one)),
         "additions": sum(file["additions"] for file in files),
         "deletions": sum(file["deletions"] for file in files),
         "changed_files": len(files),
@@ -106,7 +103,7 @@ def listed(call: RestCall) -> Any:
 def update(call: RestCall) -> Any:
     """Change a pull request's title, text, state or base."""
     repo, number = Repo(call), call.params["number"]
-    one = _pull(repo, number)
+    one = pull_of(repo, number)
     call.ignore("maintainer_can_modify")
     changed: dict[str, Any] = {name: text(call, name) for name in ("title", "body") if call.has(name)}
     if "title" in changed and not changed["title"]:
@@ -128,8 +125,8 @@ def update(call: RestCall) -> Any:
 def merge(call: RestCall) -> Any:
     """Merge a pull request with a merge commit, squashed or rebased."""
     repo, number = Repo(call), call.params["number"]
-    one = _pull(repo, number)
-    pull, head = one["pull"], _head(repo, one)
+    one = pull_of(repo, number)
+    pull, head = one["pull"], head_of(repo, one)
     method = one_of(call, "merge_method", ("merge", "squash", "rebase"), "PullRequest") or "merge"
     base = git.head_of(repo, pull["base"])
     if pull["merged_at"] or one["state"] != "open" or head is None or base is None:
@@ -152,20 +149,20 @@ def merge(call: RestCall) -> Any:
 def merged(call: RestCall) -> Any:
     """Whether a pull request was merged: 204, or 404."""
     repo = Repo(call)
-    if not _pull(repo, call.params["number"])["pull"]["merged_at"]:
+    if not pull_of(repo, call.params["number"])["pull"]["merged_at"]:
         raise refused(404)
 
 
 def files(call: RestCall) -> Any:
     """List the files a pull request changes, with their patches."""
     repo = Repo(call)
-    return page_of(call, _files(repo, _pull(repo, call.params["number"])))
+    return page_of(call, files_of(repo, pull_of(repo, call.params["number"])))
 
 
 def commits(call: RestCall) -> Any:
     """List the commits of a pull request, oldest first."""
     repo = Repo(call)
-    found = _commits(repo, _pull(repo, call.params["number"]))
+    found = commits_of(repo, pull_of(repo, call.params["number"]))
     return [git.show_commit(repo, sha) for sha in page_of(call, found[::-1])]
 
 
@@ -182,64 +179,13 @@ def remove_reviewers(call: RestCall) -> Any:
 def list_reviewers(call: RestCall) -> Any:
     """List who was asked for a review."""
     repo = Repo(call)
-    pull = _pull(repo, call.params["number"])["pull"]
+    pull = pull_of(repo, call.params["number"])["pull"]
     return {"users": [show_user(call, login) for login in pull["reviewers"]], "teams": []}
-
-
-def create_review(call: RestCall) -> Any:
-    """Review a pull request: approve it, ask for changes, or comment."""
-    repo, number = Repo(call), call.params["number"]
-    one = _pull(repo, number)
-    event = one_of(call, "event", tuple(EVENTS), "PullRequestReview")
-    body = text(call, "body", "") or ""
-    if not call.fields.get("comments"):
-        call.ignore("comments")
-    if event is None:
-        raise refused(
-            422, 'Invalid request.\n\n"event" wasn\'t supplied.', hint="pending reviews are not served: send event."
-        )
-    if event != "COMMENT" and one["user"] == actor(call):
-        what = "approve" if event == "APPROVE" else "request changes on"
-        raise refused(422, "Unprocessable Entity", [f"Can not {what} your own pull request"])
-    if not body and event != "APPROVE":
-        raise refused(422, "Unprocessable Entity", ["Body can't be blank"])
-    key = repo.has("reviews").free(lambda: str(call.number("review", 10)))
-    commit = text(call, "commit_id") or _head(repo, one)
-    record = {
-        "pull": number,
-        "user": actor(call),
-        "body": body,
-        "state": EVENTS[event],
-        "commit": commit,
-        "at": call.now,
-    }
-    repo.has("reviews").put(key, record)
-    left = [login for login in one["pull"]["reviewers"] if login != actor(call)]
-    repo.has("issues").change(number, updated_at=call.now, pull={**one["pull"], "reviewers": left})
-    return _show_review(repo, key, record)
-
-
-def list_reviews(call: RestCall) -> Any:
-    """List the reviews of a pull request, oldest first."""
-    repo, number = Repo(call), call.params["number"]
-    _pull(repo, number)
-    found = [one for one in repo.has("reviews").items() if one[1]["pull"] == number]
-    found.sort(key=lambda one: str(one[1]["at"]))
-    return [_show_review(repo, key, data) for key, data in page_of(call, found)]
-
-
-def get_review(call: RestCall) -> Any:
-    """Read a review."""
-    repo, key = Repo(call), call.params["review_id"]
-    found = repo.has("reviews").get(key)
-    if found is None or found["pull"] != call.params["number"]:
-        raise refused(404)
-    return _show_review(repo, key, found)
 
 
 def _reviewers(call: RestCall, *, add: bool) -> Any:
     repo, number = Repo(call), call.params["number"]
-    one = _pull(repo, number)
+    one = pull_of(repo, number)
     given, before = texts(call, "reviewers") or [], one["pull"]["reviewers"]
     call.ignore(*(["team_reviewers"] if not call.fields.get("team_reviewers") else []))
     for login in given if add else ():
@@ -257,30 +203,20 @@ def _reviewers(call: RestCall, *, add: bool) -> Any:
     return show_pull(repo, number, whole=False)
 
 
-def _show_review(repo: Repo, key: str, one: Mapping[str, Any]) -> dict[str, Any]:
-    html = f"{repo.html}/pull/{one['pull']}"
-    return {
-        "id": int(key),
-        "node_id": f"PRR_{key}",
-        "user": show_user(repo.call, one["user"]),
-        "body": one["body"],
-        "state": one["state"],
-        "html_url": f"{html}#pullrequestreview-{key}",
-        "pull_request_url": f"{repo.url}/pulls/{one['pull']}",
-        "author_association": "MEMBER",
-        "submitted_at": one["at"],
-        "commit_id": one["commit"],
-    }
+def pull_of(repo: Repo, number: str) -> Data:
+    """The record of a pull request.
 
-
-def _pull(repo: Repo, number: str) -> Data:
+    Raises:
+        PackRefusal: 404 when there is none.
+    """
     found = repo.has("issues").get(number)
     if found is None or not found["pull"]:
         raise refused(404)
     return found
 
 
-def _head(repo: Repo, one: Data) -> str | None:
+def head_of(repo: Repo, one: Data) -> str | None:
+    """The commit a pull request ends with."""
     pull = one["pull"]
     return pull["head_sha"] or git.head_of(repo, pull["head"])
 
@@ -291,17 +227,19 @@ def _side(repo: Repo, branch: str, sha: str | None) -> dict[str, Any]:
     return {**side, "repo": show(call, repo.data)}
 
 
-def _files(repo: Repo, one: Data) -> list[dict[str, Any]]:
-    head = _head(repo, one)
+def files_of(repo: Repo, one: Data) -> list[dict[str, Any]]:
+    """The files a pull request changes."""
+    head = head_of(repo, one)
     base = one["pull"]["base_sha"] or git.head_of(repo, one["pull"]["base"])
     common = git.merge_base(repo, head, base) if head and base else None
     return git.differences(repo, git.tree_of(repo, common), git.tree_of(repo, head))
 
 
-def _commits(repo: Repo, one: Data) -> list[str]:
+def commits_of(repo: Repo, one: Data) -> list[str]:
+    """The commits of a pull request, newest first."""
     base = one["pull"]["base_sha"] or git.head_of(repo, one["pull"]["base"])
     known = set(git.ancestors(repo, base))
-    return [sha for sha in git.ancestors(repo, _head(repo, one)) if sha not in known]
+    return [sha for sha in git.ancestors(repo, head_of(repo, one)) if sha not in known]
 
 
 def _merged_tree(repo: Repo, base: str | None, head: str | None) -> dict[str, str] | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from stack_emu.upstreams.slack.pack import SlackPack
-from stack_emu.upstreams.slack.reading import channels, messages
+from stack_emu.upstreams.slack.reading import channels, messages, views
 
-__all__ = ["PACK", "SlackPack", "channels", "messages"]
+__all__ = ["PACK", "SlackPack", "channels", "messages", "views"]
 
 PACK = SlackPack()

@@ -10,6 +10,7 @@ from typing import Any
 from stack_emu.kernel import strict_json
 from stack_emu.kernel.acts import Act
 from stack_emu.kernel.store import Store
+from stack_emu.upstreams.documents import Collection
 from stack_emu.upstreams.packs import PackContext
 from stack_emu.upstreams.requests import UpstreamRequest
 from stack_emu.upstreams.slack.records import User, Workspace
@@ -143,6 +144,31 @@ class SlackCall:
         if value is not None and not isinstance(value, list):
             raise SlackError(error)
         return value
+
+    def mapping(self, name: str, error: str) -> dict[str, Any] | None:
+        """A JSON object, which forms carry as text.
+
+        Raises:
+            SlackError: ``error`` when it is something else.
+        """
+        value = self.raw(name)
+        if isinstance(value, str):
+            try:
+                value = strict_json.loads(value)
+            except ValueError:
+                raise SlackError(error) from None
+        if value is not None and not isinstance(value, dict):
+            raise SlackError(error)
+        return value
+
+    def collection(self, name: str) -> Collection:
+        """A collection of this workspace."""
+        return Collection(self.store, self.upstream, name, self.act.place)
+
+    @property
+    def now_s(self) -> int:
+        """The instant of the call in epoch seconds on the world's clock."""
+        return self.act.now_ms // 1000
 
     def has(self, *scopes: str) -> bool:
         """Whether the token has one of the scopes; a connection that names no scopes has them all."""

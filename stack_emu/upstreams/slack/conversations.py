@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from stack_emu.upstreams.slack import pins
 from stack_emu.upstreams.slack.call import SlackCall, SlackError
+from stack_emu.upstreams.slack.channel_settings import checked_name
 from stack_emu.upstreams.slack.paging import page
 from stack_emu.upstreams.slack.places import (
     PREFIX,
@@ -16,6 +19,7 @@ from stack_emu.upstreams.slack.places import (
     message_at,
     need_for,
     need_membership,
+    need_to_manage,
     posted,
     replies_to,
 )
@@ -24,29 +28,20 @@ from stack_emu.upstreams.slack.shapes import channel_shape, message_shape
 from stack_emu.upstreams.slack.stamps import new_id
 
 _KINDS = {"public_channel": "public", "private_channel": "private", "im": "im", "mpim": "mpim"}
-_MAX_NAME = 80
+_STAMP = re.compile(r"\d{1,10}\.\d{6}")
 _MAX_USERS = 8
 _CREATED = 1_000_000
 
 
 def list_channels(call: SlackCall) -> dict[str, Any]:
     """``conversations.list``: seeded ones first, then created ones by name; private ones the token's user is in."""
-    kinds = _asked_kinds(call)
-    found = [
-        channel
-        for channel in call.store.find(Channel, upstream=call.upstream)
-        if channel.kind in kinds and (channel.kind == "public" or call.bot in channel.members)
-    ]
-    if call.flag("exclude_archived"):
-        found = [channel for channel in found if not channel.archived]
-    found.sort(key=lambda channel: (channel.position, channel.name or "", channel.channel))
-    shown, cursor = page(call, found, "team", lambda channel: channel.channel)
+    shown, cursor = page(call, _listed(call), "team", lambda channel: channel.channel)
     shapes = [{**channel_shape(call, channel), "num_members": len(channel.members)} for channel in shown]
     return {"channels": shapes, "response_metadata": {"next_cursor": cursor}}
 
 
 def info(call: SlackCall) -> dict[str, Any]:
-    """``conversations.info``."""
+    """``conversations.info``: one conversation the token's user may see."""
     channel = channel_by_id(call, call.required("channel"))
     need_for(call, channel, "read")
     shape = channel_shape(call, channel)
@@ -56,7 +51,7 @@ def info(call: SlackCall) -> dict[str, Any]:
 
 
 def members(call: SlackCall) -> dict[str, Any]:
-    """``conversations.members``."""
+    """``conversations.members``: ids of those who are in it."""
     channel = channel_by_id(call, call.required("channel"))
     need_for(call, channel, "read")
     shown, cursor = page(call, channel.members, "user", lambda user: user)
@@ -74,7 +69,7 @@ def history(call: SlackCall) -> dict[str, Any]:
     reply: dict[str, Any] = {
         "messages": [message_shape(call, message, replies_to(message, everything)) for message in messages],
         "has_more": bool(cursor),
-        "pin_count": 0,
+        "pin_count": len(pins.pinned(call, channel)),
         "channel_actions_ts": None,
         "channel_actions_count": 0,
     }
@@ -104,7 +99,7 @@ def create(call: SlackCall) -> dict[str, Any]:
     """``conversations.create``: the token's user is its first member."""
     private = call.flag("is_private")
     call.need(*(("groups:write",) if private else ("channels:manage", "channels:write")))
-    name = _checked_name(call.text("name"))
+    name = checked_name(call.text("name"))
     if channel_named(call, name) is not None:
         raise SlackError("name_taken")
     number = new_id(call.act, "C")
@@ -121,21 +116,6 @@ def create(call: SlackCall) -> dict[str, Any]:
         )
     )
     return {"channel": channel_shape(call, channel)}
-
-
-def join(call: SlackCall) -> dict[str, Any]:
-    """``conversations.join``: public channels only; it leaves no message behind."""
-    call.need("channels:join", "channels:write")
-    channel = channel_by_id(call, call.required("channel"))
-    if channel.kind != "public":
-        raise SlackError("method_not_supported_for_channel_type")
-    if channel.archived:
-        raise SlackError("is_archived")
-    if call.bot in channel.members:
-        warned = {"warning": "already_in_channel", "response_metadata": {"warnings": ["already_in_channel"]}}
-        return {"channel": channel_shape(call, channel), **warned}
-    joined = call.store.put(replace(channel, members=(*channel.members, call.bot)))
-    return {"channel": channel_shape(call, joined)}
 
 
 def open_direct(call: SlackCall) -> dict[str, Any]:
@@ -159,9 +139,63 @@ def open_direct(call: SlackCall) -> dict[str, Any]:
     return _opened(call, channel, already=call.store.count(Channel) == before)
 
 
+def close(call: SlackCall) -> dict[str, Any]:
+    """``conversations.close``: direct conversations; ``conversations.open`` opens them again."""
+    channel = channel_by_id(call, call.required("channel"))
+    if channel.kind not in ("im", "mpim"):
+        raise SlackError("method_not_supported_for_channel_type")
+    need_for(call, channel, "write")
+    if channel.closed:
+        return {"no_op": True, "already_closed": True}
+    call.store.put(replace(channel, closed=True))
+    return {}
+
+
+def mark(call: SlackCall) -> dict[str, Any]:
+    """``conversations.mark``: the token's user has read up to a message."""
+    channel = channel_by_id(call, call.required("channel"))
+    need_to_manage(call, channel)
+    need_membership(call, channel)
+    stamp = call.required("ts")
+    if not _STAMP.fullmatch(stamp):
+        raise SlackError("invalid_timestamp")
+    call.store.put(replace(channel, last_read=stamp))
+    return {}
+
+
+def of_user(call: SlackCall) -> dict[str, Any]:
+    """``users.conversations``: those a user is in, as far as the token's user may see them."""
+    user = call.text("user") or call.bot
+    if call.user(user) is None:
+        raise SlackError("user_not_found")
+    shown, cursor = page(call, _listed(call, user), "team", lambda channel: channel.channel)
+    return {
+        "channels": [channel_shape(call, channel) for channel in shown],
+        "response_metadata": {"next_cursor": cursor},
+    }
+
+
 def _opened(call: SlackCall, channel: Channel, *, already: bool) -> dict[str, Any]:
+    already = already and not channel.closed
+    if channel.closed:
+        channel = call.store.put(replace(channel, closed=False))
     shape = channel_shape(call, channel) if call.flag("return_im") else {"id": channel.channel}
     return {"no_op": True, "already_open": True, "channel": shape} if already else {"channel": shape}
+
+
+def _listed(call: SlackCall, user: str | None = None) -> list[Channel]:
+    """The conversations of the asked kinds that the token's user may see, and the other user is in."""
+    kinds = _asked_kinds(call)
+    found = [
+        channel
+        for channel in call.store.find(Channel, upstream=call.upstream)
+        if channel.kind in kinds
+        and (channel.kind == "public" or call.bot in channel.members)
+        and (user is None or user in channel.members)
+    ]
+    if call.flag("exclude_archived"):
+        found = [channel for channel in found if not channel.archived]
+    return sorted(found, key=lambda channel: (channel.position, channel.name or "", channel.channel))
 
 
 def _asked_kinds(call: SlackCall) -> set[str]:
@@ -223,15 +257,3 @@ def _after(message: Message, bound: Message | float, inclusive: bool) -> bool:
 
 def _compact(message: Message) -> str:
     return message.ts.replace(".", "")
-
-
-def _checked_name(name: str | None) -> str:
-    if name is None:
-        raise SlackError("invalid_name_required")
-    if len(name) > _MAX_NAME:
-        raise SlackError("invalid_name_maxlength")
-    if any(letter.isupper() or not (letter.isalnum() or letter in "-_") for letter in name):
-        raise SlackError("invalid_name_specials")
-    if not any(letter.isalnum() for letter in name):
-        raise SlackError("invalid_name_punctuation")
-    return name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from stack_emu.kernel.world import World
 from stack_emu.upstreams.not_served import not_served
 from stack_emu.upstreams.packs import PackContext, PackRow, summary_of
 from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest
-from stack_emu.upstreams.slack import files
+from stack_emu.upstreams.slack import files, scheduled, tokens
 from stack_emu.upstreams.slack.call import SlackCall, SlackError, read_arguments
 from stack_emu.upstreams.slack.methods import DECLINED, METHODS, WITHOUT_TOKEN, is_deprecated, may_exist
 from stack_emu.upstreams.slack.records import Workspace
@@ -22,11 +22,13 @@ _API = "/api/"
 
 
 class SlackPack:
-    """A workspace with channels, users, messages, threads, reactions and files, spoken to as slack.com is.
+    """A workspace with channels, users, messages, threads, files and what hangs on them, spoken to as slack.com is.
+
+    Besides: scheduled messages, reactions, pins, bookmarks, reminders, user groups, profiles, views and search.
 
     Every connection acts as the workspace's one bot user. Requests may be GET with a query, or POST with a form,
     multipart or JSON. Message time stamps are described in :mod:`stack_emu.upstreams.slack.stamps`. Text is kept as
-    it was sent: nothing is escaped, linked or unfurled, and joining a channel leaves no message in it.
+    it was sent: nothing is escaped or linked, and coming, going and renaming leave no message in a channel.
     """
 
     title = "Slack"
@@ -105,6 +107,8 @@ def _call(context: PackContext, method: str) -> UpstreamReply:
     call: SlackCall | None = None
     try:
         call = SlackCall(context, _workspace(context), read_arguments(context.request))
+        tokens.need_valid(call)
+        scheduled.post_due(call)
         data = {"ok": True, **handler(call)}
     except SlackError as error:
         context.discard = True
@@ -118,8 +122,8 @@ def _unknown(context: PackContext, method: str) -> UpstreamReply:
     """Slack's own word where Slack itself would refuse; otherwise an honest 501 that names what is served."""
     if is_deprecated(method):
         return UpstreamReply.of_json({"ok": False, "error": "method_deprecated"}, headers=_headers(context))
-    near = difflib.get_close_matches(method, METHODS, 1, 0.8)
-    if near or not may_exist(method):
+    if not may_exist(method):
+        near = difflib.get_close_matches(method, METHODS, 1, 0.8)
         context.hint = f"Slack has no method {method}" + (f"; did you mean {near[0]}?" if near else ".")
         data = {"ok": False, "error": "unknown_method", "req_method": method}
         return UpstreamReply.of_json(data, headers=_headers(context))
@@ -145,7 +149,3 @@ def _headers(context: PackContext) -> dict[str, str]:
     if credential is None or credential.scopes is None:
         return {}
     return {"X-OAuth-Scopes": ",".join(credential.scopes)}
-
-
-def _meaning(name: str, method: Callable[..., Any]) -> str:
-    return summary_of(method).removeprefix(f"``{name}``").lstrip(": ")

@@ -1,4 +1,4 @@
-"""Slack's cursor pagination."""
+"""Slack's two ways of paging: by cursor, and by number for older methods."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import binascii
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from stack_emu.upstreams.slack.call import SlackCall, SlackError
+from stack_emu.upstreams.slack.call import SlackCall, SlackError, invalid_arguments
 
 T = TypeVar("T")
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
+DEFAULT_COUNT = 100
 
 
 def page(
@@ -36,6 +37,31 @@ def page(
     end = start + limit
     following = key(items[end]) if end < len(items) else ""
     return list(items[start:end]), _cursor(kind, following) if following else ""
+
+
+def numbered(
+    call: SlackCall, items: Sequence[T], default: int, most: int = MAX_LIMIT
+) -> tuple[list[T], dict[str, int]]:
+    """The items of the asked-for page and its ``paging`` object.
+
+    Args:
+        call: gives ``page``, from 1, and ``count``.
+        items: everything, in order.
+        default: page length without ``count``.
+        most: the longest page; a longer one is cut to it.
+
+    Raises:
+        SlackError: ``invalid_arguments``.
+    """
+    count = call.number("count")
+    number = call.number("page")
+    count, number = default if count is None else count, 1 if number is None else number
+    if count < 1 or number < 1:
+        raise invalid_arguments(f"must be greater than 0: {'count' if count < 1 else 'page'}")
+    count = min(count, most)
+    pages = -(-len(items) // count)
+    paging = {"count": count, "total": len(items), "page": number, "pages": pages}
+    return list(items[(number - 1) * count : number * count]), paging
 
 
 def _limit(call: SlackCall, default: int) -> int:

@@ -1,9 +1,10 @@
-"""The methods ``users.*``, ``team.info``, ``auth.test`` and ``api.test``."""
+"""The methods ``users.{list, info, lookupByEmail}``, ``team.info``, ``emoji.list``, ``auth.test`` and ``api.test``."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from stack_emu.upstreams.documents import Collection
 from stack_emu.upstreams.slack.call import SlackCall, SlackError
 from stack_emu.upstreams.slack.paging import page
 from stack_emu.upstreams.slack.places import people
@@ -36,7 +37,7 @@ def auth_test(call: SlackCall) -> dict[str, Any]:
 
 
 def team_info(call: SlackCall) -> dict[str, Any]:
-    """``team.info``."""
+    """``team.info``: the workspace."""
     call.need("team:read")
     asked = call.text("team")
     if asked is not None and asked != call.workspace.team:
@@ -55,8 +56,15 @@ def team_info(call: SlackCall) -> dict[str, Any]:
     return {"team": team}
 
 
+def list_emoji(call: SlackCall) -> dict[str, Any]:
+    """``emoji.list``: the workspace's own, as the seed has them."""
+    call.need("emoji:read")
+    kept = Collection(call.store, call.upstream, "emoji")
+    return {"emoji": {name: one["value"] for name, one in kept.items()}, "cache_ts": f"{EPOCH_S}.000000"}
+
+
 def list_users(call: SlackCall) -> dict[str, Any]:
-    """``users.list``."""
+    """``users.list``: everybody, in the order of the seed."""
     call.need("users:read")
     shown, cursor = page(call, people(call), "user", lambda user: user.user)
     return {
@@ -67,7 +75,7 @@ def list_users(call: SlackCall) -> dict[str, Any]:
 
 
 def user_info(call: SlackCall) -> dict[str, Any]:
-    """``users.info``."""
+    """``users.info``: one user."""
     call.need("users:read")
     user = call.user(call.required("user"))
     if user is None:
@@ -76,7 +84,7 @@ def user_info(call: SlackCall) -> dict[str, Any]:
 
 
 def lookup_by_email(call: SlackCall) -> dict[str, Any]:
-    """``users.lookupByEmail``."""
+    """``users.lookupByEmail``: the user with a mail address."""
     call.need("users:read.email")
     user = next(call.store.find(User, email=call.required("email"), upstream=call.upstream), None)
     if user is None or user.deleted:

@@ -79,6 +79,21 @@ def need_for(call: SlackCall, channel: Channel, what: str) -> None:
     call.need(f"{PREFIX[channel.kind]}:{what}")
 
 
+def need_to_manage(call: SlackCall, channel: Channel, *parts: str) -> None:
+    """Require a scope that lets the token change a conversation.
+
+    Args:
+        call: the call.
+        channel: the conversation.
+        *parts: narrower scopes that do as well, by their ends: ``topic`` for ``channels:write.topic``.
+
+    Raises:
+        SlackError: ``missing_scope``.
+    """
+    first = ("channels:manage", "channels:write") if channel.kind == "public" else (f"{PREFIX[channel.kind]}:write",)
+    call.need(*first, *(f"{PREFIX[channel.kind]}:write.{part}" for part in parts))
+
+
 def need_membership(call: SlackCall, channel: Channel) -> None:
     """Require the token's user to be in the conversation.
 
@@ -105,6 +120,18 @@ def posted(call: SlackCall, channel: Channel) -> list[Message]:
     """Messages everybody sees, in posting order."""
     found = (message for message in call.store.find(Message, place=channel.id) if message.ephemeral_to is None)
     return sorted(found, key=lambda message: message.position)
+
+
+def visible(call: SlackCall) -> list[Message]:
+    """Every message that everybody sees in the conversations the token's user may see, newest first."""
+    found = [
+        message
+        for channel in call.store.find(Channel, upstream=call.upstream)
+        if channel.kind == "public" or call.bot in channel.members
+        for message in call.store.find(Message, place=channel.id)
+        if message.ephemeral_to is None
+    ]
+    return sorted(found, key=lambda message: -message.position)
 
 
 def replies_to(message: Message, messages: list[Message]) -> list[Message]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from stack_emu.upstreams.slack.call import SlackCall, SlackError
 from stack_emu.upstreams.slack.chat import permalink
-from stack_emu.upstreams.slack.places import channel_by_id, message_at
+from stack_emu.upstreams.slack.paging import DEFAULT_COUNT, numbered, page
+from stack_emu.upstreams.slack.places import channel_by_id, message_at, visible
 from stack_emu.upstreams.slack.records import Message
 from stack_emu.upstreams.slack.shapes import message_shape
 
@@ -17,7 +18,7 @@ _STAMP = re.compile(r"\d{1,10}\.\d{6}")
 
 
 def add(call: SlackCall) -> dict[str, Any]:
-    """``reactions.add``."""
+    """``reactions.add``: the token's user reacts to a message."""
     call.need("reactions:write")
     name = _name(call)
     message = _message(call)
@@ -29,7 +30,7 @@ def add(call: SlackCall) -> dict[str, Any]:
 
 
 def remove(call: SlackCall) -> dict[str, Any]:
-    """``reactions.remove``."""
+    """``reactions.remove``: takes back a reaction of the token's user."""
     call.need("reactions:write")
     name = _name(call)
     message = _message(call)
@@ -41,9 +42,27 @@ def remove(call: SlackCall) -> dict[str, Any]:
 
 
 def get(call: SlackCall) -> dict[str, Any]:
-    """``reactions.get``."""
+    """``reactions.get``: a message with its reactions."""
     call.need("reactions:read")
     message = _message(call)
+    return _listed(call, message)
+
+
+def list_reactions(call: SlackCall) -> dict[str, Any]:
+    """``reactions.list``: the messages a user reacted to, newest first, by page or by cursor."""
+    call.need("reactions:read")
+    user = call.text("user") or call.bot
+    if call.user(user) is None:
+        raise SlackError("user_not_found")
+    found = [message for message in visible(call) if any(user in users for _, users in message.reactions)]
+    if call.raw("page") is not None:
+        shown, paging = numbered(call, found, DEFAULT_COUNT)
+        return {"items": [_listed(call, message) for message in shown], "paging": paging}
+    newest, cursor = page(call, found, "reaction", lambda message: f"{message.channel}/{message.ts}")
+    return {"items": [_listed(call, message) for message in newest], "response_metadata": {"next_cursor": cursor}}
+
+
+def _listed(call: SlackCall, message: Message) -> dict[str, Any]:
     shape = {**message_shape(call, message), "permalink": permalink(call, message)}
     return {"type": "message", "channel": message.channel, "message": shape}
 

@@ -6,6 +6,8 @@ import base64
 from typing import Any
 
 from stack_emu.kernel.world import World
+from stack_emu.upstreams.documents import Collection
+from stack_emu.upstreams.slack import scheduled
 from stack_emu.upstreams.slack.records import Channel, File, Message, User
 
 
@@ -27,7 +29,25 @@ def messages(world: World, channel: str, *, upstream: str = "slack") -> list[dic
     """
     found = _channel(world, channel, upstream)
     stored = sorted(world.store.find(Message, place=found.id), key=lambda message: message.position)
+    if not found.archived:
+        waiting = scheduled.due(world.store, upstream, world.now_ms())
+        stored += [scheduled.as_message(one, 0) for one in waiting if one.place == found.id]
     return [_shown(world, message) for message in stored]
+
+
+def views(world: World, *, upstream: str = "slack") -> list[dict[str, Any]]:
+    """The views that were opened, pushed or published, oldest first.
+
+    Args:
+        world: the world.
+        upstream: name of the upstream.
+
+    Returns:
+        For each view ``id``, ``view`` (the payload as it was last set), ``home_of`` (a user's id, for a home) and
+        ``previous`` (id of the view it was pushed onto).
+    """
+    kept = Collection(world.store, upstream, "views").all()
+    return [{name: one[name] for name in ("id", "view", "home_of", "previous")} for one in kept]
 
 
 def channels(world: World, *, upstream: str = "slack") -> list[dict[str, Any]]:

@@ -31,7 +31,10 @@ class Workspace:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A member of a workspace. ``id`` is ``<upstream>/<user>``; ``position`` keeps the order of the seed."""
+    """A member of a workspace. ``id`` is ``<upstream>/<user>``; ``position`` keeps the order of the seed.
+
+    ``profile`` holds what was set of the profile, by field, and ``away`` whether the user is set to be away.
+    """
 
     TABLE: ClassVar[str] = "slack_users"
     INDEXES: ClassVar[tuple[str, ...]] = ("upstream", "email")
@@ -46,11 +49,16 @@ class User:
     deleted: bool = False
     tz: str = "Etc/UTC"
     position: int = 0
+    profile: Mapping[str, Any] = field(default_factory=dict)
+    away: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A conversation. ``id`` is ``<upstream>/<channel>``; ``kind`` is public, private, im or mpim."""
+    """A conversation. ``id`` is ``<upstream>/<channel>``; ``kind`` is public, private, im or mpim.
+
+    ``last_read`` is the stamp the token's user has read up to, ``closed`` whether a direct conversation was closed.
+    """
 
     TABLE: ClassVar[str] = "slack_channels"
     INDEXES: ClassVar[tuple[str, ...]] = ("upstream", "name")
@@ -65,6 +73,9 @@ class Channel:
     purpose: str = ""
     archived: bool = False
     position: int = 0
+    last_read: str = "0000000000.000000"
+    previous_names: tuple[str, ...] = ()
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +112,12 @@ class File:
     """An uploaded file. ``id`` is ``<upstream>/<file>``; ``ticket`` is the secret part of its upload address.
 
     ``content`` is base64, None until the bytes arrived; ``shared`` once the upload was completed; ``channels`` are
-    those it was shared in.
+    those it was shared in; ``position`` is its place among messages and files in the order they were shared, ``at_ms``
+    the world's time then.
     """
 
     TABLE: ClassVar[str] = "slack_files"
-    INDEXES: ClassVar[tuple[str, ...]] = ("ticket",)
+    INDEXES: ClassVar[tuple[str, ...]] = ("ticket", "upstream")
     id: str
     upstream: str
     file: str
@@ -118,3 +130,28 @@ class File:
     size: int = 0
     shared: bool = False
     channels: tuple[str, ...] = ()
+    position: int = 0
+    at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """A message that waits for its instant. ``id`` is ``<upstream>/<number>``, ``place`` is ``<upstream>/<channel>``.
+
+    ``post_at`` is in epoch seconds. ``ts`` is the stamp the message will have, derived from the act that scheduled it.
+    """
+
+    TABLE: ClassVar[str] = "slack_scheduled"
+    INDEXES: ClassVar[tuple[str, ...]] = ("upstream",)
+    id: str
+    upstream: str
+    number: str
+    place: str
+    channel: str
+    ts: str
+    user: str
+    text: str
+    post_at: int
+    thread_ts: str | None = None
+    broadcast: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)

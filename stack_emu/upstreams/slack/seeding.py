@@ -1,10 +1,10 @@
 """The state a fake workspace begins with, from the scenario's ``seed``.
 
-``{team, bot, users, channels}``: ``team`` is a name or {name, id, domain}; ``bot`` a name or {name, id}; each user a
+``{team, bot, users, channels, emoji}``: ``team`` is a name or {name, id, domain}; ``bot`` a name or {name, id}; each user a
 name or {name, id, real_name, email, is_admin, is_bot, deleted, tz}; each channel a name or {name, id, members, topic,
 purpose, private, archived, bot_member, messages}, where a message is a text or {user, text}. Members and authors are
-user names or ids. The bot is a member unless ``bot_member`` is false. Without channels there is ``general``. Ids left
-out are derived from the seed.
+user names or ids. The bot is a member unless ``bot_member`` is false. Without channels there is ``general``. ``emoji`` maps
+names of the workspace's own emoji to addresses or ``alias:other``. Ids left out are derived from the seed.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from stack_emu.kernel.world import World
+from stack_emu.upstreams.documents import Collection
 from stack_emu.upstreams.slack.records import Channel, Message, User, Workspace
 from stack_emu.upstreams.slack.stamps import seeded_stamp, slack_id
 
 _KEYS: Mapping[str, Mapping[str, type]] = {
-    "seed": {"team": object, "bot": object, "users": list, "channels": list},
+    "seed": {"team": object, "bot": object, "users": list, "channels": list, "emoji": dict},
     "team": {"name": str, "id": str, "domain": str},
     "bot": {"name": str, "id": str},
     "user": {
@@ -51,10 +52,11 @@ SEED_KEYS: Mapping[str, str] = {
     "users": "names, or {name, id, real_name, email, is_admin, is_bot, deleted, tz}",
     "channels": "names, or {name, id, members, topic, purpose, private, archived, bot_member, messages}; "
     "a message is a text or {user, text}",
+    "emoji": "names of the workspace's own emoji to addresses, or to `alias:other`",
 }
 """What a seed may hold, for people."""
 
-_WORDS = {str: "text", list: "a list", bool: "true or false"}
+_WORDS = {str: "text", list: "a list", dict: "a mapping", bool: "true or false"}
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Seed:
     bot: Mapping[str, Any]
     users: tuple[Mapping[str, Any], ...]
     channels: tuple[Mapping[str, Any], ...]
+    emoji: Mapping[str, str]
 
 
 def read_seed(seed: Mapping[str, Any]) -> Seed:
@@ -83,7 +86,11 @@ def read_seed(seed: Mapping[str, Any]) -> Seed:
     known = {str(user[key]) for user in (*users, bot) for key in ("name", "id") if key in user}
     for channel in channels:
         _check_people(channel, known)
-    return Seed(team, bot, users, channels)
+    emoji = seed.get("emoji") or {}
+    for key, value in emoji.items():
+        if not isinstance(value, str):
+            raise ValueError(f"seed.emoji.{key} must be text: an address, or alias: and another emoji's name.")
+    return Seed(team, bot, users, channels, emoji)
 
 
 def write_seed(world: World, upstream: str, seed: Seed) -> None:
@@ -116,6 +123,8 @@ def write_seed(world: World, upstream: str, seed: Seed) -> None:
         bot_id=derived("B", "bot"),
         app_id=derived("A", "app"),
     )
+    for emoji, value in seed.emoji.items():
+        Collection(world.store, upstream, "emoji").put(emoji, {"value": value})
     count = 0
     for position, channel in enumerate(seed.channels):
         put_channel = world.store.put(_channel(upstream, channel, derived, people, bot.user, position))

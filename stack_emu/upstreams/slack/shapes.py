@@ -58,31 +58,18 @@ def channel_shape(call: SlackCall, channel: Channel) -> dict[str, Any]:
         "unlinked": 0,
         "context_team_id": call.workspace.team,
         "shared_team_ids": [call.workspace.team],
-        "previous_names": [],
+        "previous_names": list(channel.previous_names),
         "topic": _dated(channel.topic, channel.creator),
         "purpose": _dated(channel.purpose, channel.creator),
         "priority": 0,
     }
     if member:
-        shape["last_read"] = "0000000000.000000"
+        shape["last_read"] = channel.last_read
     return shape
 
 
 def user_shape(call: SlackCall, user: User) -> dict[str, Any]:
     """A user object; the mail address needs the scope ``users:read.email``."""
-    profile = {
-        "real_name": user.real_name,
-        "real_name_normalized": user.real_name,
-        "display_name": user.name,
-        "display_name_normalized": user.name,
-        "first_name": user.real_name.partition(" ")[0],
-        "last_name": user.real_name.partition(" ")[2],
-        "status_text": "",
-        "status_emoji": "",
-        "team": call.workspace.team,
-    }
-    if user.email is not None and call.has("users:read.email"):
-        profile["email"] = user.email
     return {
         "id": user.user,
         "team_id": call.workspace.team,
@@ -92,7 +79,7 @@ def user_shape(call: SlackCall, user: User) -> dict[str, Any]:
         "tz": user.tz,
         "tz_label": "Coordinated Universal Time" if user.tz == "Etc/UTC" else user.tz,
         "tz_offset": 0,
-        "profile": profile,
+        "profile": profile_shape(call, user),
         "is_admin": user.is_admin,
         "is_owner": False,
         "is_primary_owner": False,
@@ -102,6 +89,30 @@ def user_shape(call: SlackCall, user: User) -> dict[str, Any]:
         "is_app_user": False,
         "updated": EPOCH_S,
     }
+
+
+def profile_shape(call: SlackCall, user: User) -> dict[str, Any]:
+    """A user's profile; the mail address needs the scope ``users:read.email``."""
+    display = user.profile.get("display_name", user.name)
+    profile = {
+        "title": "",
+        "phone": "",
+        "skype": "",
+        "first_name": user.real_name.partition(" ")[0],
+        "last_name": user.real_name.partition(" ")[2],
+        "status_text": "",
+        "status_emoji": "",
+        "status_expiration": 0,
+        "team": call.workspace.team,
+        **user.profile,
+        "real_name": user.real_name,
+        "real_name_normalized": user.real_name,
+        "display_name": display,
+        "display_name_normalized": display,
+    }
+    if user.email is not None and call.has("users:read.email"):
+        profile["email"] = user.email
+    return profile
 
 
 def message_shape(call: SlackCall, message: Message, replies: Sequence[Message] = ()) -> dict[str, Any]:
@@ -120,7 +131,7 @@ def message_shape(call: SlackCall, message: Message, replies: Sequence[Message] 
         "team": call.workspace.team,
     }
     if message.user == call.bot:
-        shape.update(bot_id=call.workspace.bot_id, app_id=call.workspace.app_id, bot_profile=_bot_profile(call))
+        shape.update(bot_fields(call))
     shape.update(message.extra)
     if message.files:
         shape["files"] = [file_shape(call, file) for file in _files(call, message)]
@@ -133,6 +144,12 @@ def message_shape(call: SlackCall, message: Message, replies: Sequence[Message] 
     if message.broadcast:
         shape["subtype"] = "thread_broadcast"
     return {**shape, **_thread_fields(call, message, replies)}
+
+
+def bot_fields(call: SlackCall) -> dict[str, Any]:
+    """What a message of the token's user says about the bot."""
+    ids = {"bot_id": call.workspace.bot_id, "app_id": call.workspace.app_id}
+    return {**ids, "bot_profile": bot_shape(call)}
 
 
 def file_shape(call: SlackCall, file: File) -> dict[str, Any]:
@@ -209,7 +226,8 @@ def _files(call: SlackCall, message: Message) -> list[File]:
     return [file for file in found if file is not None]
 
 
-def _bot_profile(call: SlackCall) -> dict[str, Any]:
+def bot_shape(call: SlackCall) -> dict[str, Any]:
+    """The bot's profile."""
     bot = call.user(call.bot)
     return {
         "id": call.workspace.bot_id,

@@ -59,6 +59,17 @@ def create_intent(call: RestCall) -> Any:
     given = arguments(call, {**_SHARED, **_CONFIRMING, **own}, _NO_EFFECT)
     require(given, "amount", "currency")
     _check(call, given, given["currency"])
+    intent = new_intent(call, given)
+    if given.get("confirm"):
+        return confirm_now(call, intent, given)
+    if "return_url" in given or "off_session" in given:
+        name = "return_url" if "return_url" in given else "off_session"
+        raise refuse(f"You may only give {name} together with confirm=true.", param=name)
+    return answer(call, intent, given)
+
+
+def new_intent(call: RestCall, given: Mapping[str, Any]) -> Doc:
+    """Keep a new payment intent with these parameters, which were checked."""
     key = new_id(call, "payment_intents")
     automatic = given.get("automatic_payment_methods")
     if automatic is None and "payment_method_types" not in given:
@@ -98,12 +109,7 @@ def create_intent(call: RestCall) -> Any:
     )
     intent = _with_method(call, intent, given)
     emit(call, "payment_intent.created", intent)
-    if given.get("confirm"):
-        return _confirm(call, intent, given)
-    if "return_url" in given or "off_session" in given:
-        name = "return_url" if "return_url" in given else "off_session"
-        raise refuse(f"You may only give {name} together with confirm=true.", param=name)
-    return answer(call, intent, given)
+    return intent
 
 
 def _check(call: RestCall, given: Mapping[str, Any], currency: str) -> None:
@@ -191,10 +197,11 @@ def confirm_intent(call: RestCall) -> Any:
         raise _unexpected(intent, "confirmed")
     _check(call, given, intent["currency"])
     kept = {name: given[name] for name in (*_KEPT, "capture_method") if name in given}
-    return _confirm(call, _with_method(call, change(call, "payment_intents", intent, **kept), given), given)
+    return confirm_now(call, _with_method(call, change(call, "payment_intents", intent, **kept), given), given)
 
 
-def _confirm(call: RestCall, intent: Doc, given: Mapping[str, Any]) -> Any:
+def confirm_now(call: RestCall, intent: Doc, given: Mapping[str, Any]) -> Any:
+    """What confirming an intent is answered with: the intent, or 402 when the card is declined."""
     if intent["payment_method"] is None:
         raise _unexpected(intent, "confirmed without a payment method")
     method = fetch(call, "payment_methods", intent["payment_method"])

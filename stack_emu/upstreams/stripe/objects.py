@@ -25,6 +25,10 @@ KINDS: Mapping[str, tuple[str, str, str]] = {
     "prices": ("price", "price_", "price"),
     "balance_transactions": ("balance_transaction", "txn_", "id"),
     "events": ("event", "evt_", "id"),
+    "invoices": ("invoice", "in_", "invoice"),
+    "invoiceitems": ("invoiceitem", "ii_", "invoiceitem"),
+    "subscriptions": ("subscription", "sub_", "id"),
+    "setup_intents": ("setup_intent", "seti_", "intent"),
 }
 """Collection to: the object's name, the prefix of its ids, and the parameter an unknown id is blamed on."""
 

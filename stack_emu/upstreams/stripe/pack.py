@@ -13,7 +13,16 @@ from stack_emu.upstreams.pack_calls import PackOperation, PackRefusal, RestCall
 from stack_emu.upstreams.packs import Declined
 from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest
 from stack_emu.upstreams.rest_pack import RestPack
-from stack_emu.upstreams.stripe import catalogue, customers, intents, money
+from stack_emu.upstreams.stripe import (
+    catalogue,
+    customers,
+    intents,
+    invoice_items,
+    invoices,
+    money,
+    setup_intents,
+    subscriptions,
+)
 from stack_emu.upstreams.stripe.arguments import error, nest, refuse
 from stack_emu.upstreams.stripe.objects import API_VERSION, request_id
 from stack_emu.upstreams.stripe.searching import search
@@ -25,11 +34,11 @@ _INVALID = "invalid_request_error"
 
 
 class StripePack(RestPack):
-    """A Stripe account in test mode: customers, cards, payments, refunds, products and prices, and the events they cause.
+    """A Stripe account in test mode: customers, cards, payments, refunds, products, prices, invoices and subscriptions.
 
-    Cards behave as Stripe's test cards do. A restricted key's permissions are the scopes, in Stripe's spelling:
-    ``rak_customer_write``; ``write`` includes ``read``. ``read_only`` and ``read_write``, which Connect's OAuth hands out,
-    permit reading and everything.
+    What happens is in its events. Cards behave as Stripe's test cards do. A restricted key's permissions are the scopes, in
+    Stripe's spelling: ``rak_customer_write``; ``write`` includes ``read``. ``read_only`` and ``read_write``, which Connect's
+    OAuth hands out, permit reading and everything.
     """
 
     title = "Stripe"
@@ -212,6 +221,38 @@ StripePack.served = tuple(
         ("prices.update", "POST /v1/prices/{id}", catalogue.update_price, "plan"),
         ("prices.list", "GET /v1/prices", catalogue.list_prices, "plan"),
         ("prices.search", "GET /v1/prices/search", search("prices"), "plan"),
+        ("setup_intents.create", "POST /v1/setup_intents", setup_intents.create, "setup_intent"),
+        ("setup_intents.retrieve", "GET /v1/setup_intents/{id}", setup_intents.retrieve, "setup_intent"),
+        ("setup_intents.update", "POST /v1/setup_intents/{id}", setup_intents.update, "setup_intent"),
+        ("setup_intents.confirm", "POST /v1/setup_intents/{id}/confirm", setup_intents.confirm, "setup_intent"),
+        ("setup_intents.cancel", "POST /v1/setup_intents/{id}/cancel", setup_intents.cancel, "setup_intent"),
+        ("setup_intents.list", "GET /v1/setup_intents", setup_intents.list_intents, "setup_intent"),
+        ("invoices.create", "POST /v1/invoices", invoices.create_invoice, "invoice"),
+        ("invoices.retrieve", "GET /v1/invoices/{id}", invoices.get_invoice, "invoice"),
+        ("invoices.update", "POST /v1/invoices/{id}", invoices.update_invoice, "invoice"),
+        ("invoices.delete", "DELETE /v1/invoices/{id}", invoices.delete_invoice, "invoice"),
+        ("invoices.list", "GET /v1/invoices", invoices.list_invoices, "invoice"),
+        ("invoices.search", "GET /v1/invoices/search", search("invoices"), "invoice"),
+        ("invoices.line_items.list", "GET /v1/invoices/{id}/lines", invoices.list_lines, "invoice"),
+        ("invoices.finalize_invoice", "POST /v1/invoices/{id}/finalize", invoices.finalize_invoice, "invoice"),
+        ("invoices.pay", "POST /v1/invoices/{id}/pay", invoices.pay_invoice, "invoice"),
+        ("invoices.void_invoice", "POST /v1/invoices/{id}/void", invoices.void_invoice, "invoice"),
+        (
+            "invoices.mark_uncollectible",
+            "POST /v1/invoices/{id}/mark_uncollectible",
+            invoices.mark_uncollectible,
+            "invoice",
+        ),
+        ("invoice_items.create", "POST /v1/invoiceitems", invoice_items.create_item, "invoice"),
+        ("invoice_items.retrieve", "GET /v1/invoiceitems/{id}", invoice_items.get_item, "invoice"),
+        ("invoice_items.update", "POST /v1/invoiceitems/{id}", invoice_items.update_item, "invoice"),
+        ("invoice_items.delete", "DELETE /v1/invoiceitems/{id}", invoice_items.delete_item, "invoice"),
+        ("invoice_items.list", "GET /v1/invoiceitems", invoice_items.list_items, "invoice"),
+        ("subscriptions.create", "POST /v1/subscriptions", subscriptions.create, "subscription"),
+        ("subscriptions.retrieve", "GET /v1/subscriptions/{id}", subscriptions.retrieve, "subscription"),
+        ("subscriptions.update", "POST /v1/subscriptions/{id}", subscriptions.update, "subscription"),
+        ("subscriptions.cancel", "DELETE /v1/subscriptions/{id}", subscriptions.cancel, "subscription"),
+        ("subscriptions.list", "GET /v1/subscriptions", subscriptions.list_subscriptions, "subscription"),
         ("balance.retrieve", "GET /v1/balance", money.get_balance, "balance"),
         ("balance_transactions.retrieve", "GET /v1/balance_transactions/{id}", money.get_transaction, "balance"),
         ("balance_transactions.list", "GET /v1/balance_transactions", money.list_transactions, "balance"),
@@ -221,10 +262,13 @@ StripePack.served = tuple(
 )
 
 StripePack.declined = (
-    Declined("setup_intents", "a card is saved by attaching it to a customer", path="/v1/setup_intents*"),
-    Declined("invoices", "a payment is made by a payment intent", path="/v1/invoices*"),
-    Declined("invoiceitems", "a payment is made by a payment intent", path="/v1/invoiceitems*"),
-    Declined("subscriptions", "they bill invoices over time, which are not served", path="/v1/subscriptions*"),
+    Declined("invoices.send_invoice", "mail goes nowhere; finalize and pay", "POST", "/v1/invoices/{id}/send"),
+    Declined("invoices.create_preview", "draft an invoice and delete it", "POST", "/v1/invoices/create_preview"),
+    Declined("subscriptions.search", "list them by customer, price or status", "GET", "/v1/subscriptions/search"),
+    Declined("subscription_items", "change items with subscriptions.update", path="/v1/subscription_items*"),
+    Declined("subscription_schedules", "only the first invoice is billed", path="/v1/subscription_schedules*"),
+    Declined("coupons and promotion codes", "nothing is discounted", path="/v1/coupons*"),
+    Declined("tax rates", "nothing is taxed", path="/v1/tax_rates*"),
     Declined("checkout.sessions", "they are paid on a page of Stripe's", path="/v1/checkout/*"),
     Declined("payment_links", "they are paid on a page of Stripe's", path="/v1/payment_links*"),
     Declined("charges.create", "Stripe has put payment intents in its place", "POST", "/v1/charges"),

@@ -14,12 +14,13 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "customers": ("created", "email", "metadata", "name", "phone"),
     "payment_intents": ("amount", "created", "currency", "customer", "metadata", "status"),
     "charges": ("amount", "created", "currency", "customer", "disputed", "metadata", "refunded", "status"),
+    "invoices": ("created", "currency", "customer", "metadata", "number", "status", "total"),
     "products": ("active", "description", "metadata", "name", "shippable", "url"),
     "prices": ("active", "currency", "lookup_key", "metadata", "product", "type"),
 }
 """Collection to the fields its search knows, from docs.stripe.com/search."""
 
-_NUMBERS = ("amount", "created")
+_NUMBERS = ("amount", "created", "total")
 _CLAUSE = re.compile(
     r"""\s*(?P<no>-)?(?P<field>\w+)(?:\[(?P<quote>["'])(?P<key>[^"']*)(?P=quote)\])?\s*(?P<op>:|~|>=|<=|>|<)\s*"""
     r"""(?:"(?P<double>(?:\\.|[^"\\])*)"|'(?P<single>(?:\\.|[^'\\])*)'|(?P<bare>[\w.-]+))\s*""",

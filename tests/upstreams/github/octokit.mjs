@@ -21,6 +21,23 @@ await octokit.rest.git.createRef({ ...shop, ref: "refs/heads/fix", sha: main.obj
 const content = Buffer.from("x\n").toString("base64");
 await octokit.rest.repos.createOrUpdateFileContents({ ...shop, path: "a/b.txt", branch: "fix", message: "add", content });
 const { data: pull } = await octokit.rest.pulls.create({ ...shop, title: "fix", head: "fix", base: "main" });
+const on = { ...shop, pull_number: pull.number };
+const react = { ...shop, issue_number: made.number };
+const { data: heart } = await octokit.rest.reactions.createForIssue({ ...react, content: "heart" });
+const { data: said } = await octokit.rest.issues.createComment({ ...react, body: "hm" });
+await octokit.rest.reactions.createForIssueComment({ ...shop, comment_id: said.id, content: "eyes" });
+const { data: reactions } = await octokit.rest.reactions.listForIssueComment({ ...shop, comment_id: said.id });
+await octokit.rest.reactions.deleteForIssue({ ...react, reaction_id: heart.id });
+const { data: left } = await octokit.rest.reactions.listForIssue(react);
+const line = { ...on, commit_id: pull.head.sha, path: "a/b.txt", line: 1 };
+const { data: note } = await octokit.rest.pulls.createReviewComment({ ...line, body: "x?", side: "RIGHT" });
+await octokit.rest.pulls.createReplyForReviewComment({ ...on, comment_id: note.id, body: "x!" });
+await octokit.rest.pulls.updateReviewComment({ ...shop, comment_id: note.id, body: "why x?" });
+await octokit.rest.reactions.createForPullRequestReviewComment({ ...shop, comment_id: note.id, content: "+1" });
+const { data: notes } = await octokit.rest.pulls.listReviewComments(on);
+const outside = await failure(octokit.rest.pulls.createReviewComment({ ...line, line: 7, body: "x" }));
+await octokit.rest.pulls.deleteReviewComment({ ...shop, comment_id: note.id });
+const gone = await failure(octokit.rest.pulls.getReviewComment({ ...shop, comment_id: note.id }));
 const { data: merged } = await octokit.rest.pulls.merge({ ...shop, pull_number: pull.number });
 const { data: file } = await octokit.rest.repos.getContent({ ...shop, path: "a/b.txt" });
 const first = await octokit.rest.repos.get(shop);
@@ -30,6 +47,10 @@ console.log(
   JSON.stringify({
     titles: titles.sort(),
     closed: [closed.state, closed.state_reason, closed.labels.map((one) => one.name)],
+    reactions: [reactions.map((one) => one.content), left.length],
+    notes: notes.map((one) => [one.body, one.line, one.in_reply_to_id === note.id, one.reactions["+1"]]),
+    outside,
+    gone: gone[1],
     merged: merged.merged,
     file: Buffer.from(file.content, "base64").toString(),
     unchanged: unchanged[1],

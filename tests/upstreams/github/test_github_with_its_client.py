@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from github import Auth, Github
+from github import Auth, Github, GithubException, UnknownObjectException
 
 from tests.upstreams.conftest import TOKEN, Proxied, Service
 
@@ -99,6 +99,19 @@ def issues(g: Github, shop: Any) -> None:
     assert issue.get_comment(comment.id).body == "why not?"
     assert [one.body for one in issue.get_comments()] == ["why not?"]
     assert {one.body for one in shop.get_issues_comments()} == {"seen", "why not?"}
+    for thing in (issue, comment):
+        heart, rocket = thing.create_reaction("heart"), thing.create_reaction("rocket")
+        assert thing.create_reaction("heart").id == heart.id, "the same reaction is there once"
+        assert [one.content for one in thing.get_reactions()] == ["heart", "rocket"]
+        thing.delete_reaction(rocket.id)
+        with pytest.raises(GithubException, match="422"):
+            thing.create_reaction("shrug")
+        assert (heart.user.login, thing.delete_reaction(rocket.id)) == ("ada", False)
+    assert {one: count for one, count in shop.get_issue(issue.number).reactions.items() if count == 1} == {
+        "total_count": 1,
+        "heart": 1,
+    }
+    assert issue.get_comment(comment.id).reactions["heart"] == 1
     comment.delete()
     assert issue.get_comments().totalCount == 0
     shop.get_issue(2).edit(state="closed")
@@ -158,10 +171,58 @@ def pulls(shop: Any) -> None:
     review = pull.create_review(body="fine", event="COMMENT")
     assert pull.get_review(review.id).state == "COMMENTED"
     assert [one.body for one in pull.get_reviews()] == ["fine"]
+    comments_on_lines(shop, pull)
     assert not pull.is_merged()
     assert pull.merge(merge_method="squash").merged
     assert pull.is_merged()
     assert {one.path for one in shop.get_contents("")} == {"NEW.md", "src"}
+
+
+def comments_on_lines(shop: Any, pull: Any) -> None:
+    head = pull.head.sha
+    first = pull.create_review_comment("why newer?", head, "NEW.md", line=1, side="RIGHT")
+    assert (first.path, first.line, first.side, first.position) == ("NEW.md", 1, "RIGHT", 1)
+    assert first.diff_hunk == "@@ -0,0 +1 @@\n+newer"
+    removed = pull.create_review_comment("keep it", head, "README.md", line=1, side="LEFT")
+    assert (removed.side, removed.diff_hunk.splitlines()[-1]) == ("LEFT", "-hello")
+    whole = pull.create_review_comment("a good file", head, "NEW.md", subject_type="file")
+    assert (whole.line, whole.subject_type) == (None, "file")
+    answer = pull.create_review_comment_reply(first.id, "because")
+    assert (answer.in_reply_to_id, answer.line) == (first.id, 1)
+    again = pull.create_review_comment("indeed", head, "NEW.md", in_reply_to=first.id)
+    assert again.in_reply_to_id == first.id
+    with pytest.raises(GithubException) as caught:
+        pull.create_review_comment_reply(answer.id, "no")
+    assert caught.value.status == 422
+    first.edit("why so new?")
+    assert pull.get_review_comment(first.id).body == "why so new?"
+    assert len(list(pull.get_review_comments())) == 5
+    assert shop.get_pull(pull.number).review_comments == 5
+    assert {one.body for one in shop.get_pulls_review_comments()} >= {"because", "indeed"}
+    eyes = first.create_reaction("eyes")
+    assert [one.content for one in first.get_reactions()] == ["eyes"]
+    assert pull.get_review_comment(first.id).reactions["eyes"] == 1
+    assert first.delete_reaction(eyes.id)
+    notes: Any = [{"path": "NEW.md", "line": 1, "body": "nit"}, {"path": "README.md", "position": 1, "body": "gone"}]
+    review = pull.create_review(body="two notes", event="COMMENT", comments=notes)
+    found = list(pull.get_single_review_comments(review.id))
+    assert [(one.body, one.side) for one in found] == [("nit", "RIGHT"), ("gone", "LEFT")]
+    assert [one.body for one in pull.get_single_review_comments(first.pull_request_review_id)] == ["why so new?"]
+    for place, field in (
+        ({"path": "OTHER.md", "line": 1}, "path"),
+        ({"path": "NEW.md", "line": 9}, "pull_request_review_thread.line"),
+        ({"path": "NEW.md", "line": 1, "start_line": 7}, "pull_request_review_thread.start_line"),
+    ):
+        with pytest.raises(GithubException) as caught:
+            pull.create_review_comment("x", head, **place)
+        assert (caught.value.status, caught.value.data["errors"][0]["field"]) == (422, field)
+    with pytest.raises(GithubException) as caught:
+        pull.create_review_comment("x", "0" * 40, "NEW.md", line=1)
+    assert caught.value.data["errors"][0]["message"] == "commit_id is not part of the pull request"
+    again.delete()
+    assert again.id not in [one.id for one in pull.get_review_comments()]
+    with pytest.raises(UnknownObjectException):
+        pull.get_review_comment(again.id)
 
 
 def test_through_the_proxy(proxied: Callable[..., Proxied]) -> None:

@@ -45,6 +45,11 @@ def test_octokit_pages_writes_merges_and_raises_its_own_errors(serve: Callable[.
     assert saw["titles"] == ["Cart is empty", *(f"issue {number}" for number in range(5))]
     assert saw["closed"] == ["closed", "completed", ["bug"]]
     assert (saw["merged"], saw["file"], saw["unchanged"]) == (True, "x\n", 304)
+    assert saw["reactions"] == [["eyes"], 0]
+    assert saw["notes"] == [["why x?", 1, False, 1], ["x!", 1, True, 0]]
+    assert saw["outside"][:2] == ["HttpError", 422]
+    assert "must be part of the diff" in saw["outside"][2]
+    assert saw["gone"] == 404
     assert saw["missing"][:2] == ["HttpError", 404]
     assert saw["invalid"][:2] == ["HttpError", 422]
     assert "missing_field" in saw["invalid"][2]

@@ -134,7 +134,8 @@ def test_the_tour(account: Service, client: Any) -> None:
     assert client.payment_methods.detach(method.id).customer is None
     assert client.customers.delete(bob.id).deleted
     assert client.customers.retrieve(bob.id).deleted
-    assert account.undriven() == []
+    billing = ("/v1/invoice", "/v1/subscriptions", "/v1/setup_intents")  # test_stripe_billing.py drives those
+    assert [one for one in account.undriven() if not one.partition(" ")[2].startswith(billing)] == []
     assert account.unread() == set()
     assert KEY not in str(list(account.world.journal.entries()))
 
@@ -294,6 +295,6 @@ def test_a_key_that_is_not_known_and_permissions(serve: Make) -> None:
 
 def test_what_is_not_served_says_why(account: Service, client: Any) -> None:
     with pytest.raises(stripe.APIError) as caught:
-        client.setup_intents.create({})
+        client.coupons.create({"percent_off": 10})
     assert caught.value.http_status == 501
-    assert "a card is saved by attaching it" in str(account.entries[-1].hint)
+    assert "nothing is discounted" in str(account.entries[-1].hint)
