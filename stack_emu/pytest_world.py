@@ -199,6 +199,17 @@ class TestWorld(WorldClient):
         self.folder = folder
         self._session = session
         self._servers: dict[str, HTTPServer] = {}
+        self._forks: list[str] = []
+
+    def fork(self, name: str = "") -> WorldClient:
+        """Make a world that is where this one is now and goes on by itself until the test ends.
+
+        Args:
+            name: what to add to this world's name for the new one's; a number when left out.
+        """
+        made = super().fork(f"{self.name}-{name or len(self._forks) + 1}")
+        self._forks.append(made.name)
+        return made
 
     def upstream(self, name: str) -> TestUpstream:
         """One of the scenario's upstreams."""
@@ -241,8 +252,10 @@ class TestWorld(WorldClient):
         return environment
 
     def close(self) -> None:
-        """Close the clients made for the test and stop the servers behind upstreams."""
+        """Close the clients made for the test, drop its forks and stop the servers behind upstreams."""
         self.close_clients()
+        for name in self._forks:
+            self._session.client.remove_world(name)
         for server in self._servers.values():
             if server.is_running():
                 server.stop()

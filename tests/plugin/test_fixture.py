@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stack_emu.client import EmulatorClient
 from stack_emu.emulator import Emulator
 
 pytest_plugins = ["pytester"]
@@ -276,6 +277,31 @@ def test_each(stack_emu, number):
         "2",
         passed=8,
     )
+
+
+def test_tests_spread_over_processes_share_one_server_and_leave_nothing_on_it(project: pytest.Pytester) -> None:
+    with Emulator() as shared, EmulatorClient(shared.base_url) as emulator:
+        run(
+            project,
+            """
+@shop
+@pytest.mark.parametrize("number", range(8))
+def test_each(stack_emu, number):
+    assert stack_emu.connection.url == "URL"
+    assert stack_emu.stack().agents.register(f"agent-{number}").name == f"agent-{number}"
+    fork = stack_emu.fork("other")
+    assert fork.name == f"{stack_emu.name}-other"
+    with fork.stack() as stack:
+        stack.agents.register("only-in-the-fork")
+    assert len(stack_emu.audit.entries()) == 1
+    assert "only-in-the-fork" in fork.diff(f"world:{stack_emu.name}")["text"]
+""".replace("URL", shared.base_url),
+            "-n",
+            "2",
+            f"--stack-emu-url={shared.base_url}",
+            passed=8,
+        )
+        assert emulator.health()["worlds"] == ["default"]
 
 
 @pytest.mark.parametrize(
