@@ -133,6 +133,7 @@ class ControlSurface:
             "name": "stack-emu",
             "version": __version__,
             "worlds": sorted(item.world.name for item in self._server.hosting),
+            "open": self._server.open_things(),
             "operations": len(registry.operations),
             "tools": len(registry.tools),
             "control": sorted({f"{method} {path}" for method, path, _ in self._table()}),
