@@ -226,8 +226,8 @@ def table(report: dict[str, Any]) -> str:
     lines = []
     for number, run in enumerate(report["runs"], 1):
         lines += [
-            f"run {number}: {report['agents']} agents × {run['rounds']} rounds, {run['calls']:,} calls in {run['seconds']} s = "
-            f"{run['calls_per_second']} calls/s, {run['cpu_ms_per_call']} ms of the server's CPU each, {run['errors']} errors",
+            f"run {number}: {report['agents']} agents × {run['rounds']} rounds, {run['calls']:,} calls in {run['seconds']} s",
+            f"  {run['calls_per_second']} calls/s, {run['cpu_ms_per_call']} ms of the server's CPU each, {run['errors']} errors",
             f"  {'operation':<24}{'calls':>8}{'p50':>9}{'p95':>9}{'p99':>9}{'max':>9}  ms",
         ]
         for name, taken in run["latency_ms"].items():

@@ -133,28 +133,28 @@ class SdkHands:
     def __init__(self, stack: getstack.AsyncStack) -> None:
         self._stack = stack
 
-    async def register(self, name: str) -> str:  # noqa: D102 - as Hands says
+    async def register(self, name: str) -> str:
         return str((await self._stack.agents.register(name, accountability_mode="logged")).id)
 
-    async def grant(self, agent: str, connection: str, scopes: list[str]) -> None:  # noqa: D102
+    async def grant(self, agent: str, connection: str, scopes: list[str]) -> None:
         await self._stack.services.grant_agent_access(agent, connection, scopes)
 
-    async def start(self, agent: str, intent: str, services: list[str]) -> dict[str, Any]:  # noqa: D102
+    async def start(self, agent: str, intent: str, services: list[str]) -> dict[str, Any]:
         started = await self._stack.missions.start(agent_id=agent, **_mission(intent, services))
         return dict(started["passport"])
 
-    async def proxy(self, service: str, method: str, url: str, token: str, body: Any = None) -> Any:  # noqa: D102
+    async def proxy(self, service: str, method: str, url: str, token: str, body: Any = None) -> Any:
         reply = await self._stack.proxy.request(service, url, method, body=body, passport_token=token)
         assert reply.status < 300, f"{url} answered {reply.status}: {reply.body}"
         return reply.body
 
-    async def checkpoint(self, jti: str, services: list[str], actions: int) -> None:  # noqa: D102
+    async def checkpoint(self, jti: str, services: list[str], actions: int) -> None:
         await self._stack.passports.checkpoint(jti, services, actions)
 
-    async def delegate(self, token: str, child: str) -> str:  # noqa: D102
+    async def delegate(self, token: str, child: str) -> str:
         return str((await self._stack.passports.delegate(token, child, HANDED_DOWN)).token)
 
-    async def revoke(self, jti: str) -> int:  # noqa: D102
+    async def revoke(self, jti: str) -> int:
         return int((await self._stack.passports.revoke(jti, reason="done"))["cascaded_count"])
 
 
@@ -176,31 +176,31 @@ class WireHands:
             assert reply.status < 300, f"{path} answered {reply.status}: {data}"
             return data
 
-    async def register(self, name: str) -> str:  # noqa: D102
+    async def register(self, name: str) -> str:
         return str((await self._post("/agents/register", {"name": name, "accountability_mode": "logged"}))["id"])
 
-    async def grant(self, agent: str, connection: str, scopes: list[str]) -> None:  # noqa: D102
+    async def grant(self, agent: str, connection: str, scopes: list[str]) -> None:
         body = {"agent_id": agent, "service_connection_id": connection, "scopes": scopes}
         await self._post("/services/grant", body)
 
-    async def start(self, agent: str, intent: str, services: list[str]) -> dict[str, Any]:  # noqa: D102
+    async def start(self, agent: str, intent: str, services: list[str]) -> dict[str, Any]:
         started = await self._post("/missions/start", {"agent_id": agent, **_mission(intent, services)})
         return dict(started["passport"])
 
-    async def proxy(self, service: str, method: str, url: str, token: str, body: Any = None) -> Any:  # noqa: D102
+    async def proxy(self, service: str, method: str, url: str, token: str, body: Any = None) -> Any:
         call = {"service": service, "method": method, "url": url, **({} if body is None else {"body": body})}
         reply = await self._post("/proxy", call, {"X-Passport-Token": token})
         assert reply["status"] < 300, f"{url} answered {reply['status']}: {reply['body']}"
         return reply["body"]
 
-    async def checkpoint(self, jti: str, services: list[str], actions: int) -> None:  # noqa: D102
+    async def checkpoint(self, jti: str, services: list[str], actions: int) -> None:
         await self._post(f"/passports/{jti}/checkpoint", {"services_used": services, "actions_count": actions})
 
-    async def delegate(self, token: str, child: str) -> str:  # noqa: D102
+    async def delegate(self, token: str, child: str) -> str:
         body = {"parent_passport_token": token, "child_agent_id": child, "scopes": HANDED_DOWN}
         return str((await self._post("/passports/delegate", body))["token"])
 
-    async def revoke(self, jti: str) -> int:  # noqa: D102
+    async def revoke(self, jti: str) -> int:
         return int((await self._post("/passports/revoke", {"jti": jti, "reason": "done"}))["cascaded_count"])
 
 

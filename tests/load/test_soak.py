@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 AGENTS, ROUNDS = 20, 2
 CALLS = 17
 ROWS = 19
-"""Rows of one mission: one for each call, one for the passport that a mission starts with, one for the delegated passport that falls."""
+"""Rows of one mission: one a call, one for the passport it starts with, one for the delegated passport that falls."""
 
 
 @pytest.fixture(scope="module")
