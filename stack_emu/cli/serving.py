@@ -8,7 +8,7 @@ import errno
 import gc
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,9 +223,9 @@ def write_audit(serving_now: Serving, options: argparse.Namespace) -> None:
     """
     if options.audit is None:
         return
-    from stack_emu.domain.canonical_audit import canonical_log
+    from stack_emu.domain.canonical_audit import canonical_pieces
 
-    _write_whole(options.audit, canonical_log(serving_now.hosted.world, order=options.order), "audit log")
+    _write_whole(options.audit, canonical_pieces(serving_now.hosted.world, order=options.order), "audit log")
 
 
 def write_model(serving_now: Serving, options: argparse.Namespace) -> None:
@@ -240,13 +240,14 @@ def write_model(serving_now: Serving, options: argparse.Namespace) -> None:
     from stack_emu.model_script.recording import to_yaml
 
     text = to_yaml(recorded_rules(serving_now.hosted))
-    _write_whole(options.record_model, text.encode(), "recorded model")
+    _write_whole(options.record_model, [text.encode()], "recorded model")
 
 
-def _write_whole(file: Path, data: bytes, what: str) -> None:
+def _write_whole(file: Path, pieces: Iterable[bytes], what: str) -> None:
     partial = file.with_name(file.name + ".partial")
     try:
-        partial.write_bytes(data)
+        with partial.open("wb") as out:
+            out.writelines(pieces)
         os.replace(partial, file)
     except OSError as error:
         raise UsageError(f"the {what} cannot be written to {file}: {error.strerror}") from None

@@ -16,9 +16,19 @@ from stack_emu.kernel.audit import Row
 HASHED = ("entry_id", "timestamp", "operator_id", "agent_id", "layer", "action", "outcome", "prev_entry_hash")
 
 
+_text = json.encoder.encode_basestring
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
 def row_hash(row: Row) -> str:
     """The ``entry_hash`` of a row whose ``prev_entry_hash`` is set."""
-    return _digest({name: getattr(row, name) for name in HASHED})
+    # What ``_digest`` makes of the columns of HASHED, at a third of the cost: every row is hashed when it is written.
+    body = (
+        f'{{"entry_id":{_text(row.entry_id)},"timestamp":{row.timestamp},"operator_id":{_text(row.operator_id)},'
+        f'"agent_id":{"null" if row.agent_id is None else _text(row.agent_id)},"layer":{_text(row.layer)},'
+        f'"action":{_text(row.action)},"outcome":{_text(row.outcome)},"prev_entry_hash":{_text(row.prev_entry_hash)}}}'
+    )
+    return hashlib.sha256(body.encode("utf-8")).hexdigest()
 
 
 def read_entries(data: bytes) -> list[dict[str, Any]]:
@@ -60,4 +70,4 @@ def verify_entries(entries: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def _digest(body: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode("utf-8")).hexdigest()
+    return hashlib.sha256(_encode(body).encode("utf-8")).hexdigest()
