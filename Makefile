@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-agent-sdk sdk-matrix fuzz crash lint bench coverage docs goldens clean
+.PHONY: demo test test-agent-sdk sdk-matrix fuzz crash lint bench soak coverage docs goldens clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/stack-emu demo
@@ -31,6 +31,9 @@ crash: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+soak: $(STAMP)
+	$(BIN)/python benchmarks/soak.py $(ARGS)
 
 coverage: $(STAMP)
 	$(BIN)/stack-emu coverage

@@ -124,3 +124,17 @@ def resident_mb(process_id: int) -> float:
     """Resident memory of a process in megabytes."""
     text = Path(f"/proc/{process_id}/status").read_text("utf-8")
     return int(re.search(r"VmRSS:\s+(\d+)", text)[1]) / 1024  # type: ignore[index]
+
+
+def cpu_seconds(process_id: int) -> float:
+    """Processor time that a process has had, in user and system mode."""
+    fields = Path(f"/proc/{process_id}/stat").read_text("utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_mb(process_id: int, *, reset: bool = False) -> float:
+    """The most resident memory a process has had, in megabytes; with ``reset`` it is counted anew from now on."""
+    if reset:
+        Path(f"/proc/{process_id}/clear_refs").write_text("5", "utf-8")
+    text = Path(f"/proc/{process_id}/status").read_text("utf-8")
+    return int(re.search(r"VmHWM:\s+(\d+)", text)[1]) / 1024  # type: ignore[index]

@@ -9,7 +9,7 @@ import gc
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -247,10 +247,9 @@ def write_audit(serving_now: Serving, options: argparse.Namespace) -> None:
     """
     if options.audit is None:
         return
-    from stack_emu.domain.canonical_audit import canonical_log
+    from stack_emu.domain.canonical_audit import canonical_pieces
 
-    log = canonical_log(serving_now.hosted.world, order=options.order)
-    _write_whole(options.audit, log, "audit log")
+    _write_whole(options.audit, canonical_pieces(serving_now.hosted.world, order=options.order), "audit log")
     if options.checkpoint:
         _write_checkpoint(serving_now, options)
 
@@ -266,8 +265,8 @@ def _write_checkpoint(serving_now: Serving, options: argparse.Namespace) -> None
         world = serving_now.hosted.world
         text, keys = canonical_checkpoint(world, options.order), json.dumps(checkpoint_keys(world)) + "\n"
     name = options.audit.name
-    _write_whole(options.audit.with_name(name + ".checkpoint"), text.encode("ascii") + b"\n", "checkpoint")
-    _write_whole(options.audit.with_name(name + ".jwks"), keys.encode("utf-8"), "key set")
+    _write_whole(options.audit.with_name(name + ".checkpoint"), [text.encode("ascii"), b"\n"], "checkpoint")
+    _write_whole(options.audit.with_name(name + ".jwks"), [keys.encode("utf-8")], "key set")
 
 
 def write_model(serving_now: Serving, options: argparse.Namespace) -> None:
@@ -282,13 +281,14 @@ def write_model(serving_now: Serving, options: argparse.Namespace) -> None:
     from stack_emu.model_script.recording import to_yaml
 
     text = to_yaml(recorded_rules(serving_now.hosted))
-    _write_whole(options.record_model, text.encode(), "recorded model")
+    _write_whole(options.record_model, [text.encode()], "recorded model")
 
 
-def _write_whole(file: Path, data: bytes, what: str) -> None:
+def _write_whole(file: Path, pieces: Iterable[bytes], what: str) -> None:
     partial = file.with_name(file.name + ".partial")
     try:
-        partial.write_bytes(data)
+        with partial.open("wb") as out:
+            out.writelines(pieces)
         os.replace(partial, file)
     except OSError as error:
         raise UsageError(f"the {what} cannot be written to {file}: {error.strerror}") from None

@@ -9,8 +9,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
+from itertools import chain, islice
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -29,6 +30,9 @@ from stack_emu.kernel.operations import Auth, Command, Download, Reply, Rest, To
 from stack_emu.kernel.world import World
 
 EXPORT_LIMIT = 50_000
+_TOGETHER = 200
+"""How many rows of an export are made at a time."""
+_as_line = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 COLUMNS = tuple(column.name for column in fields(Row) if column.name != "metadata")
 
 _READ = Auth(bearers=ACCOUNT, scope="audit:read", role="readonly")
@@ -167,24 +171,28 @@ def visible(ctx: Context) -> Callable[[Row], bool]:
 def first_kept(world: World, operator_id: str) -> int:
     """The place in an account's chain of the first row its tier still shows; all that follow are shown."""
     cutoff = kept_since_ms(world, operator_id)
-    rows = world.audit.rows(operator_id)
-    if cutoff is None or not rows or rows[0].timestamp >= cutoff:
-        return 0
-    return next((place for place, row in enumerate(rows) if row.timestamp >= cutoff), len(rows))
+    return 0 if cutoff is None else world.audit.chain(operator_id).first_since(cutoff)
 
 
-def _selected(ctx: Context, command: ListAudit | ExportAudit, *, newest_first: bool) -> Iterator[Row]:
-    rows = ctx.world.audit.rows(ctx.operator_id)
-    kept = first_kept(ctx.world, ctx.operator_id)
-    if kept:
-        rows = rows[kept:]
+def _selected(
+    ctx: Context,
+    command: ListAudit | ExportAudit,
+    *,
+    newest_first: bool = False,
+    from_ms: int | None = None,
+    to_ms: int | None = None,
+) -> Iterator[Row]:
     wanted = {
         name: value for name in ("agent_id", "passport_jti", "action") if (value := getattr(command, name)) is not None
     }
-    may_see = visible(ctx)
-    for row in reversed(rows) if newest_first else iter(rows):
-        if all(getattr(row, name) == value for name, value in wanted.items()) and may_see(row):
-            yield row
+    found = ctx.world.audit.chain(ctx.operator_id).select(
+        newest_first=newest_first,
+        from_ms=from_ms,
+        to_ms=to_ms,
+        from_place=first_kept(ctx.world, ctx.operator_id),
+        **wanted,
+    )
+    return filter(visible(ctx), found)
 
 
 @operation(
@@ -197,10 +205,8 @@ def _selected(ctx: Context, command: ListAudit | ExportAudit, *, newest_first: b
 )
 def list_audit(ctx: Context, command: ListAudit) -> AuditPage | list[AuditEntry]:
     """List audit rows the tier still keeps, newest first. Poll with ``since`` set to the last ``max_timestamp``."""
-    rows = _selected(ctx, command, newest_first=True)
-    if command.since is not None:
-        since = command.since
-        rows = (row for row in rows if row.timestamp > since)
+    from_ms = None if command.since is None else command.since + 1
+    rows = _selected(ctx, command, newest_first=True, from_ms=from_ms)
     skipped = 0 if command.page is None else (command.page - 1) * command.limit
     chosen = [row for _, row in zip(range(skipped + command.limit), rows)][skipped:]  # noqa: B905 - stops at either end
     entries = [entry_of(row) for row in chosen]
@@ -219,21 +225,16 @@ def list_audit(ctx: Context, command: ListAudit) -> AuditPage | list[AuditEntry]
 )
 def export_audit(ctx: Context, command: ExportAudit) -> AuditExport | Download:
     """Export audit rows, oldest first, as JSON, NDJSON or CSV; at most 50,000 rows."""
-    chosen: list[Row] = []
-    truncated = False
-    within = _window(command.from_, command.to)
-    for row in _selected(ctx, command, newest_first=False):
-        if within(row):
-            truncated = len(chosen) == EXPORT_LIMIT
-            if truncated:
-                break
-            chosen.append(row)
+    from_ms, to_ms = _window(command.from_, command.to)
+    chosen = list(islice(_selected(ctx, command, from_ms=from_ms, to_ms=to_ms), EXPORT_LIMIT + 1))
+    truncated = len(chosen) > EXPORT_LIMIT
+    del chosen[EXPORT_LIMIT:]
     form = command.format or _accepted(command.accept)
     if form == "ndjson":
-        lines = "".join(json.dumps(_flat(row), separators=(",", ":"), ensure_ascii=False) + "\n" for row in chosen)
-        return Download(lines.encode("utf-8"), "application/x-ndjson", "audit.ndjson")
+        return Download(map(_lines, _batches(chosen)), "application/x-ndjson", "audit.ndjson")
     if form == "csv":
-        return Download(_csv(chosen).encode("utf-8"), "text/csv; charset=utf-8", "audit.csv")
+        pieces = chain([_csv([(*COLUMNS, "metadata")])], (_csv(map(_cells, rows)) for rows in _batches(chosen)))
+        return Download(pieces, "text/csv; charset=utf-8", "audit.csv")
     return AuditExport(entries=[entry_of(row) for row in chosen], count=len(chosen), truncated=truncated)
 
 
@@ -242,27 +243,36 @@ def _accepted(accept: str) -> str:
     return next((_MEDIA[kind] for kind in kinds if kind in _MEDIA), "json")
 
 
-def _window(start: str | None, end: str | None) -> Callable[[Row], bool]:
+def _window(start: str | None, end: str | None) -> tuple[int | None, int | None]:
     first = parse_iso(start) if start is not None else None
     last = parse_iso(end) if end is not None else None
     if first is not None and last is not None and last < first:
         problem = f"to ({iso(last)}) is before from ({iso(first)})"
         raise Fault(faults.INVALID_REQUEST, problem=problem, details={"fields": {"to": problem}})
-    return lambda row: (first is None or row.timestamp >= first) and (last is None or row.timestamp < last)
+    return first, last
+
+
+def _batches(rows: list[Row]) -> Iterator[list[Row]]:
+    return (rows[first : first + _TOGETHER] for first in range(0, len(rows), _TOGETHER))
+
+
+def _lines(rows: list[Row]) -> bytes:
+    return "".join(_as_line(_flat(row)) + "\n" for row in rows).encode("utf-8")
 
 
 def _flat(row: Row) -> dict[str, Any]:
     return {**{name: getattr(row, name) for name in COLUMNS}, "metadata": dict(row.metadata)}
 
 
-def _csv(rows: list[Row]) -> str:
+def _csv(lines: Iterable[Sequence[Any]]) -> bytes:
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow((*COLUMNS, "metadata"))
-    for row in rows:
-        cells = [cell(getattr(row, name)) for name in COLUMNS]
-        writer.writerow((*cells, json.dumps(dict(row.metadata), sort_keys=True, ensure_ascii=False)))
-    return out.getvalue()
+    csv.writer(out, lineterminator="\r\n").writerows(lines)
+    return out.getvalue().encode("utf-8")
+
+
+def _cells(row: Row) -> tuple[Any, ...]:
+    cells = [cell(getattr(row, name)) for name in COLUMNS]
+    return (*cells, json.dumps(dict(row.metadata), sort_keys=True, ensure_ascii=False))
 
 
 @operation(
@@ -276,11 +286,8 @@ def _csv(rows: list[Row]) -> str:
 def verify_audit_chain(ctx: Context, command: VerifyChain) -> ChainReport:
     """Recompute the hashes and links of the rows the tier still shows, and report the first break."""
     rows = ctx.world.audit.rows(ctx.operator_id)
-    within = _window(command.from_, command.to)
     kept = first_kept(ctx.world, ctx.operator_id)
-    inside = [index for index in range(kept, len(rows)) if within(rows[index])]
-    # Stamps of different lanes need not rise along the chain: everything between the first and the last is walked.
-    first, last = (inside[0], inside[-1] + 1) if inside else (len(rows), len(rows))
+    first, last = _between(rows, kept, *_window(command.from_, command.to))
     chosen = rows[first : last if command.limit is None else min(last, first + command.limit)]
     found = verify_chain(chosen, row_hash, rows[first - 1].entry_hash if first else GENESIS)
     broken = None
@@ -292,6 +299,18 @@ def verify_audit_chain(ctx: Context, command: VerifyChain) -> ChainReport:
     checked = len(chosen) if found is None else found.index + 1
     head = chosen[-1].entry_hash if chosen else GENESIS
     return ChainReport(valid=found is None, checked=checked, first_break=broken, head=head)
+
+
+def _between(rows: list[Row], kept: int, from_ms: int | None, to_ms: int | None) -> tuple[int, int]:
+    """Places of the first row within the instants and behind the last; stamps of different lanes need not rise in between."""
+    if from_ms is None and to_ms is None:
+        return kept, len(rows)
+    inside = [
+        place
+        for place, row in enumerate(rows)
+        if place >= kept and (from_ms is None or row.timestamp >= from_ms) and (to_ms is None or row.timestamp < to_ms)
+    ]
+    return (inside[0], inside[-1] + 1) if inside else (len(rows), len(rows))
 
 
 @operation(

@@ -169,15 +169,35 @@ class Renderer:
         return line
 
 
-def canonical_log(world: World, order: str = "commit") -> bytes:
-    """The canonical log of a world as JSON Lines, every line ended by a newline.
+_PIECE = 64 * 1024
+
+
+def canonical_pieces(world: World, order: str = "commit") -> Iterator[bytes]:
+    """The canonical log of a world as it is now, in pieces of whole lines, made one after the other.
 
     Args:
         world: the world.
         order: ``commit``, or ``content`` for programs that call concurrently within a lane.
     """
     renderer = Renderer(world.clock.start_ms if world.clock.virtual else None)
-    return b"".join(line + b"\n" for line in canonical_lines(world.audit.acts(), renderer, order=order))
+    return _pieces(canonical_lines(tuple(world.audit.acts()), renderer, order=order))
+
+
+def _pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
+    piece = bytearray()
+    for line in lines:
+        piece += line
+        piece += b"\n"
+        if len(piece) >= _PIECE:
+            yield bytes(piece)
+            piece.clear()
+    if piece:
+        yield bytes(piece)
+
+
+def canonical_log(world: World, order: str = "commit") -> bytes:
+    """The canonical log of a world as JSON Lines, every line ended by a newline; the arguments are those of the pieces."""
+    return b"".join(canonical_pieces(world, order))
 
 
 def verify(data: bytes, *, head: str | None = None) -> list[Break]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -127,8 +128,8 @@ class Act:
             span_id=root if number == 0 else raw[24:32].hex(),
             parent_span_id=None if number == 0 else root,
             operator_id=self.operator_id,
-            agent_id=draft.agent_id,
-            passport_jti=draft.passport_jti,
+            agent_id=_shared(draft.agent_id),
+            passport_jti=_shared(draft.passport_jti),
             layer=draft.layer,
             action=draft.action,
             outcome=draft.outcome,
@@ -138,6 +139,11 @@ class Act:
             error_message=draft.error_message,
             metadata=dict(draft.metadata),
         )
+
+
+def _shared(name: str | None) -> str | None:
+    """A name that many rows have, held once for all of them: each request brings a text of its own."""
+    return sys.intern(name) if type(name) is str else name
 
 
 _COLUMNS = ("outcome", "agent_id", "passport_jti", "error_code", "error_message", "payload_hash")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from stack_emu.kernel.audit_chain import Chain
 from stack_emu.kernel.canonical import canonical_json
 
 GENESIS = "0" * 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One audit row. Times are epoch milliseconds; ``metadata`` holds what has no column of its own."""
 
@@ -36,7 +37,15 @@ class Row:
     entry_hash: str = ""
 
 
-@dataclass(frozen=True)
+_COLUMNS = tuple(column.name for column in fields(Row))
+
+
+def as_dict(row: Row) -> dict[str, Any]:
+    """A row as JSON data, its columns in their order; what it holds is shared, not copied."""
+    return {name: getattr(row, name) for name in _COLUMNS}
+
+
+@dataclass(frozen=True, slots=True)
 class ActEntry:
     """The rows of one act, with what the canonical log needs to order them.
 
@@ -81,7 +90,7 @@ class AuditLog:
 
     def __init__(self, row_hash: RowHash) -> None:
         self.row_hash = row_hash
-        self._chains: dict[str, list[Row]] = {}
+        self._chains: dict[str, Chain] = {}
         self._acts: list[ActEntry] = []
 
     def append(self, act: ActEntry) -> ActEntry:
@@ -93,15 +102,22 @@ class AuditLog:
         return act
 
     def _chain(self, row: Row) -> None:
-        chain = self._chains.setdefault(row.operator_id, [])
+        chain = self.chain(row.operator_id).rows
         # The row was made for this chain a moment ago and nobody else has it yet: finishing it in place is not a change.
         object.__setattr__(row, "prev_entry_hash", chain[-1].entry_hash if chain else GENESIS)
         object.__setattr__(row, "entry_hash", self.row_hash(row))
         chain.append(row)
 
+    def chain(self, operator_id: str) -> Chain:
+        """The raw chain of an operator, to find rows in."""
+        found = self._chains.get(operator_id)
+        if found is None:
+            found = self._chains[operator_id] = Chain([])
+        return found
+
     def rows(self, operator_id: str) -> list[Row]:
         """The raw chain of an operator, oldest first. The list is the log's own: do not change it."""
-        return self._chains.get(operator_id, [])
+        return self.chain(operator_id).rows
 
     def acts(self) -> list[ActEntry]:
         """Every act in commit order. The list is the log's own: do not change it."""
@@ -113,17 +129,18 @@ class AuditLog:
         Raises:
             IndexError: when the chain has no such row.
         """
-        chain = self._chains.get(operator_id, [])
-        chain[index] = replace(chain[index], **changes)
-        return chain[index]
+        chain = self.chain(operator_id)
+        chain.replace(index, replace(chain.rows[index], **changes))
+        return chain.rows[index]
 
     def image(self) -> AuditImage:
         """A picture that later rows do not change."""
-        return AuditImage({tenant: list(rows) for tenant, rows in self._chains.items()}, list(self._acts))
+        chains = {tenant: list(chain.rows) for tenant, chain in self._chains.items() if chain.rows}
+        return AuditImage(chains, list(self._acts))
 
     def restore(self, image: AuditImage) -> None:
         """Return to a picture; the picture can be used again."""
-        self._chains = {tenant: list(rows) for tenant, rows in image.chains.items()}
+        self._chains = {tenant: Chain(list(rows)) for tenant, rows in image.chains.items()}
         self._acts = list(image.acts)
 
 
@@ -191,13 +208,21 @@ def canonical_lines(acts: Iterable[ActEntry], render: RowRender, *, order: str =
         for position, act in enumerate(_ordered(lanes[lane], order)):
             for row in act.rows:
                 line = {**render(act, row), "lane": lane, "act": position, "n": number, "prev": previous}
-                previous = hashlib.sha256(canonical_json(line)).hexdigest()
-                yield canonical_json({**line, "hash": previous})
+                previous, written = _with_hash(line)
+                yield written
                 number += 1
         heads[lane] = previous
         total += number
     last = {"format": FORMAT, "lanes": heads, "order": order, "rows": total}
     yield canonical_json({**last, "head": hashlib.sha256(canonical_json(last)).hexdigest()})
+
+
+def _with_hash(line: Mapping[str, Any]) -> tuple[str, bytes]:
+    """The hash of a line, and the line with it; what stands on either side of it is written once for both."""
+    before = canonical_json({name: value for name, value in line.items() if name < "hash"})[:-1]  # has at least "act"
+    behind = canonical_json({name: value for name, value in line.items() if name > "hash"})[1:]  # has at least "lane"
+    found = hashlib.sha256(b"%b,%b" % (before, behind)).hexdigest()
+    return found, b'%b,"hash":"%b",%b' % (before, found.encode("ascii"), behind)
 
 
 def _ordered(acts: list[ActEntry], order: str) -> list[ActEntry]:

@@ -117,11 +117,18 @@ class Rest:
 
 @dataclass(frozen=True)
 class Download:
-    """A reply that is not JSON: its bytes, media type and optional file name."""
+    """A reply that is not JSON of a model: its bytes, media type and optional file name.
 
-    body: bytes
+    A long one gives its body in pieces, each of whole records; they are made while they are sent, and can be read once.
+    """
+
+    body: bytes | Iterable[bytes]
     media: str
     filename: str | None = None
+
+    def whole(self) -> bytes:
+        """The body as a whole."""
+        return self.body if isinstance(self.body, bytes) else b"".join(self.body)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -248,7 +249,7 @@ class World:
             ordinal=ordinal,
             depth=depth,
             now_ms=now_ms,
-            stamp_ms=now_ms + position * self.tick_ms,
+            stamp_ms=now_ms + position * self.tick_ms if self.tick_ms else now_ms,
             position=position,
             derivation=Derivation(self.seed, key, ordinal),
             row=row,
@@ -310,7 +311,8 @@ class World:
         rows = act.rows(refused, lambda draft: self.complete_row(act.operator_id, draft))
         self._lane_counts[act.lane] = self._lane_counts.get(act.lane, 0) + 1
         self._counted(LANE, act.lane)
-        made = ActEntry(act.lane, 0, act.key, act.ordinal, act.depth, act.operation, rows, act.now_ms)
+        # Many acts have the same lane, and each has made its label anew.
+        made = ActEntry(sys.intern(act.lane), 0, act.key, act.ordinal, act.depth, act.operation, rows, act.now_ms)
         entry = self.audit.append(made)
         self.act_moments.append(self.journal.written)
         for listener in self.on_act:

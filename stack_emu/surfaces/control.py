@@ -6,7 +6,8 @@ Paths without a world act on ``default``; ``/w/<name>/_emu/…`` on the world of
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Awaitable, Callable, Mapping
+import json
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,13 @@ from aiohttp import web
 from stack_emu.domain.secret_kinds import learn_script_keys
 from stack_emu.domain.state import Agent, Connection, Grant, Operator
 from stack_emu.hosting import HostedWorld, fault_rule, recorded_rules
+from stack_emu.kernel.audit import ActEntry, as_dict
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.dispatch import Call, dump, perform
 from stack_emu.kernel.errors import Fault, WorldError
-from stack_emu.kernel.operations import Caller, Operation
-from stack_emu.kernel.world import Timer
+from stack_emu.kernel.journal import Entry
+from stack_emu.kernel.operations import Caller, Download, Operation
+from stack_emu.kernel.world import Timer, World
 from stack_emu.scenario.problems import ScenarioError
 from stack_emu.surfaces import control_worlds
 from stack_emu.surfaces.control_fields import (
@@ -33,13 +36,18 @@ from stack_emu.surfaces.control_fields import (
     signal_of,
 )
 from stack_emu.surfaces.control_worlds import WorldRoutes
+from stack_emu.surfaces.pieces import headers_of, send
 from stack_emu.surfaces.rest import json_response, read_object
 from stack_emu.surfaces.routing import PathTable
+from stack_emu.surfaces.secret_exits import screened_pieces
 from stack_emu.verdict import verdict
 from stack_emu.verification import unmet
 
 if TYPE_CHECKING:
     from stack_emu.surfaces.server import Server
+
+_PIECE = 64 * 1024
+"""About how many characters of a long reply are made at a time."""
 
 Handler = Callable[[HostedWorld, Mapping[str, Any], Mapping[str, str]], "Any | Awaitable[Any]"]
 
@@ -106,7 +114,7 @@ class ControlSurface:
             ("POST", "/_emu/verify", self._verify),
         ]
 
-    async def handle(self, hosted: HostedWorld, request: web.BaseRequest, path: str) -> web.Response:
+    async def handle(self, hosted: HostedWorld, request: web.BaseRequest, path: str) -> web.StreamResponse:
         """Answer one control request for a world."""
         if not is_loopback_peer(request.remote):
             return _error(403, f"The control API answers loopback peers only, not {request.remote}.")
@@ -127,9 +135,17 @@ class ControlSurface:
             return _error(400, str(error))
         except Fault as fault:
             return _error(fault.status, fault.message)
-        if isinstance(result, bytes):
-            return web.Response(body=result, content_type="application/x-ndjson")
+        if isinstance(result, Download):
+            return await self._in_pieces(hosted.world, request, path, result)
         return json_response(result)
+
+    @staticmethod
+    async def _in_pieces(world: World, request: web.BaseRequest, path: str, reply: Download) -> web.StreamResponse:
+        def entry() -> Entry:
+            return world.journal.add(world.now_ms(), "control", request.method, path, status=200)
+
+        pieces = screened_pieces(world, entry, reply, f"the reply to {request.method} {path}")
+        return await send(request, pieces, headers_of(reply))
 
     def _health(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
         from stack_emu import __version__
@@ -140,6 +156,7 @@ class ControlSurface:
             "name": "stack-emu",
             "version": __version__,
             "worlds": sorted(item.world.name for item in self._server.hosting),
+            "open": self._server.open_things(),
             "operations": len(registry.operations),
             "tools": len(registry.tools),
             "control": sorted({f"{method} {path}" for method, path, _ in self._table()}),
@@ -294,18 +311,27 @@ def _clear_journal(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping
 
 
 def _audit(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
-    rows = [
-        {**asdict(row), "lane": act.lane, "operation": act.operation}
-        for act in hosted.world.audit.acts()
-        for row in act.rows
-    ]
-    return {"entries": rows}
+    return Download(_rows_as_json(tuple(hosted.world.audit.acts())), "application/json; charset=utf-8")
+
+
+def _rows_as_json(acts: Iterable[ActEntry]) -> Iterator[bytes]:
+    """``{"entries": [row, …]}``, some rows at a time."""
+    separator, piece = '{"entries":[', ""
+    for act in acts:
+        for row in act.rows:
+            shown = {**as_dict(row), "lane": act.lane, "operation": act.operation}
+            piece += separator + json.dumps(shown, separators=(",", ":"), ensure_ascii=False)
+            separator = ","
+            if len(piece) >= _PIECE:
+                yield piece.encode("utf-8")
+                piece = ""
+    yield (piece + (separator if separator != "," else "") + "]}").encode("utf-8")
 
 
 def _canonical(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
-    from stack_emu.domain.canonical_audit import canonical_log
+    from stack_emu.domain.canonical_audit import canonical_pieces
 
-    return canonical_log(hosted.world, order=audit_order(body))
+    return Download(canonical_pieces(hosted.world, order=audit_order(body)), "application/x-ndjson")
 
 
 def _checkpoint(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:

@@ -237,11 +237,12 @@ def _success(tool: ToolEntry, reply: Any) -> CallToolResult:
 def _download(tool: ToolEntry, reply: Download) -> Any:
     from mcp_types import BlobResourceContents, EmbeddedResource, TextContent
 
+    body = reply.whole()
     try:
-        return TextContent(text=reply.body.decode("utf-8"))
+        return TextContent(text=body.decode("utf-8"))
     except UnicodeDecodeError:
         uri = f"stack-emu://download/{reply.filename or tool.definition['name']}"
-        blob = base64.b64encode(reply.body).decode("ascii")
+        blob = base64.b64encode(body).decode("ascii")
         return EmbeddedResource(resource=BlobResourceContents(uri=uri, mime_type=reply.media, blob=blob))
 
 

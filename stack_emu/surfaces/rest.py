@@ -24,8 +24,9 @@ from stack_emu.surfaces.broken_replies import WIRE_KEY, abort, reset
 from stack_emu.surfaces.json_kinds import require_kinds
 from stack_emu.surfaces.lane import lane_of
 from stack_emu.surfaces.misses import explain_refusal, operation_miss
+from stack_emu.surfaces.pieces import headers_of, send
 from stack_emu.surfaces.routing import operation_routes
-from stack_emu.surfaces.secret_exits import ENTRY, handed_out, look_into_request, screened_stream
+from stack_emu.surfaces.secret_exits import ENTRY, handed_out, look_into_request, screened_pieces, screened_stream
 
 CLIENT_GONE = (499, "CLIENT_GONE")
 """How the journal shows a request whose client hung up before the answer; the number is nginx's."""
@@ -89,6 +90,8 @@ class RestSurface:
             if isinstance(reply, Stream):
                 stream = screened_stream(world, entry, reply, handed_out(entry.operation))
                 response = await _stream(request, declared, stream, whole=call.wire is not None)
+            elif isinstance(reply, Download):
+                response = await _download(world, request, entry, declared, reply, whole=call.wire is not None)
             else:
                 response = _success(declared, reply)
         except Fault as fault:
@@ -220,9 +223,6 @@ async def _read(request: web.BaseRequest) -> bytes:
 
 def _success(declared: Operation, reply: Any) -> web.Response:
     status = declared.rest.status if declared.rest is not None else 200
-    if isinstance(reply, Download):
-        headers = {"Content-Disposition": f'attachment; filename="{reply.filename}"'} if reply.filename else {}
-        return web.Response(body=reply.body, status=status, headers={"Content-Type": reply.media, **headers})
     if status == 204:
         return web.Response(status=204)
     if isinstance(reply, Redirect):
@@ -259,16 +259,18 @@ async def _stream(
     status = declared.rest.status if declared.rest is not None else 200
     if whole:
         return web.Response(body=b"".join(reply.chunks), status=status, headers={"Content-Type": reply.media})
-    headers = {"Content-Type": reply.media, "Cache-Control": "no-cache"}
-    response = web.StreamResponse(status=status, headers=headers)
-    try:
-        await response.prepare(request)
-        for chunk in reply.chunks:
-            await response.write(chunk)
-        await response.write_eof()
-    except ConnectionResetError:  # the client has what it wanted; what was asked has taken effect all the same
-        pass
-    return response
+    return await send(request, reply.chunks, {"Content-Type": reply.media, "Cache-Control": "no-cache"}, status)
+
+
+async def _download(
+    world: World, request: web.BaseRequest, entry: Entry, declared: Operation, reply: Download, *, whole: bool
+) -> web.StreamResponse:
+    """Send what is not JSON of a model; a body in pieces goes out as it is made, unless ``whole`` wants it unsent."""
+    status = declared.rest.status if declared.rest is not None else 200
+    if whole or isinstance(reply.body, bytes):
+        return web.Response(body=reply.whole(), status=status, headers=headers_of(reply))
+    pieces = screened_pieces(world, lambda: entry, reply, f"the reply of {declared.name}", handed_out(declared.name))
+    return await send(request, pieces, headers_of(reply), status)
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -6,7 +6,7 @@ What is found is a leak: it stands in the journal as a violation, by name, with 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -15,7 +15,7 @@ from aiohttp import web
 
 from stack_emu.domain.secret_kinds import BROUGHT, HANDED_OUT, HANDED_OUT_BY_CONTROL, HANDED_OUT_BY_PAGES, named
 from stack_emu.kernel.journal import Entry
-from stack_emu.kernel.operations import Operation, Stream
+from stack_emu.kernel.operations import Download, Operation, Stream
 from stack_emu.kernel.redactor import SECRET_HEADERS
 from stack_emu.kernel.secret_masking import Cleaning, Place
 from stack_emu.kernel.secret_scan import Sighting
@@ -280,6 +280,28 @@ def screened_stream(world: World, entry: Entry, reply: Stream, but: frozenset[st
         return replace(reply, chunks=chunks)
     note(world, entry, sentence(places, f"the reply of {entry.operation}", FROM_REPLY))
     return replace(reply, chunks=[clean])
+
+
+def screened_pieces(
+    world: World, entry: Callable[[], Entry], reply: Download, what: str, but: frozenset[str] = NOTHING
+) -> Iterator[bytes]:
+    """A body in pieces of whole records as it may go; no secret goes over from one record to the next.
+
+    Args:
+        world: whose secrets are meant.
+        entry: gives the exchange's journal entry, where one is needed.
+        reply: what is sent; its body is in pieces.
+        what: what it is, in a sentence.
+        but: kinds that are welcome.
+    """
+    for piece in [reply.body] if isinstance(reply.body, bytes) else reply.body:
+        if not world.redactor.scanner.suspicious(piece, but):
+            yield piece
+            continue
+        clean, places = clean_body(world, piece, reply.media, but)
+        if places:
+            note(world, entry(), sentence(places, what, FROM_REPLY))
+        yield clean
 
 
 def places_in(

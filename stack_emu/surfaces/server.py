@@ -148,6 +148,12 @@ class Server:
         task.add_done_callback(self._calls.discard)
         return task
 
+    def open_things(self) -> dict[str, int]:
+        """What the server holds open: connections to its port, tasks of its own, and calls that wait for an upstream."""
+        served = self._runner.server if self._runner is not None else None
+        connections = len(served.connections) if isinstance(served, web.Server) else 0
+        return {"connections": connections, "tasks": len(self._tasks), "calls": len(self._calls)}
+
     async def end_calls(self, seconds: float) -> None:
         """Let calls that are under way come to their end, and settle what does not as of unknown outcome.
 

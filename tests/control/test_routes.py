@@ -97,6 +97,10 @@ def ask(world: WorldClient, text: str) -> str:
 def test_health_says_what_is_running_and_lists_every_route(emulator: EmulatorClient) -> None:
     health = emulator.health()
     operations = registry()
+    opened = health.pop("open")
+    assert set(opened) == {"connections", "tasks", "calls"}
+    assert opened["connections"] >= 1
+    assert opened["calls"] == 0
     assert health == {
         "status": "ok",
         "name": "stack-emu",

@@ -14,6 +14,7 @@ import pytest
 
 from stack_emu.domain.canonical_audit import canonical_log, table
 from stack_emu.domain.state import Connection
+from stack_emu.kernel.audit import as_dict
 from tests.guarantees.conftest import Ground
 from tests.guarantees.raw_http import ask
 from tests.guarantees.test_crash_safety import fused
@@ -176,7 +177,7 @@ def test_no_secret_is_in_anything_that_is_kept_or_shown(mirrored: Ground, told: 
     shown = {
         **control_replies(mirrored),
         "journal": json.dumps([vars(entry) for entry in world.journal.entries()], default=str),
-        "raw rows": json.dumps([vars(row) for acts in world.audit.acts() for row in acts.rows], default=str),
+        "raw rows": json.dumps([as_dict(row) for acts in world.audit.acts() for row in acts.rows], default=str),
         "canonical log": canonical_log(world).decode(),
         "content order": canonical_log(world, "content").decode(),
         "table": table(world.audit.acts()),

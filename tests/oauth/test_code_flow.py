@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from stack_emu.kernel.audit import as_dict
 from tests.oauth.dance import REDIRECT, STACK, VERIFIER, Dancer, back
 
 WORLD = """
@@ -258,7 +259,7 @@ def test_nothing_secret_is_in_journal_or_rows(served: Any, dancer: Dancer) -> No
     tokens = dancer.exchange(code).json()
     dancer.refresh(tokens["refresh_token"])
     dancer.get(f"/v1/agents/{tokens['access_token']}", tokens["access_token"])
-    kept = str([vars(one) for one in served.world.journal.entries()]) + str([vars(row) for row in served.rows()])
+    kept = str([vars(one) for one in served.world.journal.entries()]) + str([as_dict(row) for row in served.rows()])
     for secret in (code, tokens["access_token"], tokens["refresh_token"], VERIFIER):
         assert secret not in kept
 

@@ -14,6 +14,7 @@ import pytest
 
 from stack_emu.domain.canonical_audit import canonical_log, table
 from stack_emu.hosting import recorded_rules
+from stack_emu.kernel.audit import as_dict
 from stack_emu.verdict import verdict
 from tests.conftest import Served
 from tests.families.webhook_world import Receiver
@@ -60,7 +61,7 @@ def test_nothing_that_is_kept_or_shown_holds_it(lair: Served, asking: Asking) ->
         judged = verdict(lair.hosted)
         shown = {
             "the journal": json.dumps([vars(entry) for entry in journal], default=str),
-            "raw rows": json.dumps([vars(row) for act in world.audit.acts() for row in act.rows], default=str),
+            "raw rows": json.dumps([as_dict(row) for act in world.audit.acts() for row in act.rows], default=str),
             "the canonical log": canonical_log(world).decode(),
             "the table": table(world.audit.acts()),
             "the recording": json.dumps(recorded_rules(lair.hosted)),
