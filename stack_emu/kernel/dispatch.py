@@ -216,7 +216,7 @@ def _take_fault(world: World, context: Context, command: Command, call: Call) ->
         about["tool"] = call.tool
     if context.maybe_act is not None and context.maybe_act.row.agent_id:
         about["agent"] = world.names_of(context.maybe_act.row.agent_id)
-    elapsed = world.clock.now_ms() - world.clock.start_ms
+    elapsed = world.now_ms() - world.clock.start_ms
     identity = _identity(context, command)
     return world.faults.take(context.lane, elapsed, request=call.request, identity=identity, **about)
 

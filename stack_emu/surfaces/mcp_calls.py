@@ -96,7 +96,7 @@ class ToolCalls:
         world = exchange.world
         if not len(world.faults):
             return frozenset()
-        return world.faults.hidden(world.clock.now_ms() - world.clock.start_ms, self.catalogue.entries)
+        return world.faults.hidden(world.now_ms() - world.clock.start_ms, self.catalogue.entries)
 
     async def call(
         self, exchange: Exchange, name: str, arguments: Mapping[str, Any], *, resumable: bool = False
