@@ -131,6 +131,7 @@ class WorldClient:
         }
         there = WorldClient(self.connection, {**self.description, **changed})
         there._clients = self._clients
+        there.clock.frozen = self.clock.frozen
         return there
 
     # --- clients ----------------------------------------------------------------------------------------------------
@@ -306,6 +307,7 @@ class WorldClient:
     def restore(self, name: str = "snapshot") -> None:
         """Return to a picture."""
         self.control("POST", f"/snapshots/{quote(name, safe='')}/restore")
+        self.clock.follow()
 
     def forget_snapshot(self, name: str = "snapshot") -> None:
         """Drop a picture."""
@@ -354,6 +356,7 @@ class WorldClient:
     def reset(self) -> None:
         """Return to the scenario's seed."""
         self.control("POST", "/reset")
+        self.clock.follow()
 
 
 def _unmet_text(unmet: Mapping[str, Any]) -> str:
