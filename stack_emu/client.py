@@ -271,6 +271,14 @@ class WorldClient:
         """What inbound webhooks took in, oldest first."""
         return list(self.control("GET", "/received")["messages"])
 
+    def journal_canonical(self, order: str = "commit") -> bytes:
+        """The canonical journal: what acts came in as and what they called, the same bytes for the same program.
+
+        Args:
+            order: ``commit`` or ``content`` order inside a lane.
+        """
+        return self.raw("GET", f"/journal/canonical?order={order}")
+
     @property
     def journal(self) -> list[dict[str, Any]]:
         """Every exchange, oldest first, secrets masked."""

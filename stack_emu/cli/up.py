@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         UsageError: when a file could not be written in the end.
     """
-    require_folders(options.audit)
+    require_folders(options.audit, options.journal)
     return asyncio.run(_serve(options))
 
 

@@ -111,6 +111,9 @@ CARRIED = (
 VOLATILE_METADATA = ("authority_request",)
 """Metadata that the client makes anew on every run; lines carry the number of its first appearance in the lane."""
 
+FORMATS = (FORMAT, "stack-emu-journal/1")
+"""The formats that are read back here: this one, and that of ``canonical_journal``."""
+
 _CHAIN_FIELDS = ("hash", "prev", "n", "act", "lane")
 
 
@@ -270,8 +273,8 @@ class _Reader:
 
     def _read_head(self, number: int, line: dict[str, Any]) -> None:
         self.head = line
-        if line.get("format") != FORMAT:
-            self.note(number, None, f"the format is {line.get('format')}; this verifier knows {FORMAT}")
+        if line.get("format") not in FORMATS:
+            self.note(number, None, f"the format is {line.get('format')}; this verifier knows {' and '.join(FORMATS)}")
         if line.get("order") not in ORDERS:
             self.note(number, None, f"the order is {line.get('order')}, which is not one of {', '.join(ORDERS)}")
         if _hash_without(line, "head") != line.get("head"):

@@ -69,6 +69,7 @@ class ControlSurface:
             ("POST", "/_emu/clock/advance", self._advance),
             ("GET", "/_emu/journal", _journal),
             ("DELETE", "/_emu/journal", _clear_journal),
+            ("GET", "/_emu/journal/canonical", _canonical_journal),
             ("GET", "/_emu/audit", _audit),
             ("GET", "/_emu/audit/canonical", _canonical),
             ("GET", "/_emu/faults", _faults),
@@ -266,10 +267,20 @@ def _audit(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, st
 def _canonical(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
     from stack_emu.domain.canonical_audit import canonical_log
 
+    return canonical_log(hosted.world, _order(body))
+
+
+def _canonical_journal(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    from stack_emu.domain.canonical_journal import canonical_journal
+
+    return canonical_journal(hosted.world, _order(body))
+
+
+def _order(body: Mapping[str, Any]) -> str:
     order = str(body.get("order", "commit"))
     if order not in ("commit", "content"):
         raise ControlError(f"order must be commit or content, not {order}.")
-    return canonical_log(hosted.world, order=order)
+    return order
 
 
 def _faults(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:

@@ -173,7 +173,7 @@ class ToolCalls:
             result = _success(tool, outcome)
             return _spoilt(tool, result) if call.spoils_reply else result
         finally:
-            entry.lane, entry.injected = call.lane, call.injected
+            entry.lane, entry.act, entry.injected = call.lane, call.act, call.injected
             if call.wire is not None and not exchange.streams:
                 exchange.break_answer(call.wire)
             # Masked only now: the call itself may have taught the redactor a secret.

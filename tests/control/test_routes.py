@@ -38,6 +38,7 @@ ROUTES = [
     "GET /_emu/faults",
     "GET /_emu/health",
     "GET /_emu/journal",
+    "GET /_emu/journal/canonical",
     "GET /_emu/model",
     "GET /_emu/outbox",
     "GET /_emu/received",
