@@ -20,6 +20,7 @@ from stack_emu.scenario.values import (
     DURATION_PATTERN,
     INSTANT_PATTERN,
     OFFSET_PATTERN,
+    SINCE_START_PATTERN,
     Model,
     format_duration,
 )
@@ -30,6 +31,7 @@ _MATCHERS = re.compile(r"<!-- matchers -->\n.*?<!-- end -->", re.DOTALL)
 _TIMES = {
     DURATION_PATTERN: "[duration](#times)",
     OFFSET_PATTERN: "[offset](#times)",
+    SINCE_START_PATTERN: "[duration or offset](#times)",
     INSTANT_PATTERN: "[instant](#times)",
 }
 _SPECIAL = {("Service", "credential"): "`canary`, text or [credential](#credential)", ("Credential", "text"): "text"}
@@ -126,7 +128,7 @@ def _default(model: type[Model], key: str, described: dict[str, Any]) -> str:
     if field.default is PydanticUndefined and field.default_factory is None:
         return "required"
     value = field.default
-    if _kind(described) in (_TIMES[DURATION_PATTERN],) and isinstance(value, int):
+    if _kind(described) in (_TIMES[DURATION_PATTERN], _TIMES[SINCE_START_PATTERN]) and isinstance(value, int):
         return f"`{format_duration(value)}`"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

@@ -10,7 +10,7 @@
 const { subtle } = globalThis.crypto ?? (await import("node:crypto")).webcrypto;
 
 export const KINDS = ["edited", "deleted", "inserted", "swapped", "truncated", "forked", "rehashed"];
-const FORMAT = "stack-emu-audit/1";
+const FORMATS = ["stack-emu-audit/1", "stack-emu-journal/1"];
 const RAW_FORMAT = "stack-audit-chain/1";
 const TYP = "stack-emu-checkpoint+jws";
 const AUDIENCE = "stack-emu:audit-checkpoint";
@@ -398,7 +398,7 @@ function canonicalBreak(file) {
 
 function endBreak(head, own, place, rows) {
   if (field(head, "head") !== own) return broken("edited", place, "the head was edited");
-  if (field(head, "format") !== FORMAT) return broken("edited", place, "the format is unknown");
+  if (!FORMATS.includes(field(head, "format"))) return broken("edited", place, "the format is unknown");
   if (!["commit", "content"].includes(field(head, "order"))) return broken("edited", place, "the order is unknown");
   const lanes = groupBy(rows, (row) => row.lane);
   const ends = endsOf(head) ?? new Map();
@@ -476,7 +476,7 @@ async function isSound(said) {
     return named && isCount(field(said, "entry_count")) && said.entry_count >= 0;
   }
   const lanes = field(said, "lanes");
-  if (field(said, "format") !== FORMAT || !isObject(lanes)) return false;
+  if (!FORMATS.includes(field(said, "format")) || !isObject(lanes)) return false;
   let heads = "";
   let rows = 0;
   for (const lane of Object.keys(lanes).sort()) {
@@ -485,12 +485,13 @@ async function isSound(said) {
     heads += `${heads === "" ? "" : ","}${JSON.stringify(lane)}:${canonicalize(field(lanes[lane], "head") ?? null)}`;
   }
   const order = canonicalize(field(said, "order") ?? null);
-  const last = `{"format":${JSON.stringify(FORMAT)},"lanes":{${heads}},"order":${order},"rows":${rows}}`;
+  const last = `{"format":${JSON.stringify(said.format)},"lanes":{${heads}},"order":${order},"rows":${rows}}`;
   return field(said, "rows") === rows && field(said, "head") === (await sha256(last));
 }
 
 function checkpointBreak(file, said) {
-  if ((file.form === "canonical") !== (said.format === FORMAT)) throw new Unusable("the checkpoint is about the other kind of log");
+  const found = file.form === "canonical" ? field(canonicalRows(file).head, "format") : RAW_FORMAT;
+  if (found !== said.format) throw new Unusable("the checkpoint is about another kind of log");
   return file.form === "canonical" ? canonicalCheckpoint(file, said) : rawCheckpoint(rawRows(file), said);
 }
 

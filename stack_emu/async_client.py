@@ -165,6 +165,7 @@ class AsyncWorldClient(_Part[WorldClient]):
     deliveries = _read(WorldClient.deliveries, list[dict[str, Any]])  # type: ignore[arg-type]
     received = _read(WorldClient.received, list[dict[str, Any]])  # type: ignore[arg-type]
     journal = _read(WorldClient.journal, list[dict[str, Any]])  # type: ignore[arg-type]
+    journal_canonical = _awaited(WorldClient.journal_canonical)
     verdict = _awaited(WorldClient.verdict)
     verify = _awaited(WorldClient.verify)
     snapshot = _awaited(WorldClient.snapshot)

@@ -132,6 +132,7 @@ class WorldClient:
         }
         there = WorldClient(self.connection, {**self.description, **changed})
         there._clients = self._clients
+        there.clock.frozen = self.clock.frozen
         return there
 
     # --- clients ----------------------------------------------------------------------------------------------------
@@ -271,6 +272,14 @@ class WorldClient:
         """What inbound webhooks took in, oldest first."""
         return list(self.control("GET", "/received")["messages"])
 
+    def journal_canonical(self, order: str = "commit") -> bytes:
+        """The canonical journal: what acts came in as and what they called, the same bytes for the same program.
+
+        Args:
+            order: ``commit`` or ``content`` order inside a lane.
+        """
+        return self.raw("GET", f"/journal/canonical?order={order}")
+
     @property
     def journal(self) -> list[dict[str, Any]]:
         """Every exchange, oldest first, secrets masked."""
@@ -307,6 +316,7 @@ class WorldClient:
     def restore(self, name: str = "snapshot") -> None:
         """Return to a picture."""
         self.control("POST", f"/snapshots/{quote(name, safe='')}/restore")
+        self.clock.follow()
 
     def forget_snapshot(self, name: str = "snapshot") -> None:
         """Drop a picture."""
@@ -355,6 +365,7 @@ class WorldClient:
     def reset(self) -> None:
         """Return to the scenario's seed."""
         self.control("POST", "/reset")
+        self.clock.follow()
 
 
 def _unmet_text(unmet: Mapping[str, Any]) -> str:

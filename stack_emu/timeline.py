@@ -59,7 +59,7 @@ def _run_step(world: World, registry: Registry, key: str, timer: Timer) -> None:
     try:
         call = Call(declared, authenticate(world, key), raw)
         command, context = begin(world, call)
-        entry.lane = context.lane
+        entry.lane, entry.act = context.lane, call.act
         run(world, context, command)
         entry.status = 200
     except Fault as fault:

@@ -64,20 +64,34 @@ class WebhookSender:
         await asyncio.wait(tuple(tasks))
         return True
 
-    async def advance(self, world: World, delta_ms: int) -> int:
+    async def advance(self, world: World, delta_ms: int, fired: Callable[[Timer], None] | None = None) -> None:
         """As ``World.advance``, letting the attempts of every instant end before the clock moves on.
+
+        A world that is reset or restored meanwhile stays where that put it.
+
+        Args:
+            world: the world. Two advances of one follow each other.
+            delta_ms: how far, in milliseconds.
+            fired: is given every timer that fires meanwhile, in order.
 
         Raises:
             ValueError: as ``World.advance``.
+            TimerError: as ``World.advance``.
         """
-        fired = 0
-        async with self._advancing.setdefault(world, asyncio.Lock()):
-            await self.drain(world)
-            for count in world.stops(delta_ms):
-                fired += count
-                while await self._ended(world):
-                    pass
-        return fired
+        turn = self._advancing.setdefault(world, asyncio.Lock())
+        async with turn:
+            if fired is not None:
+                world.on_fire.append(fired)
+            try:
+                await self.drain(world)
+                for _ in world.stops(delta_ms):
+                    while await self._ended(world):
+                        pass
+                    if self._advancing.get(world) is not turn:
+                        return  # the world was reset or restored meanwhile, and its clock with it
+            finally:
+                if fired is not None:
+                    world.on_fire.remove(fired)
 
     def _nudge(self, world: World, entry: ActEntry) -> None:
         """An act is committed: send what it left, once the code that ran it is done."""

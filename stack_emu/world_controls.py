@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import ContextDecorator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
@@ -52,6 +53,7 @@ class ClockControl:
 
     def __init__(self, world: ControlledWorld) -> None:
         self._world = world
+        self.frozen: list[FrozenClock] = []
 
     def now(self) -> str:
         """The world's instant, ISO-8601."""
@@ -67,23 +69,65 @@ class ClockControl:
         Returns:
             How many timers fired on the way, with ``timers``: what they were, in order.
         """
-        return Fired(self._world.control("POST", "/clock/advance", {"by": by})["timers"])
+        moved = self._world.control("POST", "/clock/advance", {"by": by})
+        self._move_frozen(int(moved["now_ms"]))
+        return Fired(moved["timers"])
 
-    def freeze(self) -> AbstractContextManager[Any]:
+    def freeze(self) -> FrozenClock:
         """Set this process's clock to the world's until the context ends; needs a virtual clock and time-machine.
+
+        Inside it follows the world's clock where this client moves that: ``advance``, ``reset`` and ``restore``.
 
         Raises:
             EmulatorError: when the world's clock is real or time-machine is not installed.
         """
-        state = self._world.control("GET", "/clock")
-        if state["mode"] != "virtual":
+        if self._world.control("GET", "/clock")["mode"] != "virtual":
             raise EmulatorError('freeze needs a virtual clock: use clock="virtual" or clock: {mode: virtual}')
-        try:
-            import time_machine
-        except ImportError:
-            raise EmulatorError("freeze needs the package time-machine: pip install 'stack-emu[freeze]'") from None
-        frozen: AbstractContextManager[Any] = time_machine.travel(state["now_ms"] / 1000, tick=False)
-        return frozen
+        if find_spec("time_machine") is None:
+            raise EmulatorError("freeze needs the package time-machine: pip install 'stack-emu[freeze]'")
+        return FrozenClock(self)
+
+    def follow(self) -> None:
+        """Set a frozen clock to where the world's is now; without one nothing happens."""
+        if self.frozen:
+            self._move_frozen(self.now_ms())
+
+    def _move_frozen(self, now_ms: Milliseconds) -> None:
+        for clock in self.frozen:
+            clock.move_to(now_ms)
+
+
+class FrozenClock(ContextDecorator):
+    """This process's clock, standing where a world's clock stands.
+
+    Args:
+        clock: the world's.
+    """
+
+    def __init__(self, clock: ClockControl) -> None:
+        self._clock = clock
+        self._travels: list[tuple[Any, Any]] = []
+
+    def __enter__(self) -> Any:
+        """Freeze; returns what ``time_machine.travel`` gives."""
+        import time_machine
+
+        travel = time_machine.travel(self._clock.now_ms() / 1000, tick=False)
+        coordinates = travel.start()
+        self._travels.append((travel, coordinates))
+        self._clock.frozen.append(self)
+        return coordinates
+
+    def __exit__(self, *_: object) -> None:
+        """Let this process's clock go on as before."""
+        self._clock.frozen.remove(self)
+        travel, _ = self._travels.pop()
+        travel.stop()
+
+    def move_to(self, now_ms: Milliseconds) -> None:
+        """Set the frozen clock to epoch milliseconds."""
+        for _, coordinates in self._travels:
+            coordinates.move_to(now_ms / 1000, tick=False)
 
 
 class AuditControl:

@@ -18,7 +18,7 @@ from stack_emu.audit_log.raw_rows import RawFile
 from stack_emu.audit_log.verdicts import REHASHED, TRUNCATED, Break
 from stack_emu.audit_log.verification import raw_links
 from stack_emu.kernel import strict_json
-from stack_emu.kernel.audit import FORMAT, GENESIS
+from stack_emu.kernel.audit import FORMAT, FORMATS, GENESIS, JOURNAL_FORMAT
 from stack_emu.kernel.canonical import canonical_json, digest
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 TYP = "stack-emu-checkpoint+jws"
 AUDIENCE = "stack-emu:audit-checkpoint"
 RAW_FORMAT = "stack-audit-chain/1"
+_KINDS = {FORMAT: "a canonical log", JOURNAL_FORMAT: "a canonical journal", RAW_FORMAT: "a raw chain"}
 SignBytes = Callable[[bytes], bytes]
 
 
@@ -67,7 +68,7 @@ def canonical_statement(log: CanonicalFile, previous: str | None = None) -> dict
     instants = [row["at_ms"] for row in log.rows if type(row.get("at_ms")) is int]
     return {
         "aud": AUDIENCE,
-        "format": FORMAT,
+        "format": log.head["format"],
         "order": log.head["order"],
         "head": log.head["head"],
         "rows": len(log.rows),
@@ -269,7 +270,7 @@ def _header(text: str) -> Mapping[str, Any]:
 def _require_sound(statement: Any) -> None:
     """Refuse a statement that does not agree with itself, whoever signed it."""
     sound = isinstance(statement, dict) and statement.get("aud") == AUDIENCE
-    if sound and statement.get("format") == FORMAT:
+    if sound and statement.get("format") in FORMATS:
         sound = _sound_canonical(statement)
     elif sound and statement.get("format") == RAW_FORMAT:
         count = statement.get("entry_count")
@@ -289,7 +290,7 @@ def _sound_canonical(statement: Mapping[str, Any]) -> bool:
     if not all(type(count) is int and count > 0 for count in counts) or sum(counts) != statement.get("rows"):
         return False
     heads = {name: lane.get("head") for name, lane in lanes.items()}
-    last = {"format": FORMAT, "lanes": heads, "order": statement.get("order"), "rows": statement["rows"]}
+    last = {"format": statement["format"], "lanes": heads, "order": statement.get("order"), "rows": statement["rows"]}
     try:
         return digest(last) == statement.get("head")
     except ValueError:
@@ -319,16 +320,16 @@ def checkpoint_break(log: CanonicalFile | RawFile, checkpoint: Checkpoint) -> Br
         CheckpointError: when the checkpoint is about the other kind of log.
     """
     said = checkpoint.statement
-    if isinstance(log, CanonicalFile) != (said["format"] == FORMAT):
-        kind = "a canonical log" if said["format"] == FORMAT else "a raw chain"
-        raise CheckpointError(f"it is about {kind}, and the file is the other kind of log")
+    found = log.head.get("format") if isinstance(log, CanonicalFile) else RAW_FORMAT
+    if found != said["format"]:
+        raise CheckpointError(f"it is about {_KINDS[said['format']]}, and the file is another kind of log")
     return _canonical_break(log, said) if isinstance(log, CanonicalFile) else _raw_break(log, said)
 
 
 def signed_rows(checkpoint: Checkpoint) -> int:
     """How many rows a checkpoint covers."""
     said = checkpoint.statement
-    return int(said["rows"] if said["format"] == FORMAT else said["entry_count"])
+    return int(said["entry_count"] if said["format"] == RAW_FORMAT else said["rows"])
 
 
 def _canonical_break(log: CanonicalFile, said: Mapping[str, Any]) -> Break | None:

@@ -14,7 +14,7 @@ from stack_emu.audit_log.chains import Link, first_break, label_bytes
 from stack_emu.audit_log.raw_rows import HASHED, RawFile, entry_hash, read_raw
 from stack_emu.audit_log.verdicts import EDITED, INSERTED, REHASHED, TRUNCATED, Break, Verdict
 from stack_emu.kernel import strict_json
-from stack_emu.kernel.audit import FORMAT, GENESIS, ORDERS
+from stack_emu.kernel.audit import FORMATS, GENESIS, ORDERS
 
 RAW_COVER = f"the hash of a raw row covers {', '.join(HASHED)}; other columns are not hashed"
 _NO_PREV, _NO_HASH, _NO_END = "(no link)", "(no hash)", "(no end)"
@@ -152,8 +152,8 @@ def _head_break(head: Mapping[str, Any], at: int, own: str, links: list[Link]) -
     """What the head says of rows whose chains hold."""
     if head.get("head") != own:
         return Break(EDITED, at, "the head was edited: its hash is not that of its content")
-    if head.get("format") != FORMAT:
-        return Break(EDITED, at, f"the format is {head.get('format')}; this verifier knows {FORMAT}")
+    if head.get("format") not in FORMATS:
+        return Break(EDITED, at, f"the format is {head.get('format')}; this verifier knows {' and '.join(FORMATS)}")
     if head.get("order") not in ORDERS:
         return Break(EDITED, at, f"the order is {head.get('order')}, which is none of {', '.join(ORDERS)}")
     lanes = head.get("lanes")

@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     if not options.cmd:
         raise UsageError("exec needs a command: stack-emu exec [SCENARIO] -- python agent.py")
     require_checkpoint(options)
-    require_folders(options.audit, options.junit, options.record_model)
+    require_folders(options.audit, options.journal, options.junit, options.record_model)
     if shutil.which(options.cmd[0]) is None:
         return _no_command(options.cmd[0])
     return asyncio.run(_run(options, Child()))

@@ -69,6 +69,7 @@ def add_scenario_arguments(parser: argparse.ArgumentParser) -> None:
     add_choices(parser)
     parser.add_argument("--seed", type=int, help="instead of the scenario's seed")
     parser.add_argument("--audit", type=Path, metavar="FILE", help="write the canonical audit log here at the end")
+    parser.add_argument("--journal", type=Path, metavar="FILE", help="write the canonical journal here at the end")
     parser.add_argument("--order", choices=("commit", "content"), default="commit", help="order inside a lane")
     parser.add_argument(
         "--checkpoint",
@@ -240,18 +241,27 @@ def _bind_problem(error: OSError, host: str, port: int) -> str:
 
 
 def write_audit(serving_now: Serving, options: argparse.Namespace) -> None:
-    """Write the canonical log to ``--audit``, whole or not at all.
+    """Write the canonical log to ``--audit`` and the canonical journal to ``--journal``, each whole or not at all.
 
     Raises:
-        UsageError: when the file cannot be written.
+        UsageError: when a file cannot be written, or the journal has dropped what should stand in it.
     """
-    if options.audit is None:
-        return
-    from stack_emu.domain.canonical_audit import canonical_pieces
+    world = serving_now.hosted.world
+    if options.audit is not None:
+        from stack_emu.domain.canonical_audit import canonical_pieces
 
-    _write_whole(options.audit, canonical_pieces(serving_now.hosted.world, order=options.order), "audit log")
-    if options.checkpoint:
-        _write_checkpoint(serving_now, options)
+        _write_whole(options.audit, canonical_pieces(world, order=options.order), "audit log")
+        if options.checkpoint:
+            _write_checkpoint(serving_now, options)
+    if options.journal is not None:
+        from stack_emu.domain.canonical_journal import canonical_journal
+        from stack_emu.kernel.errors import WorldError
+
+        try:
+            lines = canonical_journal(world, options.order)
+        except WorldError as error:
+            raise UsageError(f"--journal: {error}") from None
+        _write_whole(options.journal, [lines], "journal")
 
 
 def _write_checkpoint(serving_now: Serving, options: argparse.Namespace) -> None:

@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         UsageError: when a file could not be written in the end.
     """
     require_checkpoint(options)
-    require_folders(options.audit)
+    require_folders(options.audit, options.journal)
     return asyncio.run(_serve(options))
 
 

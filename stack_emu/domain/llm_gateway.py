@@ -238,7 +238,7 @@ def _payer(ctx: Context, who: Principal, provider: str) -> Access | None:
 
 def _request(ctx: Context, who: Principal, provider: str, body: Mapping[str, Any]) -> ModelRequest:
     assert who.agent is not None
-    return ModelRequest(provider, body, (who.agent.id, who.agent.name), ctx.lane)
+    return ModelRequest(provider, body, (who.agent.id, who.agent.name), ctx.lane, ctx.act.name)
 
 
 def _send(

@@ -24,12 +24,14 @@ class ModelRequest:
         body: the provider's body, with what the gateway added and took out.
         agent: id and name of the agent that asks.
         lane: lane of the call.
+        act: name of its act.
     """
 
     provider: str
     body: Mapping[str, Any]
     agent: tuple[str, str]
     lane: str
+    act: str | None = None
 
 
 @dataclass(frozen=True)

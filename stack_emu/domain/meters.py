@@ -71,7 +71,7 @@ def count(ctx: Context, meter: str, amount: int = 1) -> None:
         meter: one of ``METERS``.
         amount: how many.
     """
-    add(ctx.world, ctx.operator_id, meter, ctx.stamp_ms, amount)
+    add(ctx.world, ctx.operator_id, meter, ctx.now_ms, amount)
 
 
 def add(world: World, operator_id: str, meter: str, at_ms: int, amount: int) -> None:

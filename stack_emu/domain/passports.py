@@ -216,7 +216,7 @@ def refresh_passport(ctx: Context, command: RefreshPassport) -> PassportReply:
         Fault: PASSPORT_EXPIRED after the grace, PASSPORT_REVOKED, PASSPORT_BLOCKED, or the mission-ended wording.
     """
     passport = require_presented(ctx, passport_record(ctx.world, command.token))
-    if passport.expires_at + REFRESH_GRACE_MS < ctx.now_ms:
+    if passport.expires_at + REFRESH_GRACE_MS <= ctx.now_ms:
         expired = iso(passport.expires_at)
         raise Fault(
             faults.PASSPORT_EXPIRED, jti=passport.id, expired_at=expired, hint="That is over 24 h ago: issue a new one."

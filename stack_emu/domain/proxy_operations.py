@@ -62,6 +62,7 @@ def reserve(
         method=method,
         created_at=ctx.stamp_ms,
         dispatched_at=ctx.stamp_ms,
+        begun_at=ctx.now_ms,
         delivery_state=DISPATCHING,
         accounting_state=RESERVED,
         fingerprint=fingerprint,
@@ -96,6 +97,7 @@ def commit(
             delivery_state=RECEIVED,
             accounting_state=COMMITTED,
             response_received_at=act.stamp_ms + world.now_ms() - act.now_ms,
+            answered_at=world.now_ms(),
             response=response if made.request_id is not None else None,
             error_code=error,
         )
@@ -129,7 +131,8 @@ def _open(world: World, operation_id: str) -> ProxyOperation:
 
 
 def _count(world: World, made: ProxyOperation, delta: int) -> None:
-    meters.add(world, made.operator_id, made.meter, made.created_at, delta)
+    begun_at = made.created_at if made.begun_at is None else made.begun_at
+    meters.add(world, made.operator_id, made.meter, begun_at, delta)
 
 
 def _end_action(world: World, made: ProxyOperation, used: int) -> None:
@@ -177,9 +180,10 @@ def _conflict(made: ProxyOperation, problem: str) -> Fault:
 
 
 def _replay_state(ctx: Context, made: ProxyOperation) -> str:
-    if made.response is None or made.response_received_at is None:
+    answered_at = made.response_received_at if made.answered_at is None else made.answered_at
+    if made.response is None or answered_at is None:
         return "none"
-    return "available" if ctx.now_ms < made.response_received_at + REPLAY_MS else "expired"
+    return "available" if ctx.now_ms < answered_at + REPLAY_MS else "expired"
 
 
 def recover(world: World) -> int:

@@ -347,7 +347,8 @@ class ProxyOperation:
     ``delivery_state`` is admitted, dispatching, response_received or outcome_unknown; ``accounting_state`` is reserved,
     committed or released. ``request_id`` is the client's authority request id, ``response`` the envelope it was answered
     with, kept when there is such an id; ``passport_id`` is empty for a call an operator made without one, ``connection_id``
-    for a call paid with STACK's own credential. ``meter`` is what it counts as.
+    for a call paid with STACK's own credential. ``meter`` is what it counts as. Instants that are shown are spaced by the
+    world's tick; ``begun_at`` and ``answered_at``, which windows and deadlines count from, are not.
     """
 
     TABLE: ClassVar[str] = "proxy_operations"
@@ -371,3 +372,5 @@ class ProxyOperation:
     lane: str = ""
     error_code: str | None = None
     meter: str = "proxy_calls"
+    begun_at: int | None = None
+    answered_at: int | None = None

@@ -75,6 +75,11 @@ class Act:
         """Where it stands among all acts: its instant, then its lane, then its position there, whoever came first."""
         return (self.now_ms, self.lane, self.position)
 
+    @property
+    def name(self) -> str:
+        """What it is called where its key alone would do for equal acts as well: ``<key>:<ordinal>``."""
+        return f"{self.key}:{self.ordinal}"
+
     def new_id(self, kind: str, prefix: str, length: int = 20) -> str:
         """A new id: ``prefix`` followed by ``length`` derived base32 characters."""
         value = prefix + text_id(self.derivation.take(kind), length)

@@ -69,6 +69,11 @@ class ActEntry:
     rows: tuple[Row, ...]
     now_ms: int = 0
 
+    @property
+    def name(self) -> str:
+        """As ``Act.name``."""
+        return f"{self.key}:{self.ordinal}"
+
 
 RowHash = Callable[[Row], str]
 
@@ -175,6 +180,10 @@ RowRender = Callable[[ActEntry, Row], Mapping[str, Any]]
 
 
 FORMAT = "stack-emu-audit/1"
+JOURNAL_FORMAT = "stack-emu-journal/1"
+FORMATS = (FORMAT, JOURNAL_FORMAT)
+"""Formats of logs in this form: of what happened, and of how it was asked for."""
+
 ORDERS = ("commit", "content")
 
 
@@ -195,25 +204,46 @@ def canonical_lines(acts: Iterable[ActEntry], render: RowRender, *, order: str =
     Raises:
         ValueError: for another order.
     """
+    told = (act for act in acts if act.rows)
+    return chained_lines(told, lambda act: (render(act, row) for row in act.rows), form=FORMAT, order=order)
+
+
+def chained_lines(
+    acts: Iterable[ActEntry],
+    lines_of: Callable[[ActEntry], Iterable[Mapping[str, Any]]],
+    *,
+    form: str,
+    order: str = "commit",
+) -> Iterator[bytes]:
+    """Lines about acts, in the order and with the chains and the head of ``canonical_lines``.
+
+    Args:
+        acts: in commit order.
+        lines_of: what an act's lines hold, apart from their chain; called in the order of the log.
+        form: the ``format`` of the last line.
+        order: as for ``canonical_lines``.
+
+    Raises:
+        ValueError: for another order.
+    """
     if order not in ORDERS:
         raise ValueError(f"order must be one of {', '.join(ORDERS)}, not {order}")
     lanes: dict[str, list[ActEntry]] = {}
     for act in acts:
-        if act.rows:
-            lanes.setdefault(act.lane, []).append(act)
+        lanes.setdefault(act.lane, []).append(act)
     heads: dict[str, str] = {}
     total = 0
     for lane in sorted(lanes, key=lambda label: label.encode("utf-8", "surrogatepass")):
         previous, number = GENESIS, 0
         for position, act in enumerate(_ordered(lanes[lane], order)):
-            for row in act.rows:
-                line = {**render(act, row), "lane": lane, "act": position, "n": number, "prev": previous}
+            for content in lines_of(act):
+                line = {**content, "lane": lane, "act": position, "n": number, "prev": previous}
                 previous, written = _with_hash(line)
                 yield written
                 number += 1
         heads[lane] = previous
         total += number
-    last = {"format": FORMAT, "lanes": heads, "order": order, "rows": total}
+    last = {"format": form, "lanes": heads, "order": order, "rows": total}
     yield canonical_json({**last, "head": hashlib.sha256(canonical_json(last)).hexdigest()})
 
 

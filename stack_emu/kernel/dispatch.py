@@ -118,6 +118,7 @@ class Call:
         ticket: arrival ticket of ``World.lanes``; 0 when overlaps are not watched.
         tool: name of the MCP tool, when it came as one.
         lane: label of its lane, once that is known.
+        act: name of its act, once that has begun.
         drops_reply: whether a fault rule takes the answer away, once that is known.
         spoils_reply: whether a fault rule spoils the answer, once that is known.
         request: what came in, for fault rules that look at it.
@@ -132,6 +133,7 @@ class Call:
     lane_suffix: str = ""
     ticket: int = 0
     lane: str | None = None
+    act: str | None = None
     tool: str | None = None
     drops_reply: bool = False
     spoils_reply: bool = False
@@ -216,7 +218,7 @@ def _take_fault(world: World, context: Context, command: Command, call: Call) ->
         about["tool"] = call.tool
     if context.maybe_act is not None and context.maybe_act.row.agent_id:
         about["agent"] = world.names_of(context.maybe_act.row.agent_id)
-    elapsed = world.clock.now_ms() - world.clock.start_ms
+    elapsed = world.now_ms() - world.clock.start_ms
     identity = _identity(context, command)
     return world.faults.take(context.lane, elapsed, request=call.request, identity=identity, **about)
 
@@ -225,7 +227,7 @@ def _identity(context: Context, command: Command) -> str:
     """What a call is, whenever it comes: its act, or for a read its lane and what it asks."""
     act = context.maybe_act
     if act is not None:
-        return f"{act.key}:{act.ordinal}"
+        return act.name
     asked = {
         "operation": context.operation.name,
         "lane": context.lane,
@@ -314,7 +316,7 @@ def note_refusal(world: World, call: Call, fault: Fault) -> None:
     )
     suffix = f"/{call.lane_suffix}" if call.lane_suffix else ""
     act = world.begin_act(declared.name, caller.operator_id, caller.lane, logical, row, suffix)
-    call.lane = act.lane
+    call.lane, call.act = act.lane, act.name
     world.close_refused(act, fault)
 
 
@@ -419,6 +421,7 @@ def open_context(world: World, call: Call, command: Command) -> Context:
     row = RowDraft(declared.audit.action, declared.audit.layer, agent_id=agent_id, passport_jti=jti)
     logical = logical_input(declared, command)
     context.maybe_act = world.begin_act(declared.name, call.caller.operator_id, lane, logical, row, suffix)
+    call.act = context.maybe_act.name
     return context
 
 

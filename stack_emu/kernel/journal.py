@@ -23,7 +23,7 @@ class Entry:
     ``client`` what the client calls itself (its User-Agent), ``route`` the template it matched, ``unread`` the fields
     nobody looked at, ``problem`` the violation it was, if any (``unmatched``, ``bypass``, ``unscripted``, ``leak`` …),
     ``hint`` the sentence that says what would have worked and ``near`` the nearest candidates side by side; ``injected``
-    names the fault rule that was injected into it.
+    names the fault rule that was injected into it; ``act`` is the name of the act it was part of (``Act.name``).
     """
 
     number: int
@@ -45,6 +45,7 @@ class Entry:
     request: Mapping[str, Any] = field(default_factory=dict)
     response: Mapping[str, Any] = field(default_factory=dict)
     injected: str | None = None
+    act: str | None = None
 
 
 class Journal:
@@ -69,6 +70,11 @@ class Journal:
     def moment(self, entry: Entry) -> int:
         """The place of an entry among all there have ever been; comparable with ``written``."""
         return self._before + entry.number
+
+    @property
+    def dropped(self) -> int:
+        """How many of the oldest entries are not kept any more."""
+        return self._next - 1 - len(self._entries)
 
     def add(self, at_ms: int, surface: str, method: str, path: str, **fields: Any) -> Entry:
         """Note an exchange; request and response data are masked on the way in. Returns the entry, to be completed."""

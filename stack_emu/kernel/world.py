@@ -50,6 +50,19 @@ class Timer:
     payload: Mapping[str, Any] = field(default_factory=dict)
 
 
+class TimerError(Exception):
+    """Timers failed while the clock was moved.
+
+    Args:
+        failed: each timer that failed, with what its handler raised.
+    """
+
+    def __init__(self, *failed: tuple[Timer, Exception]) -> None:
+        named = ", ".join(f"{timer.id} ({type(error).__name__})" for timer, error in failed)
+        super().__init__(f"timers failed and stay armed: {named}")
+        self.failed = failed
+
+
 @dataclass(frozen=True)
 class WorldImage:
     """A picture of a world that ``World.restore`` returns to."""
@@ -147,8 +160,16 @@ class World:
         Raises:
             Exception: what the first handler raised that failed; its timer stays armed, the others have fired.
         """
-        fired = 0
         failed: list[tuple[Timer, Exception]] = []
+        fired = self._fire_all(failed)
+        self._arm_again(failed)
+        if failed:
+            raise failed[0][1]
+        return fired
+
+    def _fire_all(self, failed: list[tuple[Timer, Exception]]) -> int:
+        """Fire what is due; timers that fail are added to ``failed`` and wait for nothing until they are armed again."""
+        fired = 0
         while (due := self.next_due_ms()) is not None and due <= self.clock.now_ms():
             _, timer_id = heapq.heappop(self._heap)
             timer = self.store.get(Timer, timer_id)
@@ -161,18 +182,22 @@ class World:
                     listener(timer)
             except Exception as error:  # one broken timer must not stop the world's time
                 failed.append((timer, error))
+        return fired
+
+    def _arm_again(self, failed: list[tuple[Timer, Exception]]) -> None:
         for timer, _ in failed:
             heapq.heappush(self._heap, (timer.at_ms, timer.id))
-        if failed:
-            raise failed[0][1]
-        return fired
 
     def _fire(self, timer: Timer) -> None:
         self._timer_now = timer.at_ms
         try:
             if (runner := self.timer_runners.get(timer.kind)) is not None:
                 self.store.delete(Timer, timer.id)
-                runner(self, timer)
+                try:
+                    runner(self, timer)
+                except Exception:
+                    self.store.put(timer)
+                    raise
                 return
             act = self.begin_act(
                 f"timer.{timer.kind}",
@@ -192,6 +217,7 @@ class World:
 
         Raises:
             ValueError: when ``delta_ms`` is negative, or leads beyond the year 9999.
+            TimerError: when timers failed: they stay armed, the others have fired, and the clock stands where it was to go.
         """
         return sum(self.stops(delta_ms))
 
@@ -200,17 +226,24 @@ class World:
 
         Raises:
             ValueError: as for ``advance``, before the first stop.
+            TimerError: as for ``advance``, after the last one.
         """
         if delta_ms < 0:
             raise ValueError(f"the clock only moves forward; {delta_ms} ms is negative")
         target = self.clock.now_ms() + delta_ms
         if target > LAST_MS:
             raise ValueError("the clock ends with the year 9999; move it less far")
-        yield self.fire_due()
-        while (due := self.next_due_ms()) is not None and due <= target:
-            self.clock.move(max(0, due - self.clock.now_ms()))
-            yield self.fire_due()
-        self.clock.move(max(0, target - self.clock.now_ms()))
+        failed: list[tuple[Timer, Exception]] = []
+        try:
+            yield self._fire_all(failed)
+            while (due := self.next_due_ms()) is not None and due <= target:
+                self.clock.move(max(0, due - self.clock.now_ms()))
+                yield self._fire_all(failed)
+            self.clock.move(max(0, target - self.clock.now_ms()))
+        finally:
+            self._arm_again(failed)
+        if failed:
+            raise TimerError(*failed)
 
     # --- acts -------------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, Strict, model_validator
 
 from stack_emu.scenario.upstream_models import Method, Path, RequestMatch
-from stack_emu.scenario.values import Count, Duration, Flag, Headers, Host, Json, Model, Status
+from stack_emu.scenario.values import Count, Duration, Flag, Headers, Host, Json, Model, SinceStart, Status
 
 MessagesError = Literal[
     "overloaded_error",
@@ -78,8 +78,8 @@ class FaultTarget(Model):
     nth: Count | None = Field(None, description="Only the nth matching call, counted from 1.")
     every: Count | None = Field(None, description="Every nth matching call.")
     times: Count | None = Field(None, description="At most this many times; without limit when left out.")
-    after: Duration | None = Field(None, description="Only calls made at least this long after the world's start.")
-    until: Duration | None = Field(None, description="Only calls made before this long after the world's start.")
+    after: SinceStart | None = Field(None, description="Only calls made at least this long after the world's start.")
+    until: SinceStart | None = Field(None, description="Only calls made before this long after the world's start.")
     per: Literal["lane", "world"] = Field(
         "lane",
         description="Where nth, every and times count: per lane (repeatable) or in the whole world (order-dependent).",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from stack_emu.scenario.values import Duration, Model
+from stack_emu.scenario.values import Model, SinceStart
 
 CLAIM_ID_PATTERN = r"^clm_[A-Za-z0-9_-]+$"
 ORIGIN_PATTERN = r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$"
@@ -32,7 +32,7 @@ class IdentityClaim(Model):
         None, description="How surely; the provider's own assurance when left out."
     )
     delegated_scopes: tuple[str, ...] = Field((), description="With delegated_authority: what agents may do.")
-    expires: Duration | None = Field(
+    expires: SinceStart | None = Field(
         None, description="How long the claim lives from the world's start; 90 days when left out."
     )
 

@@ -41,6 +41,7 @@ from stack_emu.scenario.values import (
     Int,
     Model,
     Offset,
+    SinceStart,
     accept_singular,
 )
 from stack_emu.scenario.world_models import (
@@ -104,6 +105,7 @@ __all__ = [
     "Route",
     "Scenario",
     "Service",
+    "SinceStart",
     "Skill",
     "StopReason",
     "StreamFault",

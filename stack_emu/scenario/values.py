@@ -20,6 +20,7 @@ MAX_INTEGER = 2**53 - 1
 MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 DURATION_PATTERN = r"^[0-9]{1,12}(ms|s|m|h|d)$"
 OFFSET_PATTERN = r"^\+[0-9]{1,12}(ms|s|m|h|d)$"
+SINCE_START_PATTERN = r"^\+?[0-9]{1,12}(ms|s|m|h|d)$"
 INSTANT_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,3})?(Z|[+-][0-9]{2}:[0-9]{2})$"
 HOST_PATTERN = r"^(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
@@ -76,6 +77,15 @@ def parse_offset(text: str) -> int:
     return parse_duration(text[1:])
 
 
+def parse_since_start(text: str) -> int:
+    """The milliseconds from the world's start of a duration counted from there: `10m`, or `+10m`.
+
+    Raises:
+        ValueError: when the text is neither.
+    """
+    return parse_duration(text.removeprefix("+"))
+
+
 def parse_instant(text: str) -> int:
     """The milliseconds since 1970 of an instant with a time zone, such as `2026-01-01T00:00:00Z`.
 
@@ -129,6 +139,8 @@ def _offset_hint(text: str) -> str:
     bare = text.strip().lstrip("+").replace(" ", "")
     if re.fullmatch(DURATION_PATTERN[1:-1], bare):
         return f"write +{bare}"
+    if re.fullmatch(r"[0-9]+", bare):
+        return f"it has no unit; write +{bare}s for seconds, or +{bare}ms, +{bare}m, +{bare}h, +{bare}d"
     return "write + and a duration, such as +10m"
 
 
@@ -181,6 +193,14 @@ Offset = Annotated[
     WithJsonSchema({"type": "string", "pattern": OFFSET_PATTERN, "examples": ["+10m"]}),
 ]
 """A moment counted from the world's start: `+10m` in YAML, milliseconds in Python."""
+
+SinceStart = Annotated[
+    int,
+    BeforeValidator(_from_text(parse_since_start)),
+    PlainSerializer(format_duration, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": SINCE_START_PATTERN, "examples": ["10m", "+10m"]}),
+]
+"""A duration that counts from the world's start, which an offset says as well: `10m` or `+10m` in YAML."""
 
 Instant = Annotated[
     int,

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from stack_emu.scenario.values import MAX_INTEGER, Duration, Flag, Identifier, Int, Json, Model, Offset
+from stack_emu.scenario.values import MAX_INTEGER, Duration, Flag, Identifier, Int, Json, Model, Offset, SinceStart
 
 DEFAULT_OPERATOR_ID = "op_emu"
 """The operator of a scenario that names none."""
@@ -267,7 +267,7 @@ class Mission(Model):
         description="What the mission is to achieve, up to 500 characters."
     )
     services: tuple[str, ...] = Field((), description="Providers or service ids the mission will use.")
-    expires: Duration = Field(
+    expires: SinceStart = Field(
         86_400_000, description="How long the mission lives from the world's start; 24h when left out."
     )
 

@@ -22,9 +22,9 @@ from stack_emu.kernel.dispatch import Call, dump, perform
 from stack_emu.kernel.errors import Fault, WorldError
 from stack_emu.kernel.journal import Entry
 from stack_emu.kernel.operations import Caller, Download, Operation
-from stack_emu.kernel.world import Timer, World
+from stack_emu.kernel.world import World
 from stack_emu.scenario.problems import ScenarioError
-from stack_emu.surfaces import control_worlds
+from stack_emu.surfaces import control_clock, control_worlds
 from stack_emu.surfaces.control_fields import (
     ControlError,
     audit_order,
@@ -79,10 +79,11 @@ class ControlSurface:
             ("GET", "/_emu/diff", worlds.diff),
             ("POST", "/_emu/reset", _reset),
             ("POST", "/_emu/reload", worlds.reload),
-            ("GET", "/_emu/clock", _clock),
+            ("GET", "/_emu/clock", control_clock.clock),
             ("POST", "/_emu/clock/advance", self._advance),
             ("GET", "/_emu/journal", _journal),
             ("DELETE", "/_emu/journal", _clear_journal),
+            ("GET", "/_emu/journal/canonical", _canonical_journal),
             ("GET", "/_emu/audit", _audit),
             ("GET", "/_emu/audit/canonical", _canonical),
             ("GET", "/_emu/audit/checkpoint", _checkpoint),
@@ -216,17 +217,7 @@ class ControlSurface:
         return Call(declared, Caller("operator", hosted.scenario.operators[0].id, "key:0"), raw)
 
     async def _advance(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
-        delta = milliseconds(body, "by")
-        timers: list[Timer] = []
-        hosted.world.on_fire.append(timers.append)
-        try:
-            await self._server.hosting.sender.advance(hosted.world, delta)
-        except ValueError as error:
-            raise ControlError(str(error)) from None
-        finally:
-            hosted.world.on_fire.remove(timers.append)
-        told = [{"at": iso(one.at_ms), "kind": one.kind, "lane": one.lane, "id": one.id} for one in timers]
-        return {**_clock(hosted, body, params), "fired": len(timers), "timers": hosted.world.redactor.value(told)}
+        return await control_clock.advance(self._server.hosting.sender, hosted, milliseconds(body, "by"))
 
     async def _deliveries(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
         """What was sent to webhooks; attempts under way are waited for."""
@@ -289,17 +280,6 @@ def _reset(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, st
     return {"reset": hosted.world.name}
 
 
-def _clock(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
-    world = hosted.world
-    return {
-        "mode": "virtual" if world.clock.virtual else "real",
-        "now": iso(world.now_ms()),
-        "now_ms": world.now_ms(),
-        "elapsed_ms": world.now_ms() - world.clock.start_ms,
-        "next_timer_ms": world.next_due_ms(),
-    }
-
-
 def _journal(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
     entries = [asdict(entry) for entry in hosted.world.journal.entries(surface=body.get("surface"))]
     return {"entries": entries, "overlaps": [asdict(item) for item in hosted.world.lanes.overlaps]}
@@ -347,6 +327,12 @@ def _checkpoint(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[st
     else:
         text = raw_checkpoint(world, str(operator), previous)
     return {"checkpoint": text, "keys": checkpoint_keys(world)}
+
+
+def _canonical_journal(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+    from stack_emu.domain.canonical_journal import canonical_journal
+
+    return canonical_journal(hosted.world, audit_order(body))
 
 
 def _faults(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:

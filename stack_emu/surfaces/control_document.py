@@ -173,6 +173,11 @@ ROUTES: Mapping[str, RouteDoc] = {
         query={"surface": _TEXT},
     ),
     "DELETE /_emu/journal": RouteDoc("Forget the exchanges.", _object("*", cleared=_FLAG)),
+    "GET /_emu/journal/canonical": RouteDoc(
+        "The canonical journal, JSON Lines.",
+        None,
+        query={"order": {**_choice("commit", "content"), "default": "commit"}},
+    ),
     "GET /_emu/audit": RouteDoc(
         "Every audit row in commit order, with its lane and operation.", _object("*", entries=_list(_OBJECT))
     ),

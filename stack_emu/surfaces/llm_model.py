@@ -69,7 +69,7 @@ class GatewayModel:
         """
         operation, path = _PATHS.get(request.provider, _CHAT)
         entry = world.journal.add(world.now_ms(), "messages", "POST", path, lane=request.lane, caller=request.agent[0])
-        entry.operation, entry.route = operation, path
+        entry.operation, entry.route, entry.act = operation, path, request.act
         entry.request = {"provider": request.provider, "model": world.redactor.text(str(request.body.get("model")))}
         try:
             return await self._answer(world, request, entry, operation, path)

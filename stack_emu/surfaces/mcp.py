@@ -98,7 +98,7 @@ class McpSurface:
 
     async def watch_tools(self, world: World) -> None:
         """Tell the clients of a world when fault rules have taken tools away, or given them back, since the last look."""
-        elapsed = world.clock.now_ms() - world.clock.start_ms
+        elapsed = world.now_ms() - world.clock.start_ms
         hidden = world.faults.hidden(elapsed, self._registry.tools, noticed=False)
         if hidden != self._hidden.get(world.name, frozenset()):
             self._hidden[world.name] = hidden

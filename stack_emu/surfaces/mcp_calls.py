@@ -96,7 +96,7 @@ class ToolCalls:
         world = exchange.world
         if not len(world.faults):
             return frozenset()
-        return world.faults.hidden(world.clock.now_ms() - world.clock.start_ms, self.catalogue.entries)
+        return world.faults.hidden(world.now_ms() - world.clock.start_ms, self.catalogue.entries)
 
     async def call(
         self, exchange: Exchange, name: str, arguments: Mapping[str, Any], *, resumable: bool = False
@@ -173,7 +173,7 @@ class ToolCalls:
             result = _success(tool, outcome)
             return _spoilt(tool, result) if call.spoils_reply else result
         finally:
-            entry.lane, entry.injected = call.lane, call.injected
+            entry.lane, entry.act, entry.injected = call.lane, call.act, call.injected
             if call.wire is not None and not exchange.streams:
                 exchange.break_answer(call.wire)
             # Masked only now: the call itself may have taught the redactor a secret.

@@ -132,7 +132,7 @@ def _note_call(entry: Entry, request: web.BaseRequest, call: Call | None) -> Non
     """Write down what became known of a call while it ran, and what a fault rule does to its answer."""
     if call is None:
         return
-    entry.lane, entry.injected = call.lane, call.injected
+    entry.lane, entry.act, entry.injected = call.lane, call.act, call.injected
     if call.wire is not None:
         request[WIRE_KEY] = call.wire
 

@@ -86,8 +86,13 @@ class RestCall:
 
     @property
     def now_ms(self) -> int:
-        """The instant of the call, in epoch milliseconds on the world's clock."""
+        """The time stamp of the call, in epoch milliseconds on the world's clock, spaced by its tick."""
         return self.context.act.stamp_ms
+
+    @property
+    def instant_ms(self) -> int:
+        """The instant of the call, in epoch milliseconds on the world's clock: what deadlines and windows count from."""
+        return self.context.act.now_ms
 
     @property
     def now(self) -> str:

@@ -84,6 +84,7 @@ class Exchange:
             self.request.path,
             operation=self.act.operation if self.act is not None else None,
             lane=self.lane,
+            act=self.act.name if self.act is not None else None,
             request=self._shown_request(),
         )
 

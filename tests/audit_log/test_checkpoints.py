@@ -207,7 +207,7 @@ def test_what_the_key_did_not_sign_as_a_checkpoint_is_none(desk: Desk) -> None:
         assert (code, named in said) == (2, True), (number, said)
         assert said.count("\n") == 1
     code, said = desk.verify(desk.file("raw", raw_bytes("json")), desk.file("cp", good.encode()))
-    assert (code, "the other kind of log" in said) == (2, True), said
+    assert (code, "another kind of log" in said) == (2, True), said
 
 
 def test_keys_that_cannot_sign_or_verify_are_refused_and_never_shown(desk: Desk) -> None:

@@ -39,6 +39,7 @@ ROUTES = [
     "GET /_emu/faults",
     "GET /_emu/health",
     "GET /_emu/journal",
+    "GET /_emu/journal/canonical",
     "GET /_emu/model",
     "GET /_emu/openapi.json",
     "GET /_emu/outbox",

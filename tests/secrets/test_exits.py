@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from stack_emu.domain.canonical_audit import canonical_log, table
+from stack_emu.domain.canonical_journal import canonical_journal
 from stack_emu.hosting import recorded_rules
 from stack_emu.kernel.audit import as_dict
 from stack_emu.verdict import verdict
@@ -63,6 +64,7 @@ def test_nothing_that_is_kept_or_shown_holds_it(lair: Served, asking: Asking) ->
             "the journal": json.dumps([vars(entry) for entry in journal], default=str),
             "raw rows": json.dumps([as_dict(row) for act in world.audit.acts() for row in act.rows], default=str),
             "the canonical log": canonical_log(world).decode(),
+            "the canonical journal": canonical_journal(world).decode(),
             "the table": table(world.audit.acts()),
             "the recording": json.dumps(recorded_rules(lair.hosted)),
             "the verdict": json.dumps(judged.as_dict()),

@@ -131,7 +131,7 @@ def dressed(call: RestCall, reply: UpstreamReply) -> UpstreamReply:
     ``X-RateLimit-*`` say what a first call of the hour would be told: counting calls would let lanes see each other.
     """
     headers = reply.headers.copy()
-    reset = (call.now_ms // HOUR_MS + 1) * HOUR_MS // 1000
+    reset = (call.instant_ms // HOUR_MS + 1) * HOUR_MS // 1000
     resource = "search" if call.operation.name.startswith("search.") else "core"
     limit = 30 if resource == "search" else LIMIT
     headers.update(

@@ -186,7 +186,7 @@ def create_in_org(call: RestCall) -> Any:
 
 def rate_limit(call: RestCall) -> Any:
     """What is left of the hour: always all but one call, as no call is counted."""
-    reset = (call.now_ms // HOUR_MS + 1) * HOUR_MS // 1000
+    reset = (call.instant_ms // HOUR_MS + 1) * HOUR_MS // 1000
     core = {"limit": 5000, "used": 1, "remaining": 4999, "reset": reset, "resource": "core"}
     search = {"limit": 30, "used": 0, "remaining": 30, "reset": reset, "resource": "search"}
     graphql = {"limit": 5000, "used": 0, "remaining": 5000, "reset": reset, "resource": "graphql"}

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from stack_emu.kernel.world import World
+from stack_emu.scenario.values import parse_offset
 from stack_emu.upstreams.gmail.mailbox import BASELINE, SYSTEM_LABELS, seeded
 from stack_emu.upstreams.gmail.mime import compose, index_of
 from stack_emu.upstreams.google_api import encode
@@ -19,7 +20,8 @@ SEED_KEYS: Mapping[str, str] = {
     "labels": "names, or {name, id, color: {textColor, backgroundColor}}: the user's own labels",
     "messages": "oldest first, each {from, to, cc, bcc, subject, body, html, attachments, headers} or {raw}, with {id, date, "
     "labels, thread}: `labels` are names or system ids, INBOX and UNREAD when left out; messages with the same text as "
-    "`thread` are one thread; `date` is ISO 8601, a minute after the one before when left out; an attachment is {filename, "
+    "`thread` are one thread; `date` is ISO 8601 or an offset from the world's start, "
+    "a minute after the one before when left out; an attachment is {filename, "
     "type, content}",
     "drafts": "like messages, with {id} of the draft",
 }
@@ -73,7 +75,7 @@ def write_seed(world: World, name: str, seed: Mapping[str, Any]) -> None:
         draft = place >= len(messages)
         key = world.key_bytes(f"gmail.{name}.message", str(place)).hex()[:16]
         key = key if draft else str(one.get("id", key))
-        at_ms = _instant(one["date"]) if "date" in one else start - (count - place) * _MINUTE_MS
+        at_ms = _instant(one["date"], start) if "date" in one else start - (count - place) * _MINUTE_MS
         labels = ["DRAFT"] if draft else [names[str(label)] for label in one.get("labels", ["INBOX", "UNREAD"])]
         _put(world, name, one, key, at_ms, BASELINE - count + place, labels, email, threads)
         if draft:
@@ -132,9 +134,11 @@ def _check_message(place: str, one: Any, keys: Sequence[str], labels: Sequence[s
         raise ValueError(f"{place} has raw and parts of a message; write one or the other.")
     if "date" in one:
         try:
-            _instant(one["date"])
+            _instant(one["date"], 0)
         except ValueError:
-            raise ValueError(f"{place}.date {one['date']!r} is no instant; write 2026-01-01T09:00:00Z.") from None
+            raise ValueError(
+                f"{place}.date {one['date']!r} is no instant; write 2026-01-01T09:00:00Z, or +10m."
+            ) from None
     if not isinstance(one.get("labels", []), list):
         raise ValueError(f"{place}.labels is no list; write [INBOX].")
     for label in one.get("labels", []):
@@ -161,6 +165,8 @@ def _list(seed: Mapping[str, Any], name: str) -> list[Any]:
     return value
 
 
-def _instant(value: Any) -> int:
+def _instant(value: Any, start_ms: int) -> int:
+    if str(value).startswith("+"):
+        return start_ms + parse_offset(str(value))
     moment = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
     return int((moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp() * 1000)

@@ -10,11 +10,12 @@ from typing import Any
 
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.world import World
+from stack_emu.scenario.values import parse_offset
 from stack_emu.upstreams.documents import Collection
 from stack_emu.upstreams.google_api import encode
 from stack_emu.upstreams.google_calendar.agenda import ROLES, event_id, version
 from stack_emu.upstreams.google_calendar.recurrence import BadRuleError, UnknownRuleError, read_recurrence
-from stack_emu.upstreams.google_calendar.times import BadTimeError, Moment, is_zone, read_point
+from stack_emu.upstreams.google_calendar.times import BadTimeError, Moment, is_zone, read_point, utc, zone_of
 from stack_emu.upstreams.rest_pack import check_keys
 
 SEED_KEYS: Mapping[str, str] = {
@@ -23,8 +24,9 @@ SEED_KEYS: Mapping[str, str] = {
     "calendars": "further calendars, names or {summary, id, description, location, timeZone, accessRole, colorId, hidden}; "
     "`accessRole` is freeBusyReader, reader, writer or owner",
     "events": "each {summary, start, end} with {id, calendar, description, location, attendees, recurrence, organizer, status, "
-    "transparency, visibility, colorId}: `start` and `end` are a day, 2026-01-05, or an instant, 2026-01-05T09:00:00, in "
-    "the calendar's time zone unless it has an offset; `end` is an hour or a day later when left out; `calendar` is a "
+    "transparency, visibility, colorId}: `start` and `end` are a day, 2026-01-05, an instant, 2026-01-05T09:00:00, in "
+    "the calendar's time zone unless it has an offset, or +10m from the world's start; "
+    "`end` is an hour or a day later when left out; `calendar` is a "
     "summary or an id; attendees are addresses or {email, displayName, responseStatus, optional}; `recurrence` is one "
     "RRULE or a list of lines",
 }
@@ -95,14 +97,14 @@ def write_seed(world: World, name: str, seed: Mapping[str, Any]) -> None:
     for place, one in enumerate(_list(seed, "events")):
         calendar = keys[str(one.get("calendar", "primary"))]
         raw = world.key_bytes(f"calendar.{name}.event", str(place))
-        event = _event(one, str(one.get("id", event_id(raw))), email, calendar, zones[calendar])
+        event = _event(one, str(one.get("id", event_id(raw))), email, calendar, zones[calendar], world.now_ms())
         tag = version(raw.hex())
         place_of = Collection(world.store, name, f"events/{calendar}")
         place_of.put(event["id"], {**event, "etag": tag, "created": created, "updated": created})
 
 
-def _event(one: Mapping[str, Any], key: str, email: str, calendar: str, zone: str) -> dict[str, Any]:
-    start, end = _span(one, zone)
+def _event(one: Mapping[str, Any], key: str, email: str, calendar: str, zone: str, start_ms: int) -> dict[str, Any]:
+    start, end = _span(one, zone, start_ms)
     by = str(one.get("organizer", calendar))
     organizer = {"email": by, **({"self": True} if by == calendar else {})}
     creator = by if by != calendar else email
@@ -136,20 +138,31 @@ def _event(one: Mapping[str, Any], key: str, email: str, calendar: str, zone: st
     return event
 
 
-def _span(one: Mapping[str, Any], zone: str) -> tuple[Moment, Moment]:
-    start = _moment(one["start"], zone)
+def _span(one: Mapping[str, Any], zone: str, start_ms: int) -> tuple[Moment, Moment]:
+    start = _moment(one["start"], zone, start_ms)
     if "end" in one:
-        return start, _moment(one["end"], zone)
+        return start, _moment(one["end"], zone, start_ms)
     return start, start.at(start.local + (timedelta(days=1) if start.whole else timedelta(hours=1)))
 
 
-def _moment(value: Any, zone: str) -> Moment:
+def _moment(value: Any, zone: str, start_ms: int) -> Moment:
     if isinstance(value, Mapping):
         return read_point(value, zone)
     text = str(value).replace(" ", "T")
+    if _is_offset(text):
+        try:
+            instant = utc(start_ms + parse_offset(text))
+        except ValueError:
+            raise BadTimeError("invalid") from None
+        return Moment(instant.astimezone(zone_of(zone)).replace(tzinfo=None), zone, False)
     if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
         return read_point({"date": text}, zone)
     return read_point({"dateTime": text, "timeZone": zone}, zone)
+
+
+def _is_offset(value: Any) -> bool:
+    """Whether a point is written as an offset, so that only the world's start tells where it lies."""
+    return str(value).startswith("+")
 
 
 def _lines(value: Any) -> list[str]:
@@ -184,8 +197,9 @@ def _check_event(place: str, one: Any, zones: Mapping[str, str]) -> None:
     for name in ("start", "end"):
         if name in one:
             _check_moment(f"{place}.{name}", one[name], zones[calendar])
-    start, end = _span(one, zones[calendar])
-    if start.whole is not end.whole or end.ms < start.ms:
+    start, end = _span(one, zones[calendar], 0)
+    comparable = _is_offset(one["start"]) is _is_offset(one.get("end", one["start"]))
+    if start.whole is not end.whole or (comparable and end.ms < start.ms):
         raise ValueError(f"{place} ends before it starts, or is half a day and half an instant; correct its end.")
     for number, each in enumerate(one.get("attendees", [])):
         attendee = each if isinstance(each, Mapping) else {"email": each}
@@ -201,9 +215,11 @@ def _check_event(place: str, one: Any, zones: Mapping[str, str]) -> None:
 
 def _check_moment(place: str, value: Any, zone: str) -> None:
     try:
-        _moment(value, zone)
+        _moment(value, zone, 0)
     except BadTimeError:
-        raise ValueError(f"{place} {value!r} is no point in time; write 2026-01-05 or 2026-01-05T09:00:00.") from None
+        raise ValueError(
+            f"{place} {value!r} is no point in time; write 2026-01-05, 2026-01-05T09:00:00 or +10m."
+        ) from None
 
 
 def _check_zone(place: str, one: Mapping[str, Any]) -> None:

@@ -34,8 +34,13 @@ class LinearCall:
 
     @property
     def now(self) -> str:
-        """The instant of the call as Linear prints it."""
+        """The time stamp of the call as Linear prints it, spaced by the world's tick."""
         return iso(self.context.act.stamp_ms)
+
+    @property
+    def instant(self) -> str:
+        """The instant of the call as Linear prints it: what cycles begin and end by."""
+        return iso(self.context.act.now_ms)
 
     def collection(self, name: str) -> Collection:
         """A collection of this upstream."""

@@ -92,9 +92,10 @@ def _value(call: LinearCall, kind: str, document: Document, key: str) -> Any:
 
 def cycle_phase(call: LinearCall, cycle: Document) -> str:
     """``isActive``, ``isFuture`` or ``isPast``."""
-    if call.now < cycle["startsAt"]:
+    now = call.instant
+    if now < cycle["startsAt"]:
         return "isFuture"
-    return "isActive" if call.now < cycle["endsAt"] else "isPast"
+    return "isActive" if now < cycle["endsAt"] else "isPast"
 
 
 def compare(call: LinearCall, value: Any, comparator: Mapping[str, Any]) -> bool:

@@ -40,7 +40,7 @@ _PENDING_DAYS = 7
 def _transaction(call: RestCall, amount: int, currency: str, source: str, kind: str) -> Doc:
     """A transaction of the balance; a charge costs 2.9 % and 30, a refund brings no fee back."""
     fee = (amount * 29 + 500) // 1000 + 30 if kind == "charge" else 0
-    now = call.now_ms // 1000
+    now = call.instant_ms // 1000
     details = [{"amount": fee, "application": None, "currency": currency, "description": "Stripe processing fees"}]
     return make(
         call,
@@ -241,7 +241,7 @@ def _same(given: Mapping[str, Any], *names: str) -> Any:
 def get_balance(call: RestCall) -> Any:
     """The balance: what charges brought and refunds took, pending for seven days and then available."""
     arguments(call, {})
-    now = call.now_ms // 1000
+    now = call.instant_ms // 1000
     totals: dict[str, Counter[str]] = {"available": Counter(), "pending": Counter()}
     for one in call.collection("balance").all():
         totals["available"][one["currency"]] += one["amount"]

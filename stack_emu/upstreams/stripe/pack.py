@@ -111,7 +111,7 @@ class StripePack(RestPack):
         if len(key) > _LONGEST_KEY:
             raise refuse("Idempotency keys have up to 255 characters.", kind="idempotency_error")
         held = call.collection("idempotency").get(_of_credential(call, key))
-        if held is None or held["ms"] + _DAY_MS <= call.now_ms:
+        if held is None or held["ms"] + _DAY_MS <= call.instant_ms:
             return
         if held["request"] != _fingerprint(call):
             raise refuse(
@@ -141,7 +141,7 @@ class StripePack(RestPack):
                     _of_credential(call, key),
                     {
                         "id": request_id(call),
-                        "ms": call.now_ms,
+                        "ms": call.instant_ms,
                         "request": _fingerprint(call),
                         "status": reply.status,
                         "headers": {"Content-Type": "application/json"},
