@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-agent-sdk sdk-matrix fuzz crash lint bench soak coverage docs goldens clean
+.PHONY: demo test test-agent-sdk sdk-matrix fuzz crash determinism lint bench soak coverage docs goldens clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/stack-emu demo
@@ -28,6 +28,11 @@ lint: $(VENV)/.lint
 
 crash: $(STAMP)
 	@CRASHES=$${CRASHES:-200} $(BIN)/python -m pytest -rP tests/state/test_crashes.py -o junit_family=xunit1 --timeout=900 $(ARGS)
+
+# A hundred runs, and every Python from 3.10 on that is found on this machine.
+determinism: $(STAMP)
+	@$(BIN)/python -m tests.determinism.pythons
+	@DETERMINISM_RUNS=$${DETERMINISM_RUNS:-100} $(BIN)/python -m pytest -rP tests/determinism $(ARGS)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py $(ARGS)

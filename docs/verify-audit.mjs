@@ -1,5 +1,4 @@
 // A verifier of stack-emu's audit logs and checkpoints: Node.js 18 or newer, or a browser, without dependencies.
-//
 //   node verify-audit.mjs [--json] [--head HASH] [--checkpoint FILE]... [--jwks FILE] FILE...
 //   node verify-audit.mjs --jobs < jobs.jsonl     each line {"file", "head"?, "checkpoints"?, "jwks"?}; prints a verdict a line
 //

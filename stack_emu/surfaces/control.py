@@ -332,7 +332,7 @@ def _checkpoint(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[st
 def _canonical_journal(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
     from stack_emu.domain.canonical_journal import canonical_journal
 
-    return canonical_journal(hosted.world, audit_order(body))
+    return Download([canonical_journal(hosted.world, audit_order(body))], "application/x-ndjson")
 
 
 def _faults(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:

@@ -122,12 +122,13 @@ class McpSurface:
         try:
             caller = self._authenticate(world, request)
         except Fault as fault:
-            await self._note_refusal(world, request, fault)
-            return await self._refuse(world, request, origin, fault)
+            refused = await self._note_refusal(world, request, fault)
+            return await self._refuse(world, request, origin, fault, refused)
         if caller.kind == OAUTH and caller.grant_id is None:
-            missing = await self._lacks_scope(world, caller, request)
+            refused = await self._tool_call(caller, request)
+            missing = self._lacks_scope(world, caller, refused) if refused is not None else None
             if missing is not None:
-                return await self._refuse(world, request, origin, missing)
+                return await self._refuse(world, request, origin, missing, refused)
         await self.ready()
         settings, lane = hosted.scenario.mcp, lane_of(request)
         client = request.headers.get("User-Agent")
@@ -171,12 +172,13 @@ class McpSurface:
         # A connection of an MCP client is many requests behind one bearer, so an agent JWT serves for all of its 60 s.
         return authenticate(world, bearer, single_use=False)
 
-    async def _note_refusal(self, world: World, request: web.BaseRequest, fault: Fault) -> None:
-        """Leave the row of a tool call made with a passport that may not be used any more."""
+    async def _note_refusal(self, world: World, request: web.BaseRequest, fault: Fault) -> Call | None:
+        """Leave the row of a tool call made with a passport that may not be used any more; returns that call."""
         holder = refused_holder(world, _bearer_text(request))
         call = await self._tool_call(holder, request) if holder is not None else None
         if call is not None:
             note_refusal(world, call, fault)
+        return call
 
     async def _tool_call(self, caller: Caller, request: web.BaseRequest) -> Call | None:
         """The tool call that a request is, unless it is something else."""
@@ -191,11 +193,11 @@ class McpSurface:
             return None
         return Call(declared, caller, arguments, lane_suffix=lane_of(request), tool=name)
 
-    async def _lacks_scope(self, world: World, caller: Caller, request: web.BaseRequest) -> Fault | None:
+    @staticmethod
+    def _lacks_scope(world: World, caller: Caller, call: Call) -> Fault | None:
         """The refusal of a tool call whose token lacks the tool's scope: MCP wants it as a challenge that can be met."""
-        call = await self._tool_call(caller, request)
-        scopes, needed = caller.scopes, call.operation.auth.scope if call is not None else None
-        if call is None or OAUTH not in call.operation.auth.bearers or scopes is None or needed is None:
+        scopes, needed = caller.scopes, call.operation.auth.scope
+        if OAUTH not in call.operation.auth.bearers or scopes is None or needed is None:
             return None
         if needed in scopes:
             return None
@@ -206,10 +208,23 @@ class McpSurface:
             return fault
         return None
 
-    async def _refuse(self, world: World, request: web.BaseRequest, origin: str, fault: Fault) -> web.StreamResponse:
-        """Refuse a request: with a JSON-RPC error when it is a JSON-RPC request, as clients show its message only."""
+    async def _refuse(
+        self, world: World, request: web.BaseRequest, origin: str, fault: Fault, call: Call | None = None
+    ) -> web.StreamResponse:
+        """Refuse a request: with a JSON-RPC error when it is a JSON-RPC request, as clients show its message only.
+
+        Args:
+            world: the world asked.
+            request: the HTTP request.
+            origin: scheme and authority (and world prefix) the client used.
+            fault: why.
+            call: the tool call it is, when it was looked at as one.
+        """
         entry = world.journal.add(world.now_ms(), "mcp", request.method, MCP_PATH)
         entry.status, entry.code = fault.status, fault.code
+        if call is not None and call.operation.tool is not None:
+            entry.method, entry.route, entry.operation = "tools/call", call.operation.tool.name, call.operation.name
+            entry.lane, entry.act = call.lane, call.act
         explain_refusal(world, ANONYMOUS, fault, entry)
         message = await _message(request) if request.method == "POST" else {}
         if isinstance(message.get("id"), (str, int)):

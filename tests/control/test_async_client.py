@@ -26,7 +26,11 @@ PAIRS = {
 }
 OTHERWISE = {
     "EmulatorClient": {"close": "aclose"},
-    "ClockControl": {"freeze": None},  # sets the clock of the process, which no event loop has to itself
+    "ClockControl": {
+        "freeze": None,
+        "follow": None,
+        "frozen": None,
+    },  # sets the clock of the process, which no event loop has to itself
     "WorldClient": {
         "stack": "async_stack",
         "anthropic": "async_anthropic",

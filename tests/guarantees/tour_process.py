@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from typing import Any
 from urllib.parse import quote
 
 from stack_emu.domain.canonical_audit import canonical_log
@@ -17,8 +18,8 @@ from tests.guarantees.tour import OPERATOR, SCENARIO, STEPS, Tour, prepare, regi
 from tests.guarantees.wire import McpClient, RestClient
 
 
-def main(seed: int, clock: str) -> None:
-    """Take the tour and print what came of it."""
+def taken(seed: int, clock: str) -> dict[str, Any]:
+    """What came of the tour: the canonical log, the raw rows and the replies."""
     with Emulator(loads(SCENARIO), seed=seed, clock=clock) as emulator:
         world = emulator.hosted("default").world
         emulator.call(lambda: prepare(world))
@@ -35,8 +36,8 @@ def main(seed: int, clock: str) -> None:
         text = json.dumps(tour.replies).replace(emulator.base_url, "http://emulator")
         replies = json.loads(text.replace(quote(emulator.base_url, safe=""), "http://emulator"))
         rows = [asdict(row) for row in world.audit.rows("op_tour")]
-    print(json.dumps({"log": log.decode(), "rows": rows, "replies": replies}))
+    return {"log": log.decode(), "rows": rows, "replies": replies}
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    print(json.dumps(taken(int(sys.argv[1]), sys.argv[2])))

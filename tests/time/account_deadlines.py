@@ -297,3 +297,17 @@ def month_of_a_tier_s_limit(bench: Bench) -> tuple[int, Probe]:
 def consent_of_a_customer(bench: Bench) -> tuple[int, Probe]:
     grant = bench.own.partner_connect.connect("other@time.test")["grant_id"]
     return 13 * SECOND, lambda: str(bench.own.partner_connect.get_connection(grant)["status"])
+
+
+@deadline("domain.tiers.RETENTION_DAYS", "domain.tiers.kept_since_ms", good="shown", over="kept no longer")
+def retention_of_the_audit_log(bench: Bench) -> tuple[int, Probe]:
+    """How long a row can be read back; the account is of the tier enterprise."""
+    bench.own.agents.register("of-long-ago", accountability_mode="logged")
+    [row] = bench.own.audit.list()["entries"]
+    begun = bench.world.clock.now_ms()
+
+    def probe() -> str:
+        shown = bench.own.audit.list(limit=100)["entries"]
+        return "shown" if row["entry_id"] in {one["entry_id"] for one in shown} else "kept no longer"
+
+    return row["timestamp"] - begun + 365 * DAY + 1, probe

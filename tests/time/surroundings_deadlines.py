@@ -320,6 +320,78 @@ def rate_limit_of_github(bench: Bench) -> tuple[int, Probe]:
     return HOUR, probe
 
 
+STRIPE = "https://api.stripe.com/v1"
+
+
+def stripe(bench: Bench, method: str, path: str, **body: str) -> Any:
+    sent = {"Content-Type": "application/x-www-form-urlencoded"} if body else None
+    text = "&".join(f"{name}={value}" for name, value in body.items()) or None
+    reply = bench.own.proxy.request("stripe", f"{STRIPE}{path}", method=method, body=text, headers=sent)
+    assert reply.status == 200, reply.body
+    return reply.body
+
+
+@deadline(
+    "upstreams.stripe.subscriptions._current",
+    "upstreams.stripe.subscriptions._trial_end",
+    good="trialing",
+    over="active",
+    step=SECOND,
+)
+def trial_of_a_subscription(bench: Bench) -> tuple[int, Probe]:
+    product = stripe(bench, "POST", "/products", name="plan")["id"]
+    price = {"product": product, "unit_amount": "900", "currency": "eur", "recurring[interval]": "month"}
+    customer = stripe(bench, "POST", "/customers", name="acme", payment_method="pm_card_visa")["id"]
+    made = stripe(
+        bench,
+        "POST",
+        "/subscriptions",
+        customer=customer,
+        **{"items[0][price]": stripe(bench, "POST", "/prices", **price)["id"], "trial_period_days": "5"},
+    )
+    return 5 * DAY, lambda: str(stripe(bench, "GET", f"/subscriptions/{made['id']}")["status"])
+
+
+def slack(bench: Bench, method: str, **body: Any) -> Any:
+    return bench.own.proxy.post("slack", f"https://slack.com/api/{method}", body=body).body
+
+
+def scheduled(bench: Bench, seconds: int) -> tuple[str, str]:
+    """A message that Slack is to post: its channel and id."""
+    [channel] = slack(bench, "conversations.list")["channels"]
+    made = slack(bench, "chat.scheduleMessage", channel=channel["id"], text="later", post_at=START_S + seconds)
+    assert made["ok"], made
+    return channel["id"], made["scheduled_message_id"]
+
+
+@deadline("upstreams.slack.scheduled.due", "upstreams.slack.scheduled._instant", good="waits", over="posted")
+def message_that_slack_is_to_post(bench: Bench) -> tuple[int, Probe]:
+    scheduled(bench, 600)
+
+    def probe() -> str:
+        return "waits" if slack(bench, "chat.scheduledMessages.list")["scheduled_messages"] else "posted"
+
+    return 600 * SECOND, probe
+
+
+@deadline(
+    "upstreams.slack.scheduled.delete_scheduled",
+    good="ok",
+    over="invalid_scheduled_message_id",
+    step=2 * SECOND,
+)
+def last_moment_to_delete_it(bench: Bench) -> tuple[int, Probe]:
+    """A minute before it is posted; each probe has a message of its own."""
+    made = [scheduled(bench, 600) for _ in range(2)]
+
+    def probe() -> str:
+        channel, message = made.pop()
+        deleted = slack(bench, "chat.deleteScheduledMessage", channel=channel, scheduled_message_id=message)
+        return "ok" if deleted["ok"] else str(deleted["error"])
+
+    return 541 * SECOND, probe
+
+
 # --- expectations ------------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from stack_emu import Emulator
 from stack_emu.client import EmulatorError
-from stack_emu.scenario.loader import inspect_text, loads
+from stack_emu.scenario.loader import Inspection, inspect_text
 from stack_emu.scenario.schema import json_schema
 from stack_emu.scenario.values import DURATION_PATTERN, INSTANT_PATTERN, OFFSET_PATTERN, SINCE_START_PATTERN
 from stack_emu.scenario.yaml_reader import compose
@@ -34,7 +34,8 @@ def plain(text: str) -> Any:
     return composed.root.plain()
 
 
-FULL = plain((Path(__file__).parents[1] / "scenario" / "full.yaml").read_text("utf-8"))
+FILE = Path(__file__).parents[1] / "scenario" / "full.yaml"
+FULL = plain(FILE.read_text("utf-8"))
 
 
 def resolved(schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -77,9 +78,14 @@ def written(path: Path_, value: Any) -> str:
     return json.dumps(data)
 
 
+def read(path: Path_, value: Any) -> Inspection:
+    """The scenario with this value, as a file beside the ones it names."""
+    return inspect_text(written(path, value), file=FILE)
+
+
 def loaded(path: Path_, value: Any) -> Any:
     """What stands at a place of the loaded scenario."""
-    found: Any = loads(written(path, value))
+    found: Any = read(path, value).require()
     for step in path:
         if isinstance(step, int):
             found = found[step]
@@ -126,7 +132,7 @@ def test_the_full_scenario_has_a_time_of_every_key_that_takes_one() -> None:
 @pytest.mark.parametrize("path", kinds("offset", "since start"))
 def test_an_offset_stands_wherever_a_moment_after_the_start_does(path: Path_) -> None:
     assert loaded(path, "+90m") == 90 * MINUTE
-    assert [str(one) for one in inspect_text(written(path, "+90m")).problems if "offset" in str(one)] == []
+    assert [str(one) for one in read(path, "+90m").problems if "offset" in str(one)] == []
 
 
 @pytest.mark.parametrize("path", kinds("since start", "duration"))
@@ -137,7 +143,7 @@ def test_a_duration_stands_wherever_a_length_does(path: Path_) -> None:
 
 
 def problem(path: Path_, value: Any) -> str:
-    found = [str(one) for one in inspect_text(written(path, value)).problems]
+    found = [str(one) for one in read(path, value).problems]
     last = str(path[-1]) if isinstance(path[-1], str) else str(path[-2])
     assert found, f"{name_of(path)}: {value!r} was taken"
     return next((one for one in found if last in one), found[0])
