@@ -15,7 +15,7 @@ from aiohttp import web
 
 from stack_emu.domain import faults
 from stack_emu.domain.authentication import OAUTH, authenticate, refused_holder
-from stack_emu.kernel.dispatch import Call, authorise, note_refusal
+from stack_emu.kernel.dispatch import Call, authorise, begin, note_refusal
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.operations import ANONYMOUS, Caller, Command, Registry
 from stack_emu.kernel.world import World
@@ -202,9 +202,13 @@ class McpSurface:
         if needed in scopes:
             return None
         try:
-            authorise(world, call, Command())
+            begin(world, call)  # refused as over REST, with a row in the lane of what it is about
         except Fault as fault:
-            note_refusal(world, call, fault)
+            if "missing_scope" in fault.details:
+                return fault
+        try:
+            authorise(world, call, Command())  # whatever the arguments
+        except Fault as fault:
             return fault
         return None
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from stack_emu.domain import faults
 from stack_emu.domain.state import Connection
-from stack_emu.kernel.dispatch import Call, authorise, dump, perform
+from stack_emu.kernel.dispatch import Call, authorise, dump, perform, validate
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.faults import CallView, ConnectionDropped, Injection
 from stack_emu.kernel.journal import Entry
@@ -161,7 +161,7 @@ class ToolCalls:
             request=CallView("tools/call", MCP_PATH, (), exchange.headers, arguments),
         )
         try:
-            if not admits(tool.operation.auth, exchange.caller):
+            if not admits(tool.operation.auth, exchange.caller) and not _is_command(tool, arguments):
                 authorise(exchange.world, call, Command())  # names the credential that would do, whatever the arguments
             entry.unread = tool.unknown(arguments)
             look_into(exchange.world, entry, tool.operation, arguments, f"the arguments of {call.tool}")
@@ -201,6 +201,15 @@ class ToolCalls:
         shown = world.redactor.text(name[:100])
         message = world.journal.explain(entry, f"Unknown tool: {shown}. {miss.sentence}", "unmatched", near=miss.table)
         return MCPError(code=INVALID_PARAMS, message=message, data=world.redactor.value(miss.details()))
+
+
+def _is_command(tool: ToolEntry, arguments: Mapping[str, Any]) -> bool:
+    """Whether the arguments are good, so that whoever may not send them is refused as over REST, with a row."""
+    try:
+        validate(tool.operation, tool.check(arguments))
+    except Fault:
+        return False
+    return True
 
 
 def _gone(entry: Entry, name: str) -> Exception:
