@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -328,8 +329,7 @@ class WorldClient:
         Args:
             name: of the new world.
         """
-        body = {"name": name, "fork": self.name}
-        return WorldClient(self.connection, self.connection.json("POST", "/_emu/worlds", body))
+        return _make_world(self.connection, name, {"fork": self.name})
 
     def diff(self, against: str = "seed") -> dict[str, Any]:
         """What differs from another state.
@@ -374,10 +374,24 @@ def _unmet_text(unmet: Mapping[str, Any]) -> str:
     return f"{unmet['place']}: {unmet['sentence']}" + (f"\n{table}" if table else "")
 
 
+_WORLD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+def _prefix_of(name: str) -> str:
+    return "" if name == "default" else f"/w/{quote(name, safe='')}"
+
+
+def _make_world(connection: ControlConnection, name: str, body: Mapping[str, Any]) -> WorldClient:
+    """A world made by a request whose URL names it, so that it reaches the process the world belongs to."""
+    if _WORLD_NAME.fullmatch(name) is None:  # no URL for it: let the emulator say what is wrong with it
+        return WorldClient(connection, connection.json("POST", "/_emu/worlds", {**body, "name": name}))
+    return WorldClient(connection, connection.json("PUT", f"{_prefix_of(name)}/_emu/world", body))
+
+
 def _creation(
-    name: str, scenario: str | Path | None, overlays: Sequence[str], variables: Mapping[str, Any] | None
+    scenario: str | Path | None, overlays: Sequence[str], variables: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    body: dict[str, Any] = {"name": name}
+    body: dict[str, Any] = {}
     if overlays:
         body["overlays"] = list(overlays)
     if variables:
@@ -421,10 +435,10 @@ class EmulatorClient:
             overlays: names of the scenario's overlays to lay over it, in order.
             variables: values of the scenario's variables, instead of those it gives.
         """
-        body = _creation(name, scenario, overlays, variables)
+        body = _creation(scenario, overlays, variables)
         optional = {"scenario_yaml": scenario_yaml, "seed": seed, "clock": clock, "strict": strict}
         body.update({key: value for key, value in optional.items() if value is not None})
-        return WorldClient(self.connection, self.connection.json("POST", "/_emu/worlds", body))
+        return _make_world(self.connection, name, body)
 
     def import_world(
         self,
@@ -451,10 +465,10 @@ class EmulatorClient:
         Returns:
             The world; ``description["replaced_secrets"]`` names the secrets that have new values.
         """
-        body = _creation(name, scenario, overlays, variables)
+        body = _creation(scenario, overlays, variables)
         optional = {"scenario_yaml": scenario_yaml, "strict": strict, "import": dict(document)}
         body.update({key: value for key, value in optional.items() if value is not None})
-        return WorldClient(self.connection, self.connection.json("POST", "/_emu/worlds", body))
+        return _make_world(self.connection, name, body)
 
     def world(self, name: str = "default") -> WorldClient:
         """A world that is there.
@@ -462,8 +476,7 @@ class EmulatorClient:
         Raises:
             EmulatorError: when there is none of that name.
         """
-        prefix = "" if name == "default" else f"/w/{quote(name, safe='')}"
-        return WorldClient(self.connection, self.connection.json("GET", f"{prefix}/_emu/world"))
+        return WorldClient(self.connection, self.connection.json("GET", f"{_prefix_of(name)}/_emu/world"))
 
     def worlds(self) -> list[WorldClient]:
         """Every world, by name."""
@@ -472,7 +485,7 @@ class EmulatorClient:
 
     def remove_world(self, name: str) -> None:
         """Drop a world."""
-        self.connection.request("DELETE", f"/_emu/worlds/{quote(name, safe='')}")
+        self.connection.request("DELETE", f"{_prefix_of(name)}/_emu/world")
 
     def health(self) -> dict[str, Any]:
         """What is running."""

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -22,7 +23,7 @@ from stack_emu.domain.service_catalogue import injected
 from stack_emu.domain.state import Connection
 from stack_emu.kernel import strict_json
 from stack_emu.kernel.errors import Fault
-from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest
+from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest, json_bytes
 
 PLACEHOLDERS = ("instance_url", "account_id")
 SHORTEST_SECRET = 6
@@ -180,7 +181,7 @@ def _body_bytes(body: Any) -> tuple[bytes, str | None]:
         return b"", None
     if isinstance(body, str):
         return body.encode("utf-8"), "text/plain; charset=utf-8"
-    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode("utf-8"), "application/json"
+    return json_bytes(body), "application/json"
 
 
 def _secrets(connection: Connection, headers: Mapping[str, str]) -> list[str]:
@@ -202,9 +203,8 @@ class Scrubber:
     """
 
     def __init__(self, secrets: Sequence[str], mask: str) -> None:
-        forms = {form for secret in secrets for form in _forms(secret)}
         self._mask = mask
-        self._pattern = re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True)))) if forms else None
+        self._pattern = _pattern_of(tuple(secrets))
         self.found = False
 
     def text(self, text: str) -> str:
@@ -224,6 +224,13 @@ class Scrubber:
         if isinstance(value, list):
             return [self.value(item) for item in value]
         return value
+
+
+@lru_cache(maxsize=64)
+def _pattern_of(secrets: tuple[str, ...]) -> re.Pattern[str] | None:
+    """What finds any form of the secrets; a connection's are the same for every call."""
+    forms = {form for secret in secrets for form in _forms(secret)}
+    return re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True)))) if forms else None
 
 
 def _forms(secret: str) -> set[str]:

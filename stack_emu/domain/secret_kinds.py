@@ -104,6 +104,7 @@ HANDED_OUT_BY_CONTROL: Mapping[str, frozenset[str]] = {
     "GET /_emu/world": frozenset({API_KEY, PASSPORT}),
     "GET /_emu/worlds": frozenset({API_KEY, PASSPORT}),
     "POST /_emu/worlds": frozenset({API_KEY, PASSPORT}),
+    "PUT /_emu/world": frozenset({API_KEY, PASSPORT}),
     "POST /_emu/passports": frozenset({PASSPORT}),
     "POST /_emu/team/*/accept": frozenset({API_KEY}),
 }

@@ -154,7 +154,7 @@ def _shared(name: str | None) -> str | None:
 _COLUMNS = ("outcome", "agent_id", "passport_jti", "error_code", "error_message", "payload_hash")
 
 
-@dataclass
+@dataclass(slots=True)
 class _Lane:
     open: dict[int, str] = field(default_factory=dict)
     last_closed: int = 0

@@ -24,6 +24,9 @@ SECRET_HEADERS = frozenset(
 _FEW = 40
 """Secrets that are looked for one by one; more are searched for together."""
 
+_WORD, _WORDS = 64, 4096
+"""Texts up to this length are remembered when they held nothing to mask, so many of them."""
+
 
 @dataclass(frozen=True)
 class Learned:
@@ -55,6 +58,7 @@ class Redactor:
         self._current: dict[str, str] = {}
         self._forms: dict[str, tuple[re.Pattern[str], str]] = {}
         self._wary = False
+        self._clean: set[str] = set()
         self.scanner = Scanner()
         self.learned: list[Learned] = []
 
@@ -69,6 +73,7 @@ class Redactor:
         """
         if len(secret) < SHORTEST:
             return
+        self._clean.clear()
         self._names[secret] = name
         self.learned.append(Learned(secret, name, kind))
         if kind is None:
@@ -81,6 +86,7 @@ class Redactor:
 
     def look_for(self, secret: str, name: str, kind: str) -> None:
         """Learn a secret that is not to be sent, though texts are not masked by it: a form masks it, or its parts are known."""
+        self._clean.clear()
         self.learned.append(Learned(secret, name, kind, masked=False))
         self.scanner.add(secret, name, kind)
 
@@ -109,6 +115,7 @@ class Redactor:
             kind: what sort of secrets they are.
             namer: name and kind of one of them; None from it for a text that is no secret after all.
         """
+        self._clean.clear()
         self._forms[prefix] = (re.compile(re.escape(prefix) + pattern), name)
         self.scanner.add_form(prefix, pattern, name, kind, namer)
 
@@ -152,12 +159,22 @@ class Redactor:
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, str):
-            return self._masked(value)
+            return value if value in self._clean else self._word(value)
         if isinstance(value, (dict, Mapping)):
-            return {self._masked(str(key)): self._value(item) for key, item in value.items()}
+            clean = self._clean
+            return {(key if key in clean else self._word(str(key))): self._value(item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
             return [self._value(item) for item in value]
         return value
+
+    def _word(self, text: str) -> str:
+        """``text`` masked; what needs no masking and is short comes again, as names of fields do, and is remembered."""
+        masked = self._masked(text)
+        if masked == text and len(text) <= _WORD:
+            if len(self._clean) >= _WORDS:
+                self._clean.clear()
+            self._clean.add(text)
+        return masked
 
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Headers with credential-bearing ones reduced to their scheme and all others masked."""

@@ -19,7 +19,7 @@ def loads(raw: bytes | str) -> Any:
     """
     text = raw.decode("utf-8-sig") if isinstance(raw, bytes) else raw
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_number)
+        value = _decoder.decode(text)
     except RecursionError:
         raise _too_deep() from None
     if "\\ud" in text or "\\uD" in text:
@@ -38,6 +38,11 @@ def _number(text: str) -> float:
     if math.isinf(value):
         raise ValueError(f"{text[:20]} is too large a number")
     return value
+
+
+_decoder = json.JSONDecoder(
+    parse_constant=_refuse_constant, parse_float=_number
+)  # json.loads would make one every time
 
 
 def _too_deep() -> ValueError:

@@ -36,7 +36,8 @@ from stack_emu.surfaces.control_fields import (
     signal_of,
 )
 from stack_emu.surfaces.control_worlds import WorldRoutes
-from stack_emu.surfaces.pieces import headers_of, send
+from stack_emu.surfaces.lane import WORLD_NAME_KEY
+from stack_emu.surfaces.pieces import headers_of, send_download
 from stack_emu.surfaces.rest import json_response, read_object
 from stack_emu.surfaces.routing import PathTable
 from stack_emu.surfaces.secret_exits import screened_pieces
@@ -75,6 +76,8 @@ class ControlSurface:
             ("POST", "/_emu/worlds", worlds.create),
             ("DELETE", "/_emu/worlds/{name}", worlds.remove),
             ("GET", "/_emu/world", worlds.world),
+            ("PUT", "/_emu/world", worlds.put),
+            ("DELETE", "/_emu/world", worlds.remove_this),
             ("GET", "/_emu/export", worlds.export),
             ("GET", "/_emu/diff", worlds.diff),
             ("POST", "/_emu/reset", _reset),
@@ -123,9 +126,14 @@ class ControlSurface:
         if found is None:
             return _error(404, f"{request.method} {path} is not part of the control API; see GET /_emu/health.")
         handler, params = found
+        # What a client calls this server, and the world its URL names: that one need not be there yet.
+        asked = {
+            "authority": f"{request.scheme}://{request.host}",
+            "world": request.get(WORLD_NAME_KEY, hosted.world.name),
+        }
         try:
             body = await read_object(request)
-            result = handler(hosted, {**request.rel_url.query, **body}, params)
+            result = handler(hosted, {**request.rel_url.query, **body}, {**params, **asked})
             if isinstance(result, Awaitable):
                 result = await result
         except ControlError as error:
@@ -146,7 +154,7 @@ class ControlSurface:
             return world.journal.add(world.now_ms(), "control", request.method, path, status=200)
 
         pieces = screened_pieces(world, entry, reply, f"the reply to {request.method} {path}")
-        return await send(request, pieces, headers_of(reply))
+        return await send_download(request, pieces, headers_of(reply))
 
     def _health(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
         from stack_emu import __version__

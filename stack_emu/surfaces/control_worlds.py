@@ -29,25 +29,34 @@ class WorldRoutes:
 
     def worlds(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
         """Every world, described."""
-        return {"worlds": [self._server.describe(item) for item in self._server.hosting]}
+        return {"worlds": [self._server.describe(item, params["authority"]) for item in self._server.hosting]}
 
     def world(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
         """The world the request is for, described."""
-        return self._server.describe(hosted)
+        return self._server.describe(hosted, params["authority"])
+
+    async def put(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+        """Make the world the URL names: as ``create``, for whoever must find the right process by the URL alone."""
+        name = params["world"]
+        if body.get("name", name) != name:
+            raise ControlError(
+                f"The URL names the world {name}, the body {body['name']!r}; leave name out of the body."
+            )
+        return await self.create(hosted, {**body, "name": name}, params)
 
     async def create(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
         """Make a world, from a scenario, as a fork of another, or from an export."""
         name, options = world_name(body), world_options(body)
         if "fork" in body:
-            return self._server.describe(await self._fork(name, body))
+            return self._server.describe(await self._fork(name, body), params["authority"])
         scenario, text = self._scenario(body)
         if "import" in body:
-            return await self._import(name, scenario, text, body)
+            return await self._import(name, scenario, text, body, params["authority"])
         made = self._server.hosting.create(name, scenario, text=text, **options)
         if body.get("scenario"):
             path, choices = Path(str(body["scenario"])), choices_of(body)
             made.reread = lambda: self._server.scenarios.inspect(path, choices)
-        return self._server.describe(made)
+        return self._server.describe(made, params["authority"])
 
     def _scenario(self, body: Mapping[str, Any]) -> tuple[Scenario, Callable[[], str]]:
         from stack_emu.scenario.loader import inspect_text
@@ -76,7 +85,7 @@ class WorldRoutes:
         return self._server.hosting.fork(source, name)
 
     async def _import(
-        self, name: str, scenario: Scenario, text: Callable[[], str], body: Mapping[str, Any]
+        self, name: str, scenario: Scenario, text: Callable[[], str], body: Mapping[str, Any], authority: str
     ) -> dict[str, Any]:
         from stack_emu.worlds.exports import import_world, require_export
         from stack_emu.worlds.record_kinds import codec_of
@@ -90,7 +99,7 @@ class WorldRoutes:
         made = hosting.make(name, scenario, strict=world_options(body)["strict"], text=text, **options)
         replaced = import_world(made.world, document, codec_of([made.world]), text())
         hosting.host(made)
-        return {**self._server.describe(made), "replaced_secrets": replaced}
+        return {**self._server.describe(made, authority), "replaced_secrets": replaced}
 
     async def reload(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
         """Read the scenario again and take over what changed; state stays."""
@@ -127,6 +136,10 @@ class WorldRoutes:
         if removed is not None:
             await removed.world.settings["upstreams"].aclose()
         return {"removed": params["name"]}
+
+    async def remove_this(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
+        """Drop the world the URL names."""
+        return await self.remove(hosted, body, {"name": params["world"]})
 
     async def export(self, hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
         """The world as one JSON document without secrets."""

@@ -15,6 +15,7 @@ from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.operations import Command
 from stack_emu.surfaces.mcp_schemas import plain
 
+_KINDS = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
 _NAMES = {
     "boolean": "true or false",
     "integer": "a whole number",
@@ -94,10 +95,7 @@ def _kinds(schema: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _kind_of_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "boolean"
-    kinds = ((int, "integer"), (float, "number"), (str, "string"), (list, "array"), (dict, "object"))
-    return next((name for kind, name in kinds if isinstance(value, kind)), "null")
+    return _KINDS.get(type(value), "null")
 
 
 def _kind_of(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The lane a client asks for: a header, or ``/~name`` in the world's URL."""
+"""The lane a client asks for: a header, or ``/~name`` in the world's URL; and the world that the URL names."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from aiohttp import web
 
 LANE_HEADER = "X-Stack-Emu-Lane"
 LANE_KEY: web.RequestKey[str] = web.RequestKey("stack_emu.lane", str)
+WORLD_NAME_KEY: web.RequestKey[str] = web.RequestKey("stack_emu.world_name", str)
+"""Where a request about a world as a whole has the name in its URL; there need not be such a world."""
 
 
 def lane_of(request: web.BaseRequest) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from itertools import chain
 
 from aiohttp import web
 
@@ -37,3 +38,15 @@ async def send(
     except ConnectionResetError:  # the client has what it wanted; what was asked has taken effect all the same
         pass
     return response
+
+
+async def send_download(
+    request: web.BaseRequest, pieces: Iterable[bytes], headers: Mapping[str, str], status: int = 200
+) -> web.StreamResponse:
+    """As ``send``, but what is only one piece long goes as a whole, with its length."""
+    made = iter(pieces)
+    first = next(made, b"")
+    second = next(made, None)
+    if second is None:
+        return web.Response(body=first, status=status, headers=headers)
+    return await send(request, chain((first, second), made), headers, status)

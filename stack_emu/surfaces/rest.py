@@ -24,7 +24,7 @@ from stack_emu.surfaces.broken_replies import WIRE_KEY, abort, reset
 from stack_emu.surfaces.json_kinds import require_kinds
 from stack_emu.surfaces.lane import lane_of
 from stack_emu.surfaces.misses import explain_refusal, operation_miss
-from stack_emu.surfaces.pieces import headers_of, send
+from stack_emu.surfaces.pieces import headers_of, send, send_download
 from stack_emu.surfaces.routing import operation_routes
 from stack_emu.surfaces.secret_exits import ENTRY, handed_out, look_into_request, screened_pieces, screened_stream
 
@@ -270,12 +270,15 @@ async def _download(
     if whole or isinstance(reply.body, bytes):
         return web.Response(body=reply.whole(), status=status, headers=headers_of(reply))
     pieces = screened_pieces(world, lambda: entry, reply, f"the reply of {declared.name}", handed_out(declared.name))
-    return await send(request, pieces, headers_of(reply), status)
+    return await send_download(request, pieces, headers_of(reply), status)
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode  # json.dumps would make one every time
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """A JSON response."""
-    body = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    body = _encode(value).encode("utf-8")
     return web.Response(body=body, status=status, headers=headers, content_type="application/json", charset="utf-8")
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from aiohttp import HttpVersion11, web
 
 from stack_emu.surfaces.broken_replies import WIRE_KEY, deliver
-from stack_emu.surfaces.lane import LANE_KEY
+from stack_emu.surfaces.lane import LANE_KEY, WORLD_NAME_KEY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -314,8 +314,17 @@ class Server:
         await self.ready()
         name, lane, path, prefix = split_world(request.rel_url.raw_path)
         hosted = self.hosting.get(name)
+        if path == "/_emu/world":
+            request[WORLD_NAME_KEY] = name
+            if hosted is None and request.method in (
+                "PUT",
+                "DELETE",
+            ):  # made, or removed already: the default world answers
+                hosted = self.hosting.get("default")
         if hosted is None:
-            return _plain(404, "WORLD_NOT_FOUND", f"There is no world named {name}; create it with POST /_emu/worlds.")
+            return _plain(
+                404, "WORLD_NOT_FOUND", f"There is no world named {name}; create it with PUT {_making(name)}."
+            )
         if lane:
             request[LANE_KEY] = lane
         return await self.answer(hosted, request, path, f"{request.scheme}://{request.host}{prefix}")
@@ -473,11 +482,16 @@ class Server:
         """Base URL of a world."""
         return self.base_url if name == "default" else f"{self.base_url}/w/{name}"
 
-    def describe(self, hosted: HostedWorld) -> dict[str, Any]:
-        """Everything a client needs to use a world."""
+    def describe(self, hosted: HostedWorld, authority: str | None = None) -> dict[str, Any]:
+        """Everything a client needs to use a world.
+
+        Args:
+            hosted: the world.
+            authority: scheme and authority by which the client reaches this server; the server's own when left out.
+        """
         from stack_emu.domain.provision import scenario_tokens
 
-        base = self.world_url(hosted.world.name)
+        base = self.world_url(hosted.world.name).replace(self.base_url, authority or self.base_url, 1)
         return {
             "name": hosted.world.name,
             "scenario": hosted.scenario.name,
@@ -511,6 +525,10 @@ def split_world(raw_path: str) -> tuple[str, str, str, str]:
         return "default", "", raw_path, ""
     lane = found[2] or ""
     return found[1], lane, found[3] or "/", f"/w/{found[1]}" + (f"/~{lane}" if lane else "")
+
+
+def _making(name: str) -> str:
+    return "/_emu/world" if name == "default" else f"/w/{name}/_emu/world"
 
 
 def check_headers(request: web.BaseRequest) -> web.Response | None:

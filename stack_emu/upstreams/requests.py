@@ -209,9 +209,12 @@ class UpstreamReply:
             return self.text
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode  # json.dumps would make one every time
+
+
 def json_bytes(data: Any) -> bytes:
     """JSON in UTF-8 as upstreams send it, without needless spaces."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
+    return _encode(data).encode()
 
 
 def _pairs(given: Pairs) -> Iterable[tuple[str, str]]:

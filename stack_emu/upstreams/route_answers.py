@@ -100,8 +100,9 @@ class Routes:
             if rule.counts:
                 self._counts.put(key, {"count": count + 1})
             self._set(rule)
-            reply = render_reply(rule, chosen, self.request, self.act, self._shown_states(), self.render)
-            arm_callbacks(self.world, self.fake.name, rule, self._variables(rule, reply), self.act, self.render)
+            reply = render_reply(rule, chosen, self.request, self.act, self._shown_states, self.render)
+            if rule.callbacks:
+                arm_callbacks(self.world, self.fake.name, rule, self._variables(rule, reply), self.act, self.render)
             return RouteAnswer(rule, reply, chosen.delay)
         return None
 

@@ -126,7 +126,12 @@ def compile_routes(upstream: str, routes: Sequence[Route]) -> tuple[RouteRule, .
 
 
 def render_reply(
-    rule: RouteRule, reply: Reply, request: UpstreamRequest, act: Act, state: Mapping[str, Any], render: Render
+    rule: RouteRule,
+    reply: Reply,
+    request: UpstreamRequest,
+    act: Act,
+    state: Callable[[], Mapping[str, Any]],
+    render: Render,
 ) -> UpstreamReply:
     """Render a rule's reply.
 
@@ -138,15 +143,19 @@ def render_reply(
         reply: which of its replies it is.
         request: what it matched.
         act: source of ``counter`` and ``id`` and of the instant.
-        state: the upstream's states, and what the scenario put under its ``seed``.
+        state: gives the upstream's states, and what the scenario put under its ``seed``.
         render: renders the templates in a JSON value with the given variables.
     """
     minted = Minted(act)
-    variables = variables_of(rule, request, iso(act.now_ms), state) if reply.template else {}
-    variables |= {"counter": minted.counter, "id": minted.id, "at": partial(_later, act.now_ms)}
+    variables: dict[str, Any] = {}
 
     def fill(value: Any) -> Any:
-        return render(value, variables) if reply.template else value
+        if not reply.template or not _may_hold_templates(value):
+            return value
+        if not variables:
+            functions = {"counter": minted.counter, "id": minted.id, "at": partial(_later, act.now_ms)}
+            variables.update(variables_of(rule, request, iso(act.now_ms), state()), **functions)
+        return render(value, variables)
 
     headers = CIMultiDict((name, str(fill(value))) for name, value in reply.headers.items())
     if reply.text is not None:
@@ -158,6 +167,14 @@ def render_reply(
     data = fill(reply.json_)
     minted.note(data)
     return UpstreamReply.of_json(data, reply.status, headers)
+
+
+def _may_hold_templates(value: Any) -> bool:
+    if isinstance(value, str):
+        return "{{" in value
+    if isinstance(value, dict):
+        return any(map(_may_hold_templates, value.values()))
+    return isinstance(value, (list, tuple)) and any(map(_may_hold_templates, value))
 
 
 def variables_of(rule: RouteRule, request: UpstreamRequest, now: str, state: Mapping[str, Any]) -> dict[str, Any]:

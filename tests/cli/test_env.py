@@ -86,7 +86,7 @@ def test_with_the_gateway_curl_reaches_the_real_names(up: StartUp, shop: Path, c
 def test_a_world_that_is_not_there_is_named(up: StartUp, cli: Cli, shop: Path) -> None:
     ran = cli("env", "--url", up(shop).base_url, "--world", "red")
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err == "stack-emu: There is no world named red; create it with POST /_emu/worlds.\n"
+    assert ran.err == "stack-emu: There is no world named red; create it with PUT /w/red/_emu/world.\n"
 
 
 @pytest.mark.parametrize(

@@ -246,7 +246,7 @@ def test_a_body_that_is_no_json_object_is_refused(control: ControlConnection, bo
 def test_a_world_that_is_not_there_is_named(control: ControlConnection) -> None:
     status, answer = _answer(control, "GET", "/w/red/_emu/world", b"")
     assert status == 404
-    assert answer["error"]["message"] == "There is no world named red; create it with POST /_emu/worlds."
+    assert answer["error"]["message"] == "There is no world named red; create it with PUT /w/red/_emu/world."
 
 
 def test_pages_and_names_of_elsewhere_are_refused(control: ControlConnection) -> None:

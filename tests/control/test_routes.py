@@ -25,6 +25,7 @@ ROUTES = [
     "DELETE /_emu/faults",
     "DELETE /_emu/journal",
     "DELETE /_emu/snapshots/{snapshot}",
+    "DELETE /_emu/world",
     "DELETE /_emu/worlds/{name}",
     "GET /_emu/approvals",
     "GET /_emu/audit",
@@ -66,6 +67,7 @@ ROUTES = [
     "POST /_emu/worlds",
     "PUT /_emu/snapshots/{snapshot}",
     "PUT /_emu/upstreams/{name}/forward",
+    "PUT /_emu/world",
 ]
 
 

@@ -267,7 +267,7 @@ def test_an_unknown_world_is_named_with_the_way_to_make_it(ground: Ground, path:
     answer = ask(ground.served.base_url, "GET", path, bearer=OPERATOR)
     assert (answer.status, answer.error["code"]) == (404, "WORLD_NOT_FOUND")
     assert "nowhere" in answer.error["message"]
-    assert "POST /_emu/worlds" in answer.error["message"]
+    assert "PUT /w/nowhere/_emu/world" in answer.error["message"]
 
 
 @pytest.mark.parametrize("path", ["/w/", "/w/-bad/v1/agents", "/w/a%2Fb/v1/agents", "/w/second/~/v1/agents", "/w//v1"])

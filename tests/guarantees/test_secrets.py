@@ -51,7 +51,7 @@ approvals:"""
 MIRROR = """
   - {id: scon_mirror, provider: mirror, credential: canary, upstream: mirror}
 missions:"""
-HANDED_OUT = {"GET /_emu/world", "GET /_emu/worlds", "POST /_emu/worlds", "POST /_emu/passports"}
+HANDED_OUT = {"GET /_emu/world", "PUT /_emu/world", "GET /_emu/worlds", "POST /_emu/worlds", "POST /_emu/passports"}
 """Control requests whose purpose is to hand out what a client needs: keys and passports."""
 
 

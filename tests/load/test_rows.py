@@ -25,6 +25,7 @@ from stack_emu.kernel.acts import RowDraft
 from stack_emu.kernel.audit import Row, as_dict, verify_chain
 from stack_emu.kernel.audit_chain import Chain
 from stack_emu.kernel.clock import VirtualClock
+from stack_emu.kernel.redactor import Redactor
 from stack_emu.kernel.world import World
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -284,3 +285,26 @@ def test_the_benchmark_of_rows_runs_to_its_end() -> None:
     assert found["chain_valid"]
     assert [step["rows"] for step in found["filled"]] == [1000, 2000]
     assert all(seen["bytes"] > 0 for seen in found["read"].values())
+
+
+# --- what the way of a call remembers ---------------------------------------------------------------------------------
+
+
+def test_a_text_that_was_harmless_is_masked_once_it_is_known_for_a_secret() -> None:
+    redactor = Redactor()
+    said = {"field": "not-a-secret-yet", "list": ["not-a-secret-yet", "tok-abcdef123", "harmless"]}
+    assert redactor.value(said) == said
+    redactor.add("not-a-secret-yet", "late")
+    assert redactor.value(said)["field"] == "<secret:late>"
+    redactor.add_form("tok-", "[a-z0-9]+", "token")
+    assert redactor.value(said)["list"] == ["<secret:late>", "<token>", "harmless"]
+    assert redactor.value({"not-a-secret-yet": 1}) == {"<secret:late>": 1}
+    assert redactor.copy().value(said)["list"][0] == "<secret:late>"
+
+
+def test_no_more_harmless_texts_are_remembered_than_there_is_room_for() -> None:
+    redactor = Redactor()
+    for number in range(10_000):
+        redactor.value([f"text {number}", "x" * 65])
+    assert 0 < len(redactor._clean) <= 4096
+    assert "x" * 65 not in redactor._clean
