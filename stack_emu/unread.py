@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from stack_emu.kernel.journal import Entry
+from stack_emu.kernel.near_words import close_matches
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def _target(entry: Entry) -> str:
 
 
 def _meant(operation: str | None, field: str) -> str | None:
-    near = difflib.get_close_matches(field, _fields().get(operation or "", ()), 1, 0.6)
+    near = close_matches(field, _fields().get(operation or "", ()), 1, 0.6)
     return near[0] if near else None
 
 

@@ -21,7 +21,7 @@ from stack_emu.cli.serving import (
     write_audit,
 )
 from stack_emu.cli.watching import watch
-from stack_emu.surfaces.server import LOOPBACK
+from stack_emu.surfaces.hosts_and_origins import LOOPBACK
 
 DEFAULT_PORT = 4747
 _LAST_CALLS_SECONDS = 0.2

@@ -174,6 +174,9 @@ def _agent_caller(world: World, token: str, claims: Any, single_use: bool) -> Ca
 
 def _check_agent_times(world: World, claims: Any) -> None:
     issued, expires = int(claims["iat"]), int(claims["exp"])
+    begins = max(issued, int(claims.get("nbf", issued)))
+    if begins > expires:
+        raise Fault(faults.UNAUTHORIZED, hint="The agent JWT ends before it begins; exp comes after iat and nbf.")
     if expires - issued > AGENT_JWT_SECONDS + _LEEWAY_SECONDS:
         raise Fault(
             faults.UNAUTHORIZED, hint=f"An agent JWT lives {AGENT_JWT_SECONDS} s; this one has {expires - issued}."
@@ -182,7 +185,7 @@ def _check_agent_times(world: World, claims: Any) -> None:
         return  # the client signs with its own wall clock, which a virtual clock says nothing about
     now = world.now_ms() / 1000
     offset = getattr(world.clock, "offset_ms", 0) / 1000
-    if now - offset > expires + _LEEWAY_SECONDS or issued > now - offset + _LEEWAY_SECONDS:
+    if now - offset > expires + _LEEWAY_SECONDS or begins > now - offset + _LEEWAY_SECONDS:
         raise Fault(faults.UNAUTHORIZED, hint="The agent JWT is outside its 60 s; check the client's clock.")
 
 

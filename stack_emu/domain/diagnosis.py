@@ -6,7 +6,6 @@ what the scenario would have to say, which id of this world is nearly the one th
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from stack_emu.domain.state import Agent, Connection, Grant, Mission, Operator, 
 from stack_emu.kernel.clock import iso
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.faults import Injected
+from stack_emu.kernel.near_words import close_matches
 from stack_emu.kernel.operations import Caller
 from stack_emu.kernel.world import World
 from stack_emu.scenario.values import format_duration
@@ -140,7 +140,7 @@ def _not_found(world: World, caller: Caller, details: Details) -> str | None:
     meant = [key for key, name in known.items() if name == wanted]
     if meant:
         return f"{wanted} is the name of {meant[0]}; send the id."
-    near = difflib.get_close_matches(wanted, known, 1, 0.6)
+    near = close_matches(wanted, known, 1, 0.6)
     if near:
         return f"Did you mean {near[0]}{f', which is {known[near[0]]}' if known[near[0]] else ''}?"
     shown = ", ".join(list(known)[:5])

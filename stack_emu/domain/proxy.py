@@ -10,7 +10,6 @@ refused at the door, like everywhere else.
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ from stack_emu.kernel.canonical import digest
 from stack_emu.kernel.dispatch import Context, Pending, Refused
 from stack_emu.kernel.errors import Fault, FaultSpec
 from stack_emu.kernel.faults import Names
+from stack_emu.kernel.near_words import close_matches
 from stack_emu.kernel.operations import TOKEN, VOLATILE, Audit, Auth, Command, Reply, Rest, Tool, operation, written_as
 from stack_emu.upstreams.errors import (
     UpstreamRefused,
@@ -312,7 +312,7 @@ def _fault(ctx: Context, planned: _Planned, error: Exception) -> Fault:
 def _not_emulated(ctx: Context, operation_id: str, draft: Draft, hosts: list[str]) -> ProxyEnvelope:
     """The 501 envelope for a host no upstream answers for; nothing is sent, and a strict run fails."""
     host = draft.target.host
-    near = difflib.get_close_matches(host, hosts, 1)
+    near = close_matches(host, hosts, 1)
     listed = ", ".join(hosts) or "none"
     hint = f"the nearest is {near[0]}" if near else f"the hosts are: {listed}"
     message = f"No upstream of this scenario answers for {host}; {hint}. Add {host} to the hosts of an upstream."

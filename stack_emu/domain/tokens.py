@@ -7,7 +7,7 @@ Claims are those SDK 4.0.0 verifies (``verify_passport_offline``, ``verify_passp
 from __future__ import annotations
 
 import base64
-import math
+import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,11 @@ from stack_emu.kernel.world import World
 ISSUER = "getstack.run"
 PASSPORT_AUDIENCE = "stack:passport"
 AGENT_AUDIENCE = "stack:agent"
+LONGEST_TOKEN = 65_536
+"""Characters of a token that is looked at; a passport with every service of an account has a few thousand."""
 _CACHE_SIZE = 8192
+_LATEST_INSTANT = 253_402_300_799
+"""The last second of the year 9999."""
 
 
 class TokenError(Exception):
@@ -82,6 +86,7 @@ class Signer:
     def _decode(self, token: str) -> Mapping[str, Any]:
         import jwt
 
+        _require_strict(token)
         options: Any = {"verify_exp": False, "verify_nbf": False, "verify_iat": False, "require": ["jti", "sub"]}
         try:
             return jwt.decode(
@@ -104,6 +109,7 @@ def decode_agent_token(token: str, public_x: str) -> Mapping[str, Any]:
     import jwt
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+    _require_strict(token)
     key = Ed25519PublicKey.from_public_bytes(unbase64url(public_x))
     options: Any = {
         "verify_exp": False,
@@ -117,10 +123,53 @@ def decode_agent_token(token: str, public_x: str) -> Mapping[str, Any]:
         )
     except jwt.InvalidTokenError as error:
         raise TokenError(_sentence(error)) from None
-    for name in ("iat", "exp"):
-        if type(claims[name]) not in (int, float) or not math.isfinite(claims[name]):
-            raise TokenError(f"{name} must be a number of seconds")
+    for name in ("iat", "exp", "nbf"):
+        if name in claims and not _is_instant(claims[name]):
+            raise TokenError(f"{name} must be a number of seconds since 1970")
+    if not claims["jti"]:
+        raise TokenError("jti is empty; give each token one of its own")
     return claims
+
+
+def _is_instant(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= _LATEST_INSTANT  # NaN is in no range
+
+
+def _require_strict(token: str) -> None:
+    """Refuse a token that readers could read in two ways: other spellings of the same bytes, names given twice.
+
+    Raises:
+        TokenError: with what is wrong.
+    """
+    if len(token) > LONGEST_TOKEN:
+        raise TokenError(f"it is longer than {LONGEST_TOKEN} characters")
+    parts = token.split(".")
+    if len(parts) != 3:
+        raise TokenError("it has to be three parts with a dot between them")
+    for part in parts:
+        try:
+            raw = unbase64url(part)
+        except ValueError:
+            raw = b""
+        if not raw or base64url(raw) != part:
+            raise TokenError("its parts have to be base64url without padding, in the one spelling there is")
+        if part is not parts[2]:
+            _require_object(raw)
+
+
+def _require_object(raw: bytes) -> None:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise TokenError("a name is given twice in it")
+        return found
+
+    try:
+        value = json.loads(raw, object_pairs_hook=once)
+    except (ValueError, RecursionError):
+        raise TokenError("its header or its claims are not JSON") from None
+    if not isinstance(value, dict):
+        raise TokenError("its header and its claims have to be JSON objects")
 
 
 def unverified_claims(token: str) -> Mapping[str, Any]:
@@ -135,6 +184,8 @@ def unverified_claims(token: str) -> Mapping[str, Any]:
         claims: Mapping[str, Any] = jwt.decode(token, options={"verify_signature": False})
     except jwt.InvalidTokenError as error:
         raise TokenError(_sentence(error)) from None
+    except RecursionError:
+        raise TokenError("it is nested too deeply") from None
     return claims
 
 

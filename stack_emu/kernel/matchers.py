@@ -6,13 +6,13 @@ object of the same form that is meant literally is written ``{equals: {…}}``.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from stack_emu.kernel.missing import MISSING
+from stack_emu.kernel.near_words import close_matches
 
 WORDS: Final[Mapping[str, str]] = {
     "regex": "text in which the regular expression is found",
@@ -69,7 +69,7 @@ def _nearly(value: Mapping[str, Any]) -> str | None:
     others = [key for key in value if key not in WORDS]
     if not words or not others:
         return None
-    near = difflib.get_close_matches(str(others[0]), WORDS, 1)
+    near = close_matches(str(others[0]), WORDS, 1)
     meant = f"did you mean {near[0]}?" if near else f"matchers are {', '.join(WORDS)}"
     return f"{words[0]} makes this a matcher, and {others[0]} is none; {meant} (write equals: around it if it is meant literally)"
 

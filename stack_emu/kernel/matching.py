@@ -6,7 +6,6 @@ nearest miss is the pattern whose list of differences weighs least, so matching 
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from urllib.parse import unquote
 
 from stack_emu.kernel.matchers import compares, described, is_matcher, problems
 from stack_emu.kernel.missing import MISSING
+from stack_emu.kernel.near_words import close_matches, likeness
 
 
 class Matchable(Protocol):
@@ -135,7 +135,7 @@ class Pattern:
         """
         for key in when:
             if key not in _FIELDS:
-                near = difflib.get_close_matches(key, _FIELDS, 1)
+                near = close_matches(key, _FIELDS, 1)
                 hint = f"did you mean {near[0]!r}?" if near else f"it knows {', '.join(_FIELDS)}."
                 raise ValueError(f"a request pattern has no part {key!r}; {hint}")
         given = {key: value for key, value in when.items() if value is not None}
@@ -361,7 +361,7 @@ def _lowered(headers: Mapping[str, Any]) -> dict[str, Any]:
 def _weight(difference: Difference) -> float:
     """A wrong path outweighs a wrong method, which outweighs any one field; the likelier typo is nearer."""
     if difference.field == "path" and isinstance(difference.expected, str):
-        return 4 + 8 * (1 - difflib.SequenceMatcher(None, difference.got, difference.expected).ratio())
+        return 4 + 8 * (1 - likeness(difference.got, difference.expected))
     return {"method": 3, "path": 8, "host": 6}.get(difference.field, 1)
 
 

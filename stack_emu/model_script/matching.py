@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stack_emu.kernel.matching import Difference
 from stack_emu.kernel.missing import MISSING
 from stack_emu.kernel.near_miss import Candidate, side_by_side
+from stack_emu.kernel.near_words import likeness
 
 if TYPE_CHECKING:
     from stack_emu.scenario.model_rules import ModelMatch, ModelRule, ResultMatch
@@ -228,8 +228,8 @@ def _reasons(near: Mapping[str, Any]) -> str:
 def _distance(when: ModelMatch, facts: Facts, number: int) -> tuple[int, float, int]:
     """Fewest mismatches first, then the likest text, then the order of the scenario."""
     wanted = when.user or when.regex or ""
-    likeness = difflib.SequenceMatcher(None, wanted.lower(), facts.user[:_COMPARED].lower()).ratio() if wanted else 0.0
-    return len(difference(when, facts)), -likeness, number
+    like = likeness(wanted.lower(), facts.user[:_COMPARED].lower()) if wanted else 0.0
+    return len(difference(when, facts)), -like, number
 
 
 def _user(when: ModelMatch, facts: Facts) -> Mismatch | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from stack_emu.kernel.near_words import close_matches
 from stack_emu.model_script.matching import Unscripted, bare_name
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _absence(call: Call, offer: Offer) -> str:
     pool = offer.names()
     if not pool:
         return "the request does not offer; it has neither tools nor mcp_servers."
-    near = difflib.get_close_matches(call.tool, pool, n=3, cutoff=0.5) or sorted(pool)[:5]
+    near = close_matches(call.tool, pool, n=3, cutoff=0.5) or sorted(pool)[:5]
     owner = f"the MCP server {call.server} does not offer" if call.server else "nothing in the request offers"
     return f"{owner}; nearest: {', '.join(near)}."
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from stack_emu.recording.exchanges import Recorded
+from stack_emu.surfaces.hosts_and_origins import LOOPBACK, refusal
 from stack_emu.upstreams.errors import UpstreamError
 from stack_emu.upstreams.forward import Forwarder, require_loopback
 from stack_emu.upstreams.requests import UpstreamRequest
@@ -72,6 +73,9 @@ class Recorder:
         await self._forwarder.aclose()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        refused = refusal(request, LOOPBACK, self.url)
+        if refused is not None:
+            return refused
         body = await request.read() if request.can_read_body else b""
         asked = UpstreamRequest(
             request.method,

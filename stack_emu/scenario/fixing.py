@@ -136,7 +136,7 @@ def _meant(key: str, known: list[str]) -> str | None:
     plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key).replace("-", "_").lower()
     if plain in known:
         return plain
-    ranked = sorted(((difflib.SequenceMatcher(None, plain, one).ratio(), one) for one in known), reverse=True)
+    ranked = sorted(((difflib.SequenceMatcher(None, plain[:256], one).ratio(), one) for one in known), reverse=True)
     if not ranked or ranked[0][0] < _CLOSE:
         return None
     second = ranked[1][0] if len(ranked) > 1 else 0.0

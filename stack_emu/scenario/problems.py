@@ -62,8 +62,14 @@ def path_text(location: Location) -> str:
     return text
 
 
+_LONGEST_WORD = 256
+"""Characters of a word that is compared with others; nobody misspells a longer one."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word a misspelt one most likely stands for, if any is close."""
+    if len(word) > _LONGEST_WORD:
+        return None
     by_folded = {name.lower().replace("-", "_"): name for name in known}
     found = difflib.get_close_matches(word.lower().replace("-", "_"), sorted(by_folded), n=1, cutoff=0.6)
     return by_folded[found[0]] if found else None

@@ -36,6 +36,7 @@ from stack_emu.surfaces.control_fields import (
     signal_of,
 )
 from stack_emu.surfaces.control_worlds import WorldRoutes
+from stack_emu.surfaces.hosts_and_origins import is_of_another_page
 from stack_emu.surfaces.lane import WORLD_NAME_KEY
 from stack_emu.surfaces.pieces import headers_of, send_download
 from stack_emu.surfaces.rest import json_response, read_object
@@ -122,6 +123,8 @@ class ControlSurface:
         """Answer one control request for a world."""
         if not is_loopback_peer(request.remote):
             return _error(403, f"The control API answers loopback peers only, not {request.remote}.")
+        if is_of_another_page(request):
+            return _error(403, "The control API is not for web pages of other origins, on this machine or elsewhere.")
         found = self._routes.match(request.method, path)
         if found is None:
             return _error(404, f"{request.method} {path} is not part of the control API; see GET /_emu/health.")

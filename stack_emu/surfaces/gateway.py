@@ -28,6 +28,7 @@ from stack_emu.surfaces.gateway_connection import Connection, Dial, Tunnel
 from stack_emu.surfaces.gateway_heads import normal_host, read_authority, read_basic_credentials
 from stack_emu.surfaces.gateway_refusals import Refusal
 from stack_emu.surfaces.gateway_tls import CertificateAuthority
+from stack_emu.surfaces.http_connection import PATIENCE_SECONDS, HttpConnection
 
 DEFAULT_WORLD = "default"
 """The world of a proxy URL without a user name."""
@@ -82,36 +83,32 @@ class GatewayRequest(web.Request):
     expects_continue: bool = False
 
 
-class GatewayHandler(web.RequestHandler):
-    """aiohttp's connection handler that knows the tunnel it serves.
+class GatewayHandler(HttpConnection):
+    """A connection that knows the tunnel it serves.
 
     Args:
         server: the aiohttp server it belongs to.
         tunnel: what the connection was opened for.
+        patience: seconds a client may take for the head of a request, and then for its body.
     """
 
     __slots__ = ("tunnel",)
 
-    def __init__(self, server: web.Server, tunnel: Tunnel) -> None:
+    def __init__(self, server: web.Server, tunnel: Tunnel, patience: float) -> None:
         super().__init__(
             server,
+            patience=patience,
             loop=asyncio.get_running_loop(),
-            access_log=None,  # type: ignore[arg-type]
+            access_log=None,
             keepalive_timeout=_KEEP_ALIVE_SECONDS,
             max_line_size=_LONGEST_REQUEST_LINE,
             max_field_size=_LONGEST_HEADER,
         )
         self.tunnel = tunnel
 
-    def handle_error(
-        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
-    ) -> web.StreamResponse:
-        """Answer unreadable requests without logging them: their bytes may hold credentials."""
-        if status != web.HTTPBadRequest.status_code or request.writer.output_size > 0:
-            return super().handle_error(request, status, exc, message)
-        response = refusals.malformed("the request could not be read").response()
-        response.force_close()
-        return response
+    def unreadable(self, reason: str) -> web.StreamResponse:
+        """The answer to a request that is no HTTP/1.1."""
+        return refusals.malformed("the request could not be read").response()
 
 
 class Gateway:
@@ -129,6 +126,7 @@ class Gateway:
         tell: receives one sentence for each refused host and each client that does not trust the CA.
         idle_timeout: seconds a client may take to say what it wants.
         client_max_size: bytes of body that ``request.read()`` accepts.
+        patience: seconds a client may take for the head of a request, and then for its body.
         open_world: a world whose users reach every host it does not emulate, as if there were no gateway.
 
     Raises:
@@ -148,8 +146,10 @@ class Gateway:
         idle_timeout: float = 30.0,
         client_max_size: int = 64 * 1024 * 1024,
         open_world: str | None = None,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         self._handler = handler
+        self._patience = patience
         self._open_world = open_world
         self._resolve = resolve
         self._token = token.encode()
@@ -231,7 +231,7 @@ class Gateway:
 
     def new_handler(self, tunnel: Tunnel) -> asyncio.Protocol:
         """Return aiohttp's protocol for one connection."""
-        return GatewayHandler(self._server, tunnel)
+        return GatewayHandler(self._server, tunnel, self._patience)
 
     def context_for(self, host: str) -> ssl.SSLContext:
         """Return the TLS context that proves to be ``host``."""
@@ -264,6 +264,7 @@ class Gateway:
     ) -> GatewayRequest:
         """Build the request the emulated host would have seen. Must not raise: aiohttp would drop the connection."""
         assert isinstance(protocol, GatewayHandler)
+        protocol.expect_body(payload)
         tunnel, given = protocol.tunnel, message.headers
         absolute = message.url if message.url.absolute and message.url.scheme else None
         scheme = "https" if protocol.ssl_context else "http"

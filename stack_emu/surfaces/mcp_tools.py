@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stack_emu.domain import faults
 from stack_emu.kernel.errors import Fault
+from stack_emu.kernel.near_words import likeness
 from stack_emu.kernel.operations import ROLE_RANK, Auth, Caller, Operation, Registry
 from stack_emu.surfaces.mcp_schemas import input_schema, is_wrapped, output_schema
 from stack_emu.surfaces.mcp_when import WHEN
@@ -175,7 +175,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     Raises:
         ValueError: when nothing is known.
     """
-    return max(known, key=lambda candidate: difflib.SequenceMatcher(None, name, candidate).ratio())
+    return max(known, key=lambda candidate: likeness(name, candidate))
 
 
 def _definition(declared: Operation) -> dict[str, Any]:

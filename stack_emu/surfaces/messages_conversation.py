@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from stack_emu.kernel.near_words import close_matches
 from stack_emu.surfaces import messages_fields as fields
 from stack_emu.surfaces.messages_errors import check_known, invalid
 
@@ -61,7 +61,7 @@ def _check_message(message: Any, path: str, *, is_last: bool) -> None:
 def _check_block(block: Any, role: str, path: str) -> None:
     kind = block.get("type") if isinstance(block, dict) else None
     if not isinstance(kind, str) or kind not in fields.BLOCK:
-        near = difflib.get_close_matches(str(kind), fields.BLOCK, n=1)
+        near = close_matches(str(kind), fields.BLOCK, n=1)
         raise invalid(
             f"{path}.type: {kind!r} is no content block; {f'did you mean {near[0]}?' if near else 'use text.'}"
         )

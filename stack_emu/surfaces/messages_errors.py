@@ -6,9 +6,10 @@ Source: anthropic 2.12.0 `_client._make_status_error` (the class comes from the 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+
+from stack_emu.kernel.near_words import close_matches
 
 TYPE_OF_STATUS: Mapping[int, str] = {
     400: "invalid_request_error",
@@ -112,5 +113,5 @@ def check_known(value: Mapping[str, Any], known: Collection[str], path: str) -> 
     """
     for name in value:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
+            near = close_matches(name, known, n=1)
             raise unknown_field(f"{path}.{name}" if path else name, near[0] if near else None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from stack_emu.kernel.journal import Entry
 from stack_emu.kernel.matching import Difference, Pattern
 from stack_emu.kernel.missing import MISSING
 from stack_emu.kernel.near_miss import Candidate, nearest_of, side_by_side
+from stack_emu.kernel.near_words import close_matches, likeness
 from stack_emu.kernel.operations import Caller, Operation
 from stack_emu.kernel.world import World
 
@@ -26,6 +26,7 @@ _ELSEWHERE = {
 }
 """Paths that clients of other surfaces ask for when they are given STACK's base URL."""
 
+_LONGEST_PATH = 2000
 _OF_SERVICES = "STACK has no tools of its services: call stack_proxy_request with service: {service}"
 
 
@@ -84,6 +85,9 @@ def operation_miss(
         origin: scheme, authority and world prefix the client used.
         served: methods the path is served for, when only the method is wrong.
     """
+    if len(path) > _LONGEST_PATH:
+        told = f"The path has {len(path)} characters, and no operation's is longer than {_LONGEST_PATH}."
+        return Miss(told, (), {"method": method, "path": path})
     asked = _Asked(method, path)
     known = [(verb, template.replace("+}", "}"), declared) for verb, template, declared in templates]
     near = nearest_of(_operation(verb, template, declared, asked) for verb, template, declared in known)
@@ -169,7 +173,7 @@ def _tool(definition: Mapping[str, Any], name: str, arguments: Mapping[str, Any]
     differences = [] if tool == name else [Difference("tool", name, tool)]
     for key in arguments:
         if key not in known and schema.get("additionalProperties") is False:
-            near = difflib.get_close_matches(key, known, 1)
+            near = close_matches(key, known, 1)
             differences.append(
                 Difference(f"arguments.{key}", arguments[key], f"no such argument{f'; {near[0]}?' if near else ''}")
             )
@@ -180,7 +184,7 @@ def _tool(definition: Mapping[str, Any], name: str, arguments: Mapping[str, Any]
 
 
 def _ratio(one: str, other: str) -> float:
-    return difflib.SequenceMatcher(None, one, other).ratio()
+    return likeness(one, other)
 
 
 def explain_refusal(world: World, caller: Caller, fault: Fault, entry: Entry) -> None:

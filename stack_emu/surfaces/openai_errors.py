@@ -7,9 +7,10 @@ nobody reports it, the choice is ours (see docs/openai.md).
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping
 from typing import Any
+
+from stack_emu.kernel.near_words import close_matches
 
 TYPE_OF_STATUS: Mapping[int, str] = {
     400: "invalid_request_error",
@@ -109,7 +110,7 @@ def check_known(value: Mapping[str, Any], known: Collection[str], path: str) -> 
     for name in value:
         if name not in known:
             where = f"{path}.{name}" if path else name
-            near = difflib.get_close_matches(name, known, n=1)
+            near = close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else "; remove it."
             raise OpenAiError(
                 400,

@@ -6,11 +6,11 @@ wording is ours.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stack_emu.kernel.near_words import close_matches
 from stack_emu.surfaces import openai_fields as fields
 from stack_emu.surfaces.openai_chat_request import check_function
 from stack_emu.surfaces.openai_choice import (
@@ -166,7 +166,7 @@ def _check_item(item: Any, path: str) -> None:
     kind = item.get("type") or ("message" if "role" in item else "item_reference")
     needed = fields.ITEM_NEEDS.get(kind) if isinstance(kind, str) else None
     if needed is None:
-        near = difflib.get_close_matches(str(kind), fields.ITEM_NEEDS, n=1)
+        near = close_matches(str(kind), fields.ITEM_NEEDS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(fields.ITEM_NEEDS)}."
         raise invalid(f"{path}.type", f"items of type {kind!r} are not served here; {hint}")
     for name in needed:

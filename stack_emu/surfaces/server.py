@@ -8,11 +8,13 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from aiohttp import HttpVersion11, web
 
+from stack_emu.surfaces import hosts_and_origins
 from stack_emu.surfaces.broken_replies import WIRE_KEY, deliver
+from stack_emu.surfaces.hosts_and_origins import LOOPBACK
+from stack_emu.surfaces.http_connection import PATIENCE_SECONDS, HttpConnection, HttpServer
 from stack_emu.surfaces.lane import LANE_KEY, WORLD_NAME_KEY
 
 if TYPE_CHECKING:
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from stack_emu.surfaces.rest import RestSurface
 
 MAX_BODY = 32 * 1024 * 1024
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 MODEL_KEY = "sk-ant-emu"
 OPENAI_KEY = "sk-emu"
 _WORLD = re.compile(r"^/w/([A-Za-z0-9][A-Za-z0-9_.-]{0,63})(?:/~([A-Za-z0-9_.:-]{1,64}))?(/.*)?$")
@@ -94,10 +95,12 @@ class Server:
 
     Args:
         load: builds the hosting; called in a thread once the port is bound.
+        patience: seconds a client may take for the head of a request, and then for its body.
     """
 
-    def __init__(self, load: Callable[[], Hosting]) -> None:
+    def __init__(self, load: Callable[[], Hosting], *, patience: float = PATIENCE_SECONDS) -> None:
         self._load = load
+        self._patience = patience
         self._tasks: set[asyncio.Task[Any]] = set()
         self._calls: set[asyncio.Task[Any]] = set()
         self._runner: web.ServerRunner | None = None
@@ -179,8 +182,9 @@ class Server:
             OSError: when the port cannot be bound.
         """
         # No aiohttp application: worlds and surfaces do their own routing, and its router would cost a fifth of a call.
-        low_level = web.Server(
+        low_level = HttpServer(
             self._handle,
+            patience=self._patience,
             request_factory=_make_request,
             handler_cancellation=True,
             access_log=None,
@@ -445,15 +449,7 @@ class Server:
 
     def check_authority(self, request: web.BaseRequest) -> web.Response | None:
         """Refuse a Host or Origin that is not this server's own, against DNS rebinding."""
-        host = _hostname(f"//{request.host}")
-        if host not in self.allowed_hosts:
-            return _plain(421, "HOST_REFUSED", f"Host {host} is not served here; use {self.base_url} or the gateway.")
-        origin = request.headers.get("Origin")
-        if origin and _hostname(origin) not in self.allowed_hosts:
-            return _plain(
-                403, "ORIGIN_REFUSED", f"Pages of {origin} may not call this emulator; use a loopback origin."
-            )
-        return None
+        return hosts_and_origins.refusal(request, self.allowed_hosts, self.base_url)
 
     async def reload(self, hosted: HostedWorld, inspected: Inspection, *, dry_run: bool = False) -> list[Step]:
         """Take a changed scenario over into a world and tell its MCP clients.
@@ -544,20 +540,19 @@ def check_headers(request: web.BaseRequest) -> web.Response | None:
     return None
 
 
-def _hostname(url: str) -> str:
-    try:
-        return (urlsplit(url).hostname or "").lower()
-    except ValueError:
-        return ""
-
-
 def _plain(status: int, code: str, message: str) -> web.Response:
     return web.json_response({"error": {"code": code, "message": message, "details": {}}}, status=status)
 
 
 def _make_request(message: Any, payload: Any, protocol: Any, writer: Any, task: asyncio.Task[None]) -> web.BaseRequest:
     loop = asyncio.get_running_loop()
-    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY)
+    message, target = hosts_and_origins.in_origin_form(message)
+    request = web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY)
+    if target is not None:
+        request[hosts_and_origins.TARGET] = target
+    if isinstance(protocol, HttpConnection):
+        protocol.expect_body(payload)
+    return request
 
 
 def settle_memory() -> None:

@@ -7,7 +7,6 @@ group ``stack_emu.packs``. What it remembers is in the world's store.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import pkgutil
@@ -22,6 +21,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from stack_emu.kernel.acts import Act
 from stack_emu.kernel.matching import PathTemplate
+from stack_emu.kernel.near_words import close_matches
 from stack_emu.kernel.world import World
 from stack_emu.upstreams.credentials import AcceptedCredential
 from stack_emu.upstreams.errors import UpstreamSettingsError
@@ -216,7 +216,7 @@ def find_pack(name: str) -> Pack:
     if name in installed:
         return _load_installed(installed[name])
     known = pack_names()
-    near = difflib.get_close_matches(name, known, 1)
+    near = close_matches(name, known, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}."
     raise UpstreamSettingsError(f"there is no pack {name!r}; {hint}")
 

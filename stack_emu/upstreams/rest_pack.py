@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
 from stack_emu.kernel.matching import PathTemplate
+from stack_emu.kernel.near_words import close_matches
 from stack_emu.kernel.world import World
 from stack_emu.upstreams.documents import Collection
 from stack_emu.upstreams.not_served import not_served
@@ -179,7 +179,7 @@ def check_keys(place: str, value: Any, known: Sequence[str]) -> None:
         raise ValueError(f"{place} is not a mapping; it knows {', '.join(known) or 'no keys'}.")
     for key in value:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, 1)
+            near = close_matches(str(key), known, 1)
             hint = f"did you mean {near[0]}?" if near else f"it knows {', '.join(known) or 'no keys'}."
             raise ValueError(f"{place} has no key {key!r}; {hint}")
 

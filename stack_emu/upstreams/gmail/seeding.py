@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+from stack_emu.kernel.near_words import close_matches
 from stack_emu.kernel.world import World
 from stack_emu.scenario.values import parse_offset
 from stack_emu.upstreams.gmail.mailbox import BASELINE, SYSTEM_LABELS, seeded
@@ -143,7 +143,7 @@ def _check_message(place: str, one: Any, keys: Sequence[str], labels: Sequence[s
         raise ValueError(f"{place}.labels is no list; write [INBOX].")
     for label in one.get("labels", []):
         if label not in labels:
-            near = difflib.get_close_matches(str(label), labels, 1)
+            near = close_matches(str(label), labels, 1)
             hint = f"did you mean {near[0]}?" if near else "add it to seed.labels."
             raise ValueError(f"{place}.labels has {label!r}, which is no label; {hint}")
     for number, attachment in enumerate(one.get("attachments", [])):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from stack_emu.kernel.clock import iso
+from stack_emu.kernel.near_words import close_matches
 from stack_emu.kernel.world import World
 from stack_emu.scenario.values import parse_offset
 from stack_emu.upstreams.documents import Collection
@@ -187,7 +187,7 @@ def _check_event(place: str, one: Any, zones: Mapping[str, str]) -> None:
     check_keys(place, one, _EVENT)
     calendar = str(one.get("calendar", "primary"))
     if calendar not in zones:
-        near = difflib.get_close_matches(calendar, list(zones), 1)
+        near = close_matches(calendar, list(zones), 1)
         hint = f"did you mean {near[0]}?" if near else "add it to seed.calendars."
         raise ValueError(f"{place}.calendar {calendar!r} is no calendar; {hint}")
     if "id" in one and re.fullmatch(r"[a-v0-9]{5,1024}", str(one["id"])) is None:

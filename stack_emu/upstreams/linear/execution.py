@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ from graphql import (
     validate,
 )
 
+from stack_emu.kernel.near_words import close_matches
 from stack_emu.upstreams.linear.call import LinearCall
 from stack_emu.upstreams.linear.errors import LinearError, extensions, failed
 from stack_emu.upstreams.linear.roots import ROOTS, scopes_of
@@ -153,7 +153,7 @@ def _refused(context: PackContext, errors: list[GraphQLError], code: str) -> Ups
 
 
 def _unknown_root(context: PackContext, title: str, declined: Sequence[Declined], name: str) -> UpstreamReply:
-    near = difflib.get_close_matches(name, ROOTS, 3, 0)
+    near = close_matches(name, ROOTS, 3, 0)
     refusal = next((one for one in declined if name.lower().startswith(one.name.lower().rstrip("s"))), None)
     why = f": {refusal.reason}" if refusal is not None else ";"
     context.problem, context.discard = "unmatched", True

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from itertools import count
 from typing import Any
 
 from stack_emu.kernel.clock import iso
+from stack_emu.kernel.near_words import close_matches
 from stack_emu.kernel.world import World
 from stack_emu.upstreams.documents import Collection
 from stack_emu.upstreams.linear.call import WORKSPACE, uuid_of
@@ -148,7 +148,7 @@ def _check_values(place: str, issue: Mapping[str, Any]) -> None:
 def _known(place: str, value: Any, known: Sequence[Any]) -> None:
     if value is None or value in known:
         return
-    near = difflib.get_close_matches(str(value), [str(one) for one in known], 1)
+    near = close_matches(str(value), [str(one) for one in known], 1)
     hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(map(str, known)) or 'none'}."
     raise ValueError(f"{place} names {value!r}, which there is not; {hint}")
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from stack_emu.kernel.errors import KernelError
+from stack_emu.kernel.near_words import close_matches
 from stack_emu.kernel.world import World
 from stack_emu.upstreams.not_served import not_served
 from stack_emu.upstreams.packs import PackContext, PackRow, summary_of
@@ -123,7 +123,7 @@ def _unknown(context: PackContext, method: str) -> UpstreamReply:
     if is_deprecated(method):
         return UpstreamReply.of_json({"ok": False, "error": "method_deprecated"}, headers=_headers(context))
     if not may_exist(method):
-        near = difflib.get_close_matches(method, METHODS, 1, 0.8)
+        near = close_matches(method, METHODS, 1, 0.8)
         context.hint = f"Slack has no method {method}" + (f"; did you mean {near[0]}?" if near else ".")
         data = {"ok": False, "error": "unknown_method", "req_method": method}
         return UpstreamReply.of_json(data, headers=_headers(context))

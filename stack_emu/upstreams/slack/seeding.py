@@ -9,11 +9,11 @@ names of the workspace's own emoji to addresses or ``alias:other``. Ids left out
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from stack_emu.kernel.near_words import close_matches
 from stack_emu.kernel.world import World
 from stack_emu.upstreams.documents import Collection
 from stack_emu.upstreams.slack.records import Channel, Message, User, Workspace
@@ -229,7 +229,7 @@ def _check_keys(kind: str, value: Mapping[str, Any], place: str) -> None:
     known = _KEYS[kind]
     for key, item in value.items():
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, 1)
+            near = close_matches(str(key), known, 1)
             hint = f"did you mean {near[0]}?" if near else f"it knows {', '.join(known)}."
             raise ValueError(f"{place} has no key {key!r}; {hint}")
         if item is not None and not isinstance(item, known[key]):
@@ -248,7 +248,7 @@ def _check_people(channel: Mapping[str, Any], known: set[str]) -> None:
     authors = [message["user"] for message in channel.get("messages", ()) if "user" in message]
     for person in (*channel.get("members", ()), *authors):
         if str(person) not in known:
-            near = difflib.get_close_matches(str(person), sorted(known), 1)
+            near = close_matches(str(person), sorted(known), 1)
             hint = f"did you mean {near[0]}?" if near else "add it to seed.users."
             raise ValueError(f"channel {channel['name']} names the user {person!r}, who is not in seed.users; {hint}")
 
