@@ -68,6 +68,14 @@ _SCENARIO = {
     "overlays": _list(_TEXT),
     "variables": _OBJECT,
 }
+_MAKING: Mapping[str, Schema] = {
+    **_SCENARIO,
+    "seed": {"type": "integer", "minimum": 0},
+    "clock": _choice("real", "virtual"),
+    "strict": _FLAG,
+    "fork": {"type": "string", "description": "Name of the world to fork."},
+    "import": {"type": "object", "description": "What GET /_emu/export answered with."},
+}
 _FINDING = _object("kind sentence", kind=_TEXT, sentence=_TEXT, near=_OPTIONAL_TEXT, place=_OPTIONAL_TEXT)
 _STEP = _object("*", kind=_choice("added", "changed", "kept", "refused"), path=_TEXT, what=_TEXT)
 _FAULT = _object(
@@ -120,16 +128,18 @@ ROUTES: Mapping[str, RouteDoc] = {
         _object(
             "name",
             name={"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"},
-            **_SCENARIO,
-            seed={"type": "integer", "minimum": 0},
-            clock=_choice("real", "virtual"),
-            strict=_FLAG,
-            fork={"type": "string", "description": "Name of the world to fork."},
-            **{"import": {"type": "object", "description": "What GET /_emu/export answered with."}},
+            **_MAKING,
         ),
     ),
     "DELETE /_emu/worlds/{name}": RouteDoc("Drop a world.", _object("*", removed=_TEXT)),
     "GET /_emu/world": RouteDoc("The world: its URLs, key, passports and settings.", _WORLD),
+    "PUT /_emu/world": RouteDoc(
+        "Make the world that the URL names, as POST /_emu/worlds does: a load balancer that goes by the world sends it where the "
+        "world's other requests go.",
+        _WORLD,
+        _object("", **_MAKING),
+    ),
+    "DELETE /_emu/world": RouteDoc("Drop the world that the URL names.", _object("*", removed=_TEXT)),
     "GET /_emu/export": RouteDoc(
         "The world as one JSON document without secrets, the same for the same world.",
         _object(

@@ -100,6 +100,7 @@ REASONS: Mapping[str, str] = {
     "upstreams.route_answers.RouteAnswer.delay_ms": _WALL,
     "upstreams.routes._later": "an instant written into a reply: tests/routes",
     "audit_log.report._step": _SHOWN,
+    "surfaces.http_connection.PATIENCE_SECONDS": _WALL,
     "upstreams.openapi.things.Things.now_ms": _SHOWN,
     "upstreams.openapi.values.Maker._formatted": "an instant written into a reply: tests/upstreams/openapi",
     "upstreams.openapi.values.Origin.now_ms": _SHOWN,
