@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -195,3 +196,38 @@ def test_a_fork_is_made_where_its_name_belongs_or_refused_by_name(site: Site, wo
     assert made
     assert refused
     assert site.held() == [first, second]
+
+
+def test_the_lines_the_page_shows_are_those_of_the_tested_configurations() -> None:
+    page = (ROOT / "docs" / "scaling.md").read_text("utf-8")
+    for kind, fence in (("nginx", "```nginx\n"), ("haproxy", "```haproxy\n")):
+        shown = page.partition(fence)[2].partition("```")[0]
+        assert shown.strip(), f"docs/scaling.md shows nothing of {kind}"
+        assert shown in two.CONFIGURATIONS[kind].read_text("utf-8")
+
+
+def test_the_workers_of_a_test_suite_share_one_address(processes: list[dict[str, Any]], tmp_path: Path) -> None:
+    (tmp_path / "scaled.yaml").write_text(SCENARIO, "utf-8")
+    (tmp_path / "test_spread.py").write_text(
+        "import pytest\n\n\n"
+        "@pytest.mark.parametrize('number', range(12))\n"
+        "@pytest.mark.stack_emu(scenario='scaled.yaml')\n"
+        "def test_a_world_of_its_own(stack_emu, number):\n"
+        "    stack = stack_emu.stack()\n"
+        "    stack.agents.register(f'agent-{number}')\n"
+        "    assert [agent.name for agent in stack.agents.list()] == ['one', f'agent-{number}']\n"
+        f"    with open({str(tmp_path / 'urls')!r}, 'a') as urls:\n"
+        "        urls.write(stack_emu.base_url + '\\n')\n",
+        "utf-8",
+    )
+    options = ["-q", "-n", "2", "-p", "no:cacheprovider", "-p", "no:randomly", "-c", "/dev/null"]
+    ports = [int(one["base_url"].rpartition(":")[2]) for one in processes]
+    with two.balanced("nginx", ports, tmp_path) as url:
+        command = [sys.executable, "-m", "pytest", *options, "--rootdir", str(tmp_path), "--stack-emu-url", url]
+        done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, timeout=110, check=False)
+    assert "12 passed" in done.stdout, done.stdout + done.stderr
+    urls = (tmp_path / "urls").read_text("utf-8").splitlines()
+    assert len(urls) == len(set(urls)) == 12
+    assert all(one.startswith(f"{url}/w/") for one in urls)
+    left = {name for one in processes for name in two.worlds_of(one)} - {"default", *WORLDS}
+    assert left == set()  # each test's own world is gone again
