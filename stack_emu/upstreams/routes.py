@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 Render = Callable[[Any, Mapping[str, Any]], Any]
 """Renders the templates in a JSON value with variables."""
 
+_NO_HEADER_TEXT = re.compile("[\\x00-\\x08\\x0a-\\x1f\\x7f]")
 _COUNTER_START = 10_000_000
 _COUNTER_SPAN = 90_000_000
 
@@ -148,7 +150,7 @@ def render_reply(
     def fill(value: Any) -> Any:
         return render(value, variables) if reply.template else value
 
-    headers = CIMultiDict((name, str(fill(value))) for name, value in reply.headers.items())
+    headers = CIMultiDict((name, _header(name, str(fill(value)))) for name, value in reply.headers.items())
     if reply.text is not None:
         return UpstreamReply.of_text(str(fill(reply.text)), reply.status, headers)
     if reply.base64 is not None:
@@ -158,6 +160,14 @@ def render_reply(
     data = fill(reply.json_)
     minted.note(data)
     return UpstreamReply.of_json(data, reply.status, headers)
+
+
+def _header(name: str, value: str) -> str:
+    if _NO_HEADER_TEXT.search(value):
+        raise UpstreamSettingsError(
+            f"the value of its header {name} has a line break or another control character in it"
+        )
+    return value
 
 
 def variables_of(rule: RouteRule, request: UpstreamRequest, now: str, state: Mapping[str, Any]) -> dict[str, Any]:
