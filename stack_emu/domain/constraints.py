@@ -212,26 +212,35 @@ def _body_values(path: str, request: ConstrainedRequest) -> tuple[list[Any], boo
         if "x-www-form-urlencoded" in kind:
             return [value for name, value in parse_qsl(body, keep_blank_values=True) if name == path], False
         try:
-            body = json.loads(body)
-        except ValueError:
+            body = json.loads(body, object_pairs_hook=_once)
+        except (ValueError, RecursionError):
             return [], True
     if not isinstance(body, (Mapping, list, tuple)):
         return [], True
     return _dotted(body, path), False
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names are there once: of equal ones, what reads the body may take either."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is there twice")
+    return found
+
+
 def _dotted(value: Any, path: str) -> list[Any]:
-    """The value at a dotted path: object keys and list indexes; a key that itself has dots wins over the path."""
-    if isinstance(value, Mapping) and path in value:
-        return [value[path]]
+    """The values at a dotted path: object keys and list indexes; a key that itself has dots is another occurrence."""
+    found = [value[path]] if isinstance(value, Mapping) and path in value else []
     head, separator, rest = path.partition(".")
     if isinstance(value, Mapping) and head in value:
         inner = value[head]
-    elif isinstance(value, (list, tuple)) and head.isdecimal() and int(head) < len(value):
+    elif isinstance(value, (list, tuple)) and head.isdecimal() and len(head) < 10 and int(head) < len(value):
         inner = value[int(head)]
     else:
-        return []
-    return _dotted(inner, rest) if separator else [inner]
+        return found
+    if separator:
+        return found + _dotted(inner, rest)
+    return found or [inner]
 
 
 def _equal(got: Any, wanted: Any, loose: bool) -> bool:

@@ -47,6 +47,8 @@ _CALLERS_OWN = frozenset(
     {"authorization", "cookie", "x-api-key", "host", "content-length", "expect", "forwarded", "x-passport-token"}
 )
 _CALLERS_OWN_PREFIXES = ("proxy-", "x-stack-", "x-intent-", "x-governance-", "x-forwarded-")
+_NO_HEADER_TEXT = re.compile("[\\x00-\\x08\\x0a-\\x1f\\x7f]")
+"""Control characters other than a tab (RFC 9110, 5.5)."""
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -153,10 +155,14 @@ def callers_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
         Fault: INVALID_REQUEST for a name or value no HTTP message can carry.
     """
     kept: dict[str, str] = {}
+    seen: set[str] = set()
     for name, value in (headers or {}).items():
-        if not _HEADER_NAME.fullmatch(name) or any(char in value for char in "\r\n\0"):
+        if not _HEADER_NAME.fullmatch(name) or _NO_HEADER_TEXT.search(value):
             raise _invalid("headers", f"{name!r} has a name or a value that HTTP does not allow")
         lowered = name.lower()
+        if lowered in seen:
+            raise _invalid("headers", f"{name!r} is there in two spellings; send it once")
+        seen.add(lowered)
         if lowered in _CALLERS_OWN or lowered in _HOP_BY_HOP or lowered.startswith(_CALLERS_OWN_PREFIXES):
             continue
         kept[name] = value
@@ -164,8 +170,15 @@ def callers_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def inject(draft: Draft, connection: Connection) -> tuple[UpstreamRequest, Scrubber]:
-    """The request with the connection's credential, and what takes that credential out of the reply."""
+    """The request with the connection's credential, and what takes that credential out of the reply.
+
+    Raises:
+        Fault: INVALID_REQUEST when no header can carry the credential.
+    """
     headers, query = injected(connection.provider, connection.credential)
+    if any(not _HEADER_NAME.fullmatch(name) or _NO_HEADER_TEXT.search(value) for name, value in headers.items()):
+        problem = f"the credential of {connection.id} has characters no HTTP header can carry; connect it again"
+        raise _invalid("service", problem)
     taken = {name.lower() for name in headers}
     body, media = _body_bytes(draft.body)
     sent = {name: value for name, value in draft.headers.items() if name.lower() not in taken}

@@ -10,7 +10,7 @@ import re
 from collections.abc import Set
 from typing import Any
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 TARGET: web.RequestKey[str] = web.RequestKey("stack_emu.target", str)
@@ -47,6 +47,8 @@ def refusal(request: web.BaseRequest, allowed: Set[str], here: str) -> web.Respo
         allowed: host names that are this server's.
         here: its base URL, for the sentence.
     """
+    if request.version not in (HttpVersion10, HttpVersion11):
+        return _closing(505, "HTTP_VERSION", "This port speaks HTTP/1.1.")
     if request.method == hdrs.METH_CONNECT:
         return _closing(405, "METHOD_NOT_ALLOWED", "This port makes no tunnels; the gateway's does.")
     named = request.headers.get(hdrs.HOST, request.host)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 Render = Callable[[Any, Mapping[str, Any]], Any]
 """Renders the templates in a JSON value with variables."""
 
+_NO_HEADER_TEXT = re.compile("[\\x00-\\x08\\x0a-\\x1f\\x7f]")
 _COUNTER_START = 10_000_000
 _COUNTER_SPAN = 90_000_000
 
@@ -157,7 +159,7 @@ def render_reply(
             variables.update(variables_of(rule, request, iso(act.now_ms), state()), **functions)
         return render(value, variables)
 
-    headers = CIMultiDict((name, str(fill(value))) for name, value in reply.headers.items())
+    headers = CIMultiDict((name, _header(name, str(fill(value)))) for name, value in reply.headers.items())
     if reply.text is not None:
         return UpstreamReply.of_text(str(fill(reply.text)), reply.status, headers)
     if reply.base64 is not None:
@@ -175,6 +177,14 @@ def _may_hold_templates(value: Any) -> bool:
     if isinstance(value, dict):
         return any(map(_may_hold_templates, value.values()))
     return isinstance(value, (list, tuple)) and any(map(_may_hold_templates, value))
+
+
+def _header(name: str, value: str) -> str:
+    if _NO_HEADER_TEXT.search(value):
+        raise UpstreamSettingsError(
+            f"the value of its header {name} has a line break or another control character in it"
+        )
+    return value
 
 
 def variables_of(rule: RouteRule, request: UpstreamRequest, now: str, state: Mapping[str, Any]) -> dict[str, Any]:
