@@ -31,8 +31,8 @@ crash: $(STAMP)
 
 # A hundred runs, and every Python from 3.10 on that is found on this machine.
 determinism: $(STAMP)
-	@$(BIN)/python -m tests.determinism.pythons
-	@DETERMINISM_RUNS=$${DETERMINISM_RUNS:-100} $(BIN)/python -m pytest -rP tests/determinism $(ARGS)
+	@DETERMINISM_PYTHONS=all $(BIN)/python -m tests.determinism.pythons
+	@DETERMINISM_PYTHONS=all DETERMINISM_RUNS=$${DETERMINISM_RUNS:-100} $(BIN)/python -m pytest -rP tests/determinism $(ARGS)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py $(ARGS)

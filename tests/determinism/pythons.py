@@ -48,8 +48,10 @@ def _is(interpreter: Path, version: str) -> bool:
 
 
 def prepared() -> dict[str, Path]:
-    """Interpreters of the environments that are there; the one that runs this stands in for its own version."""
+    """The Python that runs this and, with ``DETERMINISM_PYTHONS=all``, those of the environments that are there."""
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if os.environ.get("DETERMINISM_PYTHONS") != "all":
+        return {own: Path(sys.executable)}
     ready = {
         version: CACHE / version / "bin" / "python" for version in VERSIONS if (CACHE / version / ".ready").exists()
     }
