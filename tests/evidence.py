@@ -43,7 +43,9 @@ def watch_refusals() -> None:
             try:
                 return await real(world, call, spawn)
             except Fault as fault:
-                if isinstance(fault, Injected) or fault.details.get("injected"):
+                # The LLM gateway says in the same class what its provider refused by itself.
+                own = fault.code == "LLM_PROVIDER_ERROR"
+                if fault.details.get("injected") or (isinstance(fault, Injected) and not own):
                     _injected.append(call.operation.name)
                 else:
                     _refused.setdefault(call.operation.name, set()).add(fault.code)

@@ -89,6 +89,18 @@ def test_the_list_is_a_bare_array_of_the_accounts_agents(serve: Callable[..., An
     assert not [row for row in served.rows() if row.action.startswith("agent.")]
 
 
+def test_a_tier_has_room_for_so_many_agents(serve: Callable[..., Any], sdk: Any) -> None:
+    served = serve(WORLD.replace("- id: op_emu\n", "- id: op_emu\n    tier: free\n"))
+    client = sdk(served.base_url, OPERATOR)
+    there = len(client.agents.list())
+    for number in range(5 - there):
+        client.agents.register(f"bot-{number}")
+    with pytest.raises(getstack.StackError) as caught:
+        client.agents.register("one-too-many")
+    assert caught.value.code == "TIER_LIMIT_EXCEEDED"
+    assert len(client.agents.list()) == 5
+
+
 def test_an_update_changes_only_what_it_names_and_leaves_a_row(serve: Callable[..., Any], sdk: Any) -> None:
     served = serve(WORLD)
     client = sdk(served.base_url, OPERATOR)

@@ -411,9 +411,11 @@ faults:
 def test_the_limits_of_llm_calls_are_the_meters(serve: Serve, sdk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(meters, "LIMITS", {**meters.LIMITS, meters.LLM_CALLS: {"free": 1}})
     served = serve(WORLD)
-    create = sdk(served.base_url, OPERATOR).llm.anthropic.messages.create
-    create(ask("hello"), passport=token(served))
-    over = refused(lambda: create(ask("hello"), passport=token(served)))
+    llm = sdk(served.base_url, OPERATOR).llm
+    llm.anthropic.messages.create(ask("hello"), passport=token(served))
+    over = refused(lambda: llm.anthropic.messages.create(ask("hello"), passport=token(served)))
+    assert (over.code, over.details["what"]) == ("TIER_LIMIT_EXCEEDED", "LLM calls a month")
+    over = refused(lambda: llm.openai.chat.completions.create(ask("hello", GPT), passport=token(served)))
     assert (over.code, over.details["what"]) == ("TIER_LIMIT_EXCEEDED", "LLM calls a month")
 
 
