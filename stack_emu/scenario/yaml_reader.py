@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stack_emu.scenario.positions import Mark, Node
-from stack_emu.scenario.problems import Location
+from stack_emu.scenario.problems import Location, shortened
 from stack_emu.scenario.values import MAX_INTEGER
 
 if TYPE_CHECKING:
@@ -222,7 +222,9 @@ class _Composer:
         if key is None:
             raise _TooMuch(self._problem(event, "a key must be text; write the key out instead of the alias"))
         if key in frame.node.keys:
-            sentence = f"the key {key} is already there in line {frame.node.keys[key].line}; keep one of them"
+            sentence = (
+                f"the key {shortened(key)} is already there in line {frame.node.keys[key].line}; keep one of them"
+            )
             self.problems.append(self._problem(event, sentence))
         frame.node.keys.setdefault(key, self._mark(event))
         return key
