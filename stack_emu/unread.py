@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from stack_emu.kernel.journal import Entry
-from stack_emu.kernel.near_words import close_matches
+from stack_emu.kernel.near_words import LONGEST, close_matches
+
+MOST = 100
+"""How many fields of one request are looked at."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ def unread_fields(entries: Iterable[Entry]) -> list[UnreadField]:
     counts: Counter[tuple[str, str, str, str | None]] = Counter()
     for entry in entries:
         target = _target(entry)
-        for field in entry.unread:
+        for field in entry.unread[:MOST]:
+            field = field if len(field) <= LONGEST else f"{field[:LONGEST]}…"
             counts[entry.surface, target, field, entry.operation] += 1
     return [
         UnreadField(surface, target, field, times, _meant(operation, field) if surface != "upstream" else None)

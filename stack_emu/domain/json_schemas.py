@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from stack_emu.domain import faults
 from stack_emu.kernel.errors import Fault
+from stack_emu.kernel.schema_validation import SchemaTooDeep, pattern_problem, validator
 
 SHOWN = 10
 """Most problems a refusal lists."""
@@ -41,7 +42,7 @@ def schema_problem(schema: Mapping[str, Any]) -> str | None:
         LookupError,
     ) as error:  # keywords of a form the library did not expect
         return f"it cannot be read ({error})"
-    return None
+    return pattern_problem(schema)
 
 
 def check_schema(field: str, schema: Mapping[str, Any] | None) -> None:
@@ -66,17 +67,14 @@ def refuse_field(field: str, problem: str) -> NoReturn:
 
 def mismatches(schema: Mapping[str, Any], value: Any) -> dict[str, str]:
     """What is wrong with a value: path → problem, the path ``$`` being the whole; empty when it fits."""
-    from jsonschema.validators import Draft202012Validator, validator_for
-    from referencing import Registry
     from referencing.exceptions import Unresolvable
 
-    validator = validator_for(schema, default=Draft202012Validator)(schema, registry=Registry())
     try:
-        errors = sorted(validator.iter_errors(value), key=lambda error: error.json_path)
+        errors = sorted(validator(schema).iter_errors(value), key=lambda error: error.json_path)
     except Unresolvable as missing:
         return {"$": f"the schema refers to {missing.ref}, which it does not have"}
-    except RecursionError:
-        return {"$": "the schema refers to itself without end"}
+    except (RecursionError, SchemaTooDeep):
+        return {"$": "the schema refers to itself without end, or more often than is followed"}
     except (ValueError, TypeError, AttributeError, LookupError):  # keywords of a form the library did not expect
         return {"$": "the schema has a part that cannot be followed"}
     found: dict[str, str] = {}

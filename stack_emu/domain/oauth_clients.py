@@ -270,7 +270,10 @@ def proven_client(world: World, command: ClientCommand) -> OAuthClient:
     """
     client_id, secret = command.client_id, command.client_secret
     if command.authorization is not None and not command.authorization.lower().startswith("bearer "):
-        named, secret = _basic(command.authorization)
+        named, in_header = _basic(command.authorization)
+        if secret is not None:
+            raise Fault(faults.INVALID_REQUEST, problem="The secret stands in the form and in HTTP Basic; send it once")
+        secret = in_header
         if client_id is not None and client_id != named:
             raise Fault(faults.INVALID_REQUEST, problem="client_id and HTTP Basic name two clients; send one of them")
         client_id = named

@@ -28,6 +28,9 @@ INTERNAL_ERROR = FaultSpec(
     "INTERNAL_ERROR", 500, "The emulator failed inside {operation}; nothing was changed", "failure"
 )
 
+MOST_PROBLEMS = 50
+"""How many fields a refusal says something about, however many are wrong."""
+
 T = TypeVar("T")
 _log = logging.getLogger("stack_emu")
 
@@ -331,7 +334,7 @@ def validate(declared: Operation, raw: Mapping[str, Any]) -> Command:
     except ValidationError as error:
         fields = {
             ".".join(map(str, issue["loc"])) or "body": _sentence(issue) + _as_header(declared, issue)
-            for issue in error.errors(include_url=False)
+            for issue in error.errors(include_url=False)[:MOST_PROBLEMS]
         }
         problem = "; ".join(f"{name}: {text}" for name, text in fields.items())
         raise Fault(INVALID_REQUEST, details={"fields": fields}, problem=problem) from None

@@ -7,10 +7,10 @@ object of the same form that is meant literally is written ``{equals: {…}}``.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from stack_emu.kernel import text_patterns
 from stack_emu.kernel.missing import MISSING
 from stack_emu.kernel.near_words import close_matches
 
@@ -89,11 +89,7 @@ def _problem(word: str, wanted: Any) -> str | None:
 def _regex_problem(wanted: Any) -> str | None:
     if not isinstance(wanted, str):
         return "regex needs text, such as regex: ^inv_"
-    try:
-        re.compile(wanted)
-    except re.error as error:
-        return f"this is not a regular expression: {error}"
-    return None
+    return text_patterns.problem(wanted)
 
 
 def described(matcher: Mapping[str, Any]) -> str:
@@ -130,7 +126,7 @@ def compares(word: str, wanted: Any, got: Any, loose: bool) -> bool:
     if word == "any":
         return True
     if word == "regex":
-        return not isinstance(got, (Mapping, list, tuple)) and re.search(wanted, _spelled(got)) is not None
+        return not isinstance(got, (Mapping, list, tuple)) and text_patterns.found(wanted, _spelled(got))
     number = _number(got, loose)
     if number is None:
         return False

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hmac
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from stack_emu.kernel import text_patterns
 from stack_emu.kernel.matching import Difference
 from stack_emu.kernel.missing import MISSING
 from stack_emu.kernel.near_miss import Candidate, side_by_side
@@ -244,8 +245,8 @@ def _regex(when: ModelMatch, facts: Facts) -> Mismatch | None:
     if when.regex is None:
         return None
     try:
-        found = re.search(when.regex, facts.user)
-    except re.error as error:
+        found = text_patterns.found(when.regex, facts.user)
+    except ValueError as error:
         return Mismatch("regex", f"{quote(when.regex)} is not a regular expression ({error})")
     return None if found else Mismatch("regex", f"{quote(when.regex)} finds nothing in {quote(facts.user)}")
 
@@ -277,7 +278,7 @@ def _tools(when: ModelMatch, facts: Facts) -> Mismatch | None:
 
 
 def _key(when: ModelMatch, facts: Facts) -> Mismatch | None:
-    if when.key is None or when.key == facts.key:
+    if when.key is None or hmac.compare_digest(when.key.encode(), facts.key.encode("utf-8", "surrogateescape")):
         return None
     return Mismatch("key", "differs from the API key of the request")
 
@@ -324,8 +325,8 @@ def _result_regex(when: ResultMatch, result: Any) -> Mismatch | None:
         return Mismatch("result_regex", f"{quote(when.result_regex)} is wanted, and no call has returned anything yet")
     text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
     try:
-        found = re.search(when.result_regex, text)
-    except re.error as error:
+        found = text_patterns.found(when.result_regex, text)
+    except ValueError as error:
         return Mismatch("result_regex", f"{quote(when.result_regex)} is not a regular expression ({error})")
     return None if found else Mismatch("result_regex", f"{quote(when.result_regex)} finds nothing in {quote(text)}")
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from stack_emu.scenario import composition, fault_models, upstream_models, values, world_models
 from stack_emu.scenario.models import Scenario
-from stack_emu.scenario.problems import Location, nearest, suggestion
+from stack_emu.scenario.problems import Location, nearest, shortened, suggestion
 
 PATTERN_HINTS = {
     values.ID_PATTERN: "use letters, digits, _, - and . only, such as agent_deploy_bot",
@@ -118,7 +118,8 @@ def _missing(error: _Error, location: Location) -> str:
 
 
 def _unknown(error: _Error, location: Location) -> str:
-    return f"unknown key {location[-1]}; {suggestion(str(location[-1]), known_keys(location[:-1]), 'known keys are')}"
+    key = str(location[-1])
+    return f"unknown key {shortened(key)}; {suggestion(key, known_keys(location[:-1]), 'known keys are')}"
 
 
 def _text(error: _Error, location: Location) -> str:

@@ -25,13 +25,18 @@ from stack_emu.scenario.problems import Problem, ScenarioError, nearest, path_te
 from stack_emu.scenario.references import check_references
 from stack_emu.scenario.rules import check_rules
 from stack_emu.scenario.upstream_rules import check_upstreams
-from stack_emu.scenario.yaml_reader import compose
+from stack_emu.scenario.yaml_reader import MAX_PROBLEMS, compose
 
 FILE_NAME = "scenario.yaml"
 """The file that makes a folder a scenario."""
 
 MAX_BYTES = 2 * 1024 * 1024
 """The size above which a file cannot be a scenario."""
+
+MAX_TEXT = 16 * 1024 * 1024
+"""The length above which a text cannot be a scenario."""
+
+_TOO_LARGE = f"the file is larger than {MAX_BYTES // 1024 // 1024} MB, which no scenario needs; split it up"
 
 __all__ = [
     "FILE_NAME",
@@ -146,6 +151,9 @@ def inspect_text(
     file: Path | None = None,
 ) -> Inspection:
     """Read a text as `loads` does, and report warnings too instead of raising; `file` is from where it may extend."""
+    if len(text) > MAX_TEXT:
+        sentence = f"the text is longer than {MAX_TEXT // 1024 // 1024} MB, which no scenario needs; split it up"
+        return Inspection(None, (Problem(source, 0, 0, "", sentence),), (file,) if file else ())
     composed = compose(text.removeprefix("\ufeff"), source=source)
     problems = [
         Problem(source, found.mark.line, found.mark.column, path_text(found.location), found.sentence)
@@ -183,11 +191,14 @@ def _inspect_nodes(
         scenario = Scenario.model_validate(data)
     except ValidationError as error:
         details = apt_branches([dict(detail) for detail in error.errors(include_url=False)], data)
-        explained = [_from_pydantic(detail, root, source) for detail in details if not _is_echo(detail)]
+        explained = [_from_pydantic(one, root, source) for one in details[:MAX_PROBLEMS] if not _is_echo(one)]
+        if len(details) > MAX_PROBLEMS:
+            rest = f"{len(details) - MAX_PROBLEMS} more mistakes are not shown; put these right first"
+            problems.append(Problem(source, 0, 0, "", rest))
         seen = {(problem.file, problem.line, problem.column) for problem in problems if problem.line}
         problems += [problem for problem in explained if (problem.file, problem.line, problem.column) not in seen]
     findings = _check_whole(data, vocabulary or Vocabulary())
-    problems += [_from_finding(finding, root, source, file) for finding in findings.found]
+    problems += [_from_finding(finding, root, source, file) for finding in findings.found[:MAX_PROBLEMS]]
     files = (*files, *(one for one in (_shown(path, file) for path in findings.files) if one not in files))
     order = {str(one): index for index, one in enumerate(files)}
     problems.sort(key=lambda problem: (order.get(problem.file, 0), problem.line, problem.column))
@@ -243,8 +254,7 @@ def _text_of(file: Path, named: Path) -> str | Problem:
     except OSError as error:
         return Problem(str(named), 0, 0, "", _unreadable(named, file, error))
     if len(content) > MAX_BYTES:
-        sentence = f"the file is larger than {MAX_BYTES // 1024 // 1024} MB, which no scenario needs; split it up"
-        return Problem(str(file), 0, 0, "", sentence)
+        return Problem(str(file), 0, 0, "", _TOO_LARGE)
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

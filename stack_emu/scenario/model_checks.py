@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from stack_emu.scenario.expressions import re2_problem
 from stack_emu.scenario.findings import Findings, Place
 
 _CONTAINED = ("user", "system")
@@ -69,10 +69,10 @@ def _check_turns(owner: Place, findings: Findings) -> None:
 
 def _check_pattern(pattern: Place, findings: Findings) -> None:
     if isinstance(pattern.value, str):
-        try:
-            re.compile(pattern.value)
-        except re.error as error:
-            findings.error(pattern, f"this is not a regular expression: {error}")
+        problem = re2_problem(pattern.value)
+        if problem:
+            sentence = f"this is not a regular expression: {problem}; RE2 has no look-around and no back-references"
+            findings.error(pattern, sentence)
 
 
 def _check_reach(entries: list[Place], kind: str, findings: Findings) -> None:

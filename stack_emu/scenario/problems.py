@@ -58,8 +58,16 @@ def path_text(location: Location) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += f".{part}" if text else part
+            text += f".{shortened(part)}" if text else shortened(part)
     return text
+
+
+def shortened(word: str) -> str:
+    """A word as messages show it."""
+    return word if len(word) <= _LONGEST_SHOWN else word[:_LONGEST_SHOWN] + "…"
+
+
+_LONGEST_SHOWN = 120
 
 
 _LONGEST_WORD = 256

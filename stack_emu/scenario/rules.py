@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection
 from typing import Any
 
+from stack_emu.scenario.expressions import check_expression
 from stack_emu.scenario.findings import Findings, Place, Vocabulary, check_word
 from stack_emu.scenario.model_checks import check_model
 from stack_emu.scenario.problems import suggestion
@@ -107,22 +108,7 @@ def _check_pattern(place: Place, findings: Findings) -> None:
         sentence = f"the pattern has {len(place.value)} characters; at most {MAX_PATTERN} are allowed"
         findings.error(place, sentence)
         return
-    problem = _re2_problem(place.value)
-    if problem:
-        findings.error(place, f"RE2 refuses this pattern ({problem}); RE2 has no look-around and no back-references")
-
-
-def _re2_problem(pattern: str) -> str | None:
-    import re2
-
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        re2.compile(pattern, options=options)
-    except re2.error as error:
-        reason: Any = error.args[0] if error.args else error
-        return reason.decode() if isinstance(reason, bytes) else str(reason)
-    return None
+    check_expression(place, findings)
 
 
 def _is_template(value: object) -> bool:

@@ -19,10 +19,10 @@ from stack_emu.scenario.problems import nearest
 if TYPE_CHECKING:
     import jinja2
 
+    from stack_emu.scenario.template_bounds import BoundedEnvironment
+
 PLACEHOLDERS = ("instance_url", "account_id")
 """What STACK's proxy fills in itself."""
-
-MAX_REPEAT = 100_000
 
 _PLACEHOLDER = re.compile(r"\{\{\s*(?:instance_url|account_id)\s*\}\}")
 _PLAIN_NAME = r"(?!(?:if|else|in|is|not|and|or)\b)[A-Za-z_]\w*"
@@ -40,7 +40,7 @@ class Templates:
 
     def __init__(self) -> None:
         self._compiled: dict[str, _Render] = {}
-        self._environment: jinja2.Environment | None = None
+        self._environment: BoundedEnvironment | None = None
 
     def render(self, value: Any, variables: Mapping[str, Any]) -> Any:
         """A copy of a value with its templates rendered; the value itself when it holds none.
@@ -77,6 +77,8 @@ class Templates:
         if run is None:
             run = self._compiled[template] = self._compile(template)
         try:
+            if self._environment is not None:
+                self._environment.begin()
             return _plain(run(variables))
         except TemplateError:
             raise
@@ -85,6 +87,8 @@ class Templates:
 
     def _compile(self, template: str) -> _Render:
         import jinja2
+
+        from stack_emu.scenario.template_bounds import pieces
 
         environment = self._environment
         if environment is None:
@@ -97,7 +101,13 @@ class Templates:
         except jinja2.TemplateSyntaxError as error:
             message = (error.message or "it cannot be read").rstrip(".")
             raise TemplateError(f"the template {_shown(template)} cannot be read: {message}") from error
-        return compiled.render
+        except (RecursionError, SyntaxError, MemoryError) as error:  # of the compiler: it has limits of its own
+            raise TemplateError(f"the template {_shown(template)} cannot be read: it is nested too deeply") from error
+
+        def whole(variables: Mapping[str, Any]) -> str:
+            return pieces(compiled.generate(variables))
+
+        return whole
 
 
 def render(value: Any, variables: Mapping[str, Any]) -> Any:
@@ -119,10 +129,11 @@ class _Missing(Exception):
         self.owner = owner
 
 
-def _environment() -> jinja2.Environment:
+def _environment() -> BoundedEnvironment:
     import jinja2
-    from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEnvironment
     from jinja2.utils import missing
+
+    from stack_emu.scenario.template_bounds import BoundedEnvironment
 
     class Strict(jinja2.StrictUndefined):
         """Remembers what was asked for, so that the sentence can say what there is instead."""
@@ -137,21 +148,7 @@ def _environment() -> jinja2.Environment:
             raised: Any = partial(_Missing, name, _Global if obj is missing else owner)
             self._undefined_exception = raised
 
-    class Bounded(ImmutableSandboxedEnvironment):
-        """No expression can build a value too big to hold."""
-
-        intercepted_binops = frozenset({"*", "**"})
-
-        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-            if operator == "**" and isinstance(right, (int, float)) and abs(right) > 1000:
-                raise ValueError("the exponent is above 1000")
-            sizes = [len(side) for side in (left, right) if hasattr(side, "__len__")]
-            counts = [side for side in (left, right) if isinstance(side, int)]
-            if operator == "*" and sizes and counts and sizes[0] * counts[0] > MAX_REPEAT:
-                raise ValueError(f"the repetition is longer than {MAX_REPEAT}")
-            return SandboxedEnvironment.call_binop(self, context, operator, left, right)
-
-    environment = Bounded(undefined=Strict, keep_trailing_newline=True, autoescape=False)
+    environment = BoundedEnvironment(undefined=Strict, keep_trailing_newline=True, autoescape=False)
     environment.filters.pop("random")
     environment.globals.pop("lipsum")
     environment.filters["tojson"] = partial(json.dumps, ensure_ascii=False, separators=(",", ":"))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stack_emu.scenario.positions import Mark, Node
-from stack_emu.scenario.problems import Location
+from stack_emu.scenario.problems import Location, shortened
 from stack_emu.scenario.values import MAX_INTEGER
 
 if TYPE_CHECKING:
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 64
 MAX_ALIASED = 50_000
+"""How much aliases may add, in values; a long text counts as one for every hundred characters."""
+MAX_VALUES = 200_000
+MAX_PROBLEMS = 100
+"""After how many mistakes the rest is not read."""
 _TOO_DEEP = f"values nest deeper than {MAX_DEPTH} levels; make it flatter"
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -102,6 +106,7 @@ class _Composer:
     root: Node | None = None
     documents: int = 0
     aliased: int = 0
+    values: int = 0
 
     def run(self, pure: bool) -> Composed:
         import yaml
@@ -120,11 +125,21 @@ class _Composer:
                 handler = handlers.get(type(event))
                 if handler is not None:
                     handler(event)
+                    self._bound(event)
         except yaml.YAMLError as error:
             return Composed(None, [*self.problems, _syntax_problem(error, self.text)])
         except _TooMuch as limit:
             return Composed(None, [*self.problems, limit.problem])
         return Composed(self.root, self.problems)
+
+    def _bound(self, event: yaml.Event) -> None:
+        self.values += 1
+        if self.values > MAX_VALUES:
+            sentence = f"the text has more than {MAX_VALUES:,} keys and values, which no scenario needs; split it up"
+            raise _TooMuch(self._problem(event, sentence))
+        if len(self.problems) >= MAX_PROBLEMS:
+            sentence = f"the rest is not read after {MAX_PROBLEMS} mistakes; put these right first"
+            raise _TooMuch(self._problem(event, sentence))
 
     def _document(self, event: yaml.Event) -> None:
         self.documents += 1
@@ -151,6 +166,7 @@ class _Composer:
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         node = Node(event.value, self._mark(event), event.value)
+        node.weight = 1 + len(event.value) // 100
         tag = _short_tag(event.tag)
         if tag not in (None, "!", "str"):
             self.problems.append(self._problem(event, _tag_sentence(event.tag)))
@@ -208,7 +224,9 @@ class _Composer:
         if key is None:
             raise _TooMuch(self._problem(event, "a key must be text; write the key out instead of the alias"))
         if key in frame.node.keys:
-            sentence = f"the key {key} is already there in line {frame.node.keys[key].line}; keep one of them"
+            sentence = (
+                f"the key {shortened(key)} is already there in line {frame.node.keys[key].line}; keep one of them"
+            )
             self.problems.append(self._problem(event, sentence))
         frame.node.keys.setdefault(key, self._mark(event))
         return key

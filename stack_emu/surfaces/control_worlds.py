@@ -69,7 +69,10 @@ class WorldRoutes:
             vocabulary = self._server.scenarios.vocabulary()
             inspected = inspect_text(str(body["scenario_yaml"]), source, vocabulary, choices)
         elif body.get("scenario"):
-            inspected = self._server.scenarios.inspect(Path(str(body["scenario"])), choices)
+            path = Path(str(body["scenario"]))
+            if path.exists() and not (path.is_file() or path.is_dir()):
+                raise ControlError(f"{path} is no file and no folder; the server would wait for it.")
+            inspected = self._server.scenarios.inspect(path, choices)
         else:
             return Scenario.default(), str
         return inspected.require(), inspected.text

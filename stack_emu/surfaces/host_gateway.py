@@ -15,6 +15,7 @@ from stack_emu.surfaces import host_faults
 from stack_emu.surfaces.broken_replies import WIRE_KEY, deliver
 from stack_emu.surfaces.gateway import Gateway, GatewayTarget
 from stack_emu.surfaces.gateway_tls import CertificateAuthority
+from stack_emu.surfaces.http_connection import PATIENCE_SECONDS
 from stack_emu.surfaces.transparent_listener import THIS_TEST, TransparentListener
 
 if TYPE_CHECKING:
@@ -37,9 +38,16 @@ class HostGateway:
         server: whose worlds it leads to.
         allow: hosts tunnelled untouched, beside those of the worlds' scenarios.
         tell: given one sentence for each refusal, for the user to see; clients tend to hide them.
+        patience: seconds a client may take for the head of a request, and then for its body.
     """
 
-    def __init__(self, server: Server, allow: Iterable[str] = (), tell: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        server: Server,
+        allow: Iterable[str] = (),
+        tell: Callable[[str], None] | None = None,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
         self._server = server
         self._folder = tempfile.TemporaryDirectory(prefix="stack-emu-")
         self.authority = CertificateAuthority.create()
@@ -53,6 +61,7 @@ class HostGateway:
             allow=sorted(allowed),
             tell=tell,
             open_world=THIS_TEST,
+            patience=patience,
         )
         self.transparent = TransparentListener(self._gateway)
 

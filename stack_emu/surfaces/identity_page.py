@@ -19,6 +19,7 @@ from stack_emu.kernel.errors import Fault
 from stack_emu.surfaces import html_page
 from stack_emu.surfaces.connector import is_loopback
 from stack_emu.surfaces.control import is_loopback_peer
+from stack_emu.surfaces.hosts_and_origins import is_of_another_page
 from stack_emu.surfaces.rest import read_object
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ async def answer(world: World, request: web.BaseRequest, path: str) -> web.Respo
 
 async def _decided(world: World, request: web.BaseRequest, session: VerificationSession) -> web.Response:
     try:
+        if is_of_another_page(request):
+            return _page(403, "Not decided", "This form was sent from another origin; open the page itself.")
         form = await read_object(request)
         decision = form.get("decision")
         if decision not in ("approve", "deny"):

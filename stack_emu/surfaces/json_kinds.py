@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from stack_emu.domain import faults
+from stack_emu.kernel.dispatch import MOST_PROBLEMS
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.operations import Command
 from stack_emu.surfaces.mcp_schemas import plain
@@ -38,12 +40,13 @@ def require_kinds(command: type[Command], body: Mapping[str, Any]) -> None:
         Fault: INVALID_REQUEST with ``details.fields`` = {field path: problem}.
     """
     properties = _properties(command)
-    fields = {
-        path: problem
+    wrong = (
+        found
         for name, value in body.items()
         if name in properties
-        for path, problem in _problems(value, properties[name], name)
-    }
+        for found in _problems(value, properties[name], name)
+    )
+    fields = dict(islice(wrong, MOST_PROBLEMS))
     if fields:
         problem = "; ".join(f"{name}: {text}" for name, text in fields.items())
         raise Fault(faults.INVALID_REQUEST, details={"fields": fields}, problem=problem)

@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from stack_emu.domain import faults
+from stack_emu.kernel.dispatch import MOST_PROBLEMS
 from stack_emu.kernel.errors import Fault
 from stack_emu.kernel.near_words import likeness
 from stack_emu.kernel.operations import ROLE_RANK, Auth, Caller, Operation, Registry
@@ -76,7 +78,7 @@ class ToolEntry:
         """
         given = {name: value for name, value in arguments.items() if value is not None}
         problems: dict[str, str] = {}
-        for error in self._validator.iter_errors(given):
+        for error in islice(self._validator.iter_errors(given), MOST_PROBLEMS):
             problems.update(self._problems(error, given))
         problems.update((name, self._unknown_sentence(name)) for name in self._hidden if name in given)
         problems.update((name, "is too large a number") for name, value in given.items() if not _finite(value))
@@ -116,7 +118,7 @@ class ToolEntry:
             missing = [name for name in wanted if name not in present]
             return {f"{path}.{name}" if path else name: "is required" for name in missing}
         if error.validator == "additionalProperties" and not path:
-            return {name: self._unknown_sentence(name) for name in self.unknown(given)}
+            return {name: self._unknown_sentence(name) for name in self.unknown(given)[:MOST_PROBLEMS]}
         return {path or "arguments": _sentence(error)}
 
     def _unknown_sentence(self, name: str) -> str:

@@ -42,10 +42,15 @@ def _problem(schema: Mapping[str, Any], text: str) -> str | None:
         value = json.loads(text)
     except ValueError:
         return "this is not JSON"
-    from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
+    from referencing.exceptions import Unresolvable
 
-    found = best_match(Draft202012Validator(schema).iter_errors(value))
+    from stack_emu.kernel.schema_validation import validator
+
+    try:
+        found = best_match(validator(schema).iter_errors(value))
+    except (ValueError, RecursionError, Unresolvable) as error:
+        return f"the schema cannot be followed ({error})"
     if found is None:
         return None
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in found.absolute_path)

@@ -18,6 +18,7 @@ from stack_emu.domain.state import Agent
 from stack_emu.kernel.errors import Fault
 from stack_emu.surfaces import html_page
 from stack_emu.surfaces.control import is_loopback_peer
+from stack_emu.surfaces.hosts_and_origins import is_of_another_page
 from stack_emu.surfaces.rest import read_object
 
 if TYPE_CHECKING:
@@ -76,8 +77,7 @@ def _device(world: World, user_code: str | None, origin: str) -> web.Response:
 
 async def _decided(world: World, request: web.BaseRequest, request_id: str) -> web.Response:
     try:
-        own = f"{request.scheme}://{request.host}".lower()
-        if request.headers.get("Origin", own).lower() != own:
+        if is_of_another_page(request):
             return html_page.page(403, "Not decided", "This form was sent from another origin; open the page itself.")
         form = await read_object(request)
         decision = form.get("decision")

@@ -113,8 +113,9 @@ class JsonWanted:
             Unscripted: when the text is not JSON of that form.
         """
         from jsonschema.exceptions import ValidationError
-        from jsonschema.validators import validator_for
         from referencing.exceptions import Unresolvable
+
+        from stack_emu.kernel.schema_validation import validator
 
         try:
             value = json.loads(text)
@@ -125,10 +126,10 @@ class JsonWanted:
         if self.schema is None:
             return
         try:
-            validator_for(self.schema)(self.schema).validate(value)
+            validator(self.schema).validate(value)
         except ValidationError as error:
             why = error.message
-        except Unresolvable as error:
+        except (ValueError, RecursionError, Unresolvable) as error:
             why = str(error)
         else:
             return

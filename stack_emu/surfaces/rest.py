@@ -161,12 +161,29 @@ def _call(
 ) -> Call:
     # What a client adds to the URL is no part of a body that is taken as it came.
     query = {} if issubclass(declared.command, OpenCommand) else request.rel_url.query
+    if not _in_envelope(declared):
+        _require_plain_query(declared, query)
     raw: dict[str, Any] = {**query, **body, **params}
     for header, name in (declared.rest.headers if declared.rest is not None else {}).items():
         value = request.headers.get(header)
         if value is not None:
             raw[name] = value
     return Call(declared, caller, raw, origin, lane_suffix=lane_of(request))
+
+
+def _require_plain_query(declared: Operation, query: Mapping[str, str]) -> None:
+    """Hold OAuth's endpoints to RFC 6749, 3.1 and 3.2: no parameter twice, and none in the URL where there is a body.
+
+    Raises:
+        Fault: INVALID_REQUEST.
+    """
+    problem = None
+    if len(query) > len(set(query)):
+        problem = "a parameter is there twice; send each once"
+    elif query and declared.rest is not None and declared.rest.method == "POST":
+        problem = "parameters belong into the body, not into the URL, which is written down in many places"
+    if problem is not None:
+        raise Fault(faults.INVALID_REQUEST, problem=problem, details={"fields": {"query": problem}})
 
 
 def bearer_of(request: web.BaseRequest) -> str | None:
@@ -197,7 +214,12 @@ async def read_object(request: web.BaseRequest) -> dict[str, Any]:
     if request.content_type == FORM and not raw.lstrip().startswith(b"{"):
         from urllib.parse import parse_qsl
 
-        return dict(parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True))
+        pairs = parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True)
+        form = dict(pairs)
+        if len(form) < len(pairs):
+            problem = "a field of the form is there twice; send each once"
+            raise Fault(faults.INVALID_REQUEST, problem=problem, details={"fields": {"body": problem}})
+        return form
     try:
         value = strict_json.loads(raw)
     except ValueError as error:

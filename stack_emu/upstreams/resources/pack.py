@@ -264,10 +264,14 @@ def _problems(resource: Resource, fields: Mapping[str, Any]) -> list[tuple[str, 
     """Where fields do not hold to the schema: JSON pointers, and what is wrong there."""
     if resource.schema is None:
         return []
-    from jsonschema import Draft202012Validator, FormatChecker
+    from jsonschema import FormatChecker
 
-    validator = Draft202012Validator(resource.schema, format_checker=FormatChecker())
-    found = sorted(validator.iter_errors(fields), key=lambda error: list(map(str, error.absolute_path)))
+    from stack_emu.kernel.schema_validation import validator
+
+    found = sorted(
+        validator(resource.schema, FormatChecker()).iter_errors(fields),
+        key=lambda error: list(map(str, error.absolute_path)),
+    )
     return [("".join(f"/{part}" for part in error.absolute_path), error.message) for error in found]
 
 

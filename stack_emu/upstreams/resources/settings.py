@@ -130,10 +130,15 @@ def _check_schema(place: str, schema: Any) -> None:
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError
 
+    from stack_emu.kernel.schema_validation import pattern_problem
+
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         raise ValueError(f"{place}.schema is not a JSON Schema: {error.message}.") from None
+    problem = pattern_problem(schema)
+    if problem is not None:
+        raise ValueError(f"{place}.schema: {problem}.")
 
 
 def _check_parent(resource: Resource, resources: Mapping[str, Resource]) -> None:
