@@ -88,8 +88,6 @@ class Templates:
     def _compile(self, template: str) -> _Render:
         import jinja2
 
-        from stack_emu.scenario.template_bounds import pieces
-
         environment = self._environment
         if environment is None:
             environment = self._environment = _environment()
@@ -105,7 +103,7 @@ class Templates:
             raise TemplateError(f"the template {_shown(template)} cannot be read: it is nested too deeply") from error
 
         def whole(variables: Mapping[str, Any]) -> str:
-            return pieces(compiled.generate(variables))
+            return environment.said(compiled.generate(variables))
 
         return whole
 
@@ -151,7 +149,8 @@ def _environment() -> BoundedEnvironment:
     environment = BoundedEnvironment(undefined=Strict, keep_trailing_newline=True, autoescape=False)
     environment.filters.pop("random")
     environment.globals.pop("lipsum")
-    environment.filters["tojson"] = partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
+    as_json = partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
+    environment.filters["tojson"] = environment.checked("tojson", as_json)
     return environment
 
 
@@ -171,9 +170,12 @@ def _is_one_expression(environment: jinja2.Environment, source: str) -> bool:
     return not isinstance(body[0].nodes[0], jinja2.nodes.TemplateData)
 
 
-def _native(environment: jinja2.Environment, source: str) -> _Render:
+def _native(environment: BoundedEnvironment, source: str) -> _Render:
     inner = source[2:-2].strip("-+")
-    return partial(_call, environment.compile_expression(inner.strip(), undefined_to_none=False))
+    expression = partial(_call, environment.compile_expression(inner.strip(), undefined_to_none=False))
+    if _PLAIN_TEMPLATE.fullmatch(source):
+        return expression  # a value as it came makes nothing larger
+    return lambda variables: environment.weighed(expression(variables))
 
 
 def _call(expression: Callable[..., Any], variables: Mapping[str, Any]) -> Any:

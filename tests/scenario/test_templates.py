@@ -31,7 +31,7 @@ def test_a_value_without_templates_is_not_copied_into_another_type() -> None:
         ("{{ n }} ", "3 "),
         ("{{ n }}{{ n }}", "33"),
         ("{{ result }}", {"ok": True, "items": [1, {"x": None}]}),
-        ("{{ result.items }}", None),
+        ("{{ result.items }}", [1, {"x": None}]),
         ("{{ result['items'][1] }}", {"x": None}),
         ("{{ result.ok }}", True),
         ("{{ nothing }}", None),
@@ -58,10 +58,6 @@ def test_a_lone_expression_keeps_its_type_and_other_text_stays_text(template: st
         "half": 0.5,
         "counter": lambda name: 1,
     }
-    if template == "{{ result.items }}":
-        with pytest.raises(TemplateError, match="it gives a function, not a value"):
-            render(template, variables)
-        return
     result = render(template, variables)
     assert result == expected
     assert type(result) is type(expected)
@@ -206,3 +202,15 @@ print(sorted({"jinja2", "re2", "jsonschema"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_a_field_comes_before_a_method_of_its_name() -> None:
+    order = {"items": [1, 2], "keys": "k"}
+    assert render("{{ order.items }}", {"order": order}) == [1, 2]
+    assert (
+        render(
+            "{{ order.keys }}{% for name, _ in other.items() %}{{ name }}{% endfor %}",
+            {"order": order, "other": {"a": 1}},
+        )
+        == "ka"
+    )

@@ -240,6 +240,38 @@ BOMBS = (
     "{{ " + "-" * 20_000 + "1 }}",
     "{{ 1" + " + 1" * 20_000 + " }}",
     "{{ " + "[" * 3000 + "]" * 3000 + " }}",
+    "{{ '{0.real:1000000000}'.format(1) }}",
+    "{{ ('{0:99999}' * 9000).format('b') }}",
+    "{{ ('%99999d' * 9000) % ((1,) * 9000) }}",
+    "{{ '%(a%b)999999999d' % {'a%b': 1} }}",
+    "{{ ('{0}' * 9000).format('b' * 99999) }}",
+    "{{ 'a'.encode().ljust(1000000000) }}",
+    "{{ (1).to_bytes(1000000000, 'big') }}",
+    "{{ ('a' * 99999).translate({97: 'b' * 99999}) }}",
+    "{{ ('\t' * 9999).expandtabs(9999) }}",
+    "{{ ('a '* 49999)|wordwrap(1, wrapstring='b' * 999) }}",
+    "{{ 5|round(-99999999) }}",
+    "{{ (['b' * 99999] * 99999)|join }}",
+    "{{ (['b' * 99999] * 99999)|string }}",
+    "x{{ ['b' * 99999] * 99999 }}",
+    "{{ [[1] * 99999] * 99999 }}",
+    "{{ ([range(99999)|list] * 99999)|sum(start=[]) }}",
+    "{{ ([[1] * 999] * 999)|sum(start=[]) }}",
+    "{{ range(99999)|map('string')|map('center', 99999)|list }}",
+    "{{ ('a,' * 50000).split(',')|map('center', 99999)|join }}",
+    "{{ range(99999)|map('string')|select('in', 'a' * 99999)|list }}",
+    "{% set n = namespace(x=[]) %}{% for a in range(999) %}{% set n.x = [n.x] %}{% endfor %}{{ n.x }}",
+    "{% set n = namespace(x={}) %}{% for a in range(99) %}{% set n.x = {'a': n.x, 'b': n.x} %}{% endfor %}{{ n.x }}",
+    "{% set n = namespace(x='b' * 99999) %}{{ [n] * 99999 }}",
+    "{% set d = {'a': 'b' * 99999} %}{{ [d.values()] * 99999 }}",
+    "{% set n = namespace() %}{% set n.x = [n, n] %}{{ n.x }}",
+    "{% set n = namespace(x=1) %}{% for a in range(99999) %}{% set n.x = n.x * 3 %}{% endfor %}{{ 1 }}",
+    "{% set x = 'a' * 99999 %}{% for a in range(99999) %}{% if 'b' in x %}{{ 1 }}{% endif %}{% endfor %}",
+    "{% set x = 'a' * 99999 %}{% for a in range(99999) %}{% if x == x[1:] %}{{ 1 }}{% endif %}{% endfor %}",
+    "{% set x = [1] * 99999 %}{% for a in range(99999) %}{% if [2] in x %}{{ 1 }}{% endif %}{% endfor %}",
+    "{% for a in range(99999) %}" + "{% if a and a %}{% endif %}" * 500 + "{% endfor %}{{ 1 }}",
+    "{{ 1 }}" * 50_000,
+    "{{ [" + "1," * 50_000 + "] }}",
 )
 
 
@@ -275,7 +307,35 @@ def test_ordinary_templates_are_as_they_were() -> None:
 def test_a_budget_is_of_one_rendering() -> None:
     templates = Templates()
     for _ in range(3):
-        assert templates.render("{% for a in range(60000) %}{{ '' }}{% endfor %}{{ 1 }}", {}) == "1"
+        assert templates.render("{% for a in range(90000) %}{{ '' }}{% endfor %}{{ 1 }}", {}) == "1"
+    with pytest.raises(TemplateError, match="more than 4,000,000 steps"):
+        templates.render(
+            "{% for a in range(90000) %}{% for b in range(9) %}{{ '' }}{% endfor %}{% endfor %}{{ 1 }}", {}
+        )
+
+
+def test_what_templates_are_for_is_far_from_the_bounds() -> None:
+    """A large body is echoed, counted, filtered and written into a text."""
+    items = [{"id": f"item_{number}", "amount": number, "tags": ["a", "b"]} for number in range(20_000)]
+    variables = {"request": {"json": {"items": items, "at": 1792345678, "text": "word " * 200_000}}}
+    assert render("{{ request.json }}", variables) == variables["request"]["json"]
+    assert render("{{ request.json.items|length }}", {"request": {"json": {"items": items}}}) == 20_000
+    for template, said in (
+        ("{{ request.json.items|map(attribute='amount')|sum }}", 199_990_000),
+        (
+            "{{ request.json.items|selectattr('amount', 'lt', 3)|map(attribute='id')|join(', ') }}",
+            "item_0, item_1, item_2",
+        ),
+        ("{% for one in request.json.items %}{{ one.id if loop.last }}{% endfor %}", "item_19999"),
+        ("{{ 'Order 20261126 of %s at %d' % ('a', request.json.at) }}", "Order 20261126 of a at 1792345678"),
+        (
+            "{{ 'Order 20261126 {} at {:>12}'.format('12345678901', request.json.at) }}",
+            "Order 20261126 12345678901 at   1792345678",
+        ),
+        ("{{ request.json.text|replace('word', 'sword')|wordcount }}", 200_000),
+        ("{{ request.json.text|upper|length }}", 1_000_000),
+    ):
+        assert render(template, variables) == said, template
 
 
 PLACES = """
