@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from stack_emu.domain import faults
 from stack_emu.kernel.errors import Fault
-from stack_emu.kernel.schema_validation import SchemaTooDeep, pattern_problem, validator
+from stack_emu.kernel.schema_validation import SchemaCheck, SchemaTooDeep, pattern_problem
 
 SHOWN = 10
 """Most problems a refusal lists."""
@@ -70,7 +70,7 @@ def mismatches(schema: Mapping[str, Any], value: Any) -> dict[str, str]:
     from referencing.exceptions import Unresolvable
 
     try:
-        errors = sorted(validator(schema).iter_errors(value), key=lambda error: error.json_path)
+        errors = sorted(SchemaCheck(schema).errors(value), key=lambda error: error.json_path)
     except Unresolvable as missing:
         return {"$": f"the schema refers to {missing.ref}, which it does not have"}
     except (RecursionError, SchemaTooDeep):

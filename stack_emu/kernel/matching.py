@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote
 
+from stack_emu.kernel import text_patterns
 from stack_emu.kernel.matchers import compares, described, is_matcher, problems
 from stack_emu.kernel.missing import MISSING
 from stack_emu.kernel.near_words import close_matches, likeness
@@ -371,10 +372,13 @@ def _segments(path: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _path_regex(template: str) -> re.Pattern[str]:
+def _path_regex(template: str) -> Any:
     whole, rest = (template[:-1], ".*") if template.endswith("*") else (template, "")
     segments = [_segment_regex(segment) for segment in whole.split("/")]
-    return re.compile("\x1e".join(segments) + rest, re.DOTALL)
+    expression = "\x1e".join(segments) + rest
+    if any(segment.count("(?P<") > 1 for segment in segments):
+        return text_patterns.compiled(f"(?s){expression}")  # re would try every way to share a segment out
+    return re.compile(expression, re.DOTALL)
 
 
 def _segment_regex(segment: str) -> str:

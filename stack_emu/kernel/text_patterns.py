@@ -10,7 +10,12 @@ from typing import Any
 
 
 @lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> Any:
+def compiled(pattern: str) -> Any:
+    """An expression of RE2's, which has ``search`` and ``fullmatch`` as those of ``re`` do.
+
+    Raises:
+        ValueError: when it is no expression of RE2's.
+    """
     import re2
 
     options = re2.Options()
@@ -25,7 +30,7 @@ def _compiled(pattern: str) -> Any:
 def problem(pattern: str) -> str | None:
     """Why a text is no regular expression here, as the end of a sentence; None when it is one."""
     try:
-        _compiled(pattern)
+        compiled(pattern)
     except ValueError as error:
         return f"this is not a regular expression: {error}; RE2 has no look-around and no back-references"
     return None
@@ -37,4 +42,4 @@ def found(pattern: str, text: str) -> bool:
     Raises:
         ValueError: when it is no expression of RE2's.
     """
-    return _compiled(pattern).search(text) is not None
+    return compiled(pattern).search(text) is not None

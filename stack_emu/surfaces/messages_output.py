@@ -45,10 +45,10 @@ def _problem(schema: Mapping[str, Any], text: str) -> str | None:
     from jsonschema.exceptions import best_match
     from referencing.exceptions import Unresolvable
 
-    from stack_emu.kernel.schema_validation import validator
+    from stack_emu.kernel.schema_validation import SchemaCheck
 
     try:
-        found = best_match(validator(schema).iter_errors(value))
+        found = best_match(iter(SchemaCheck(schema).errors(value)))
     except (ValueError, RecursionError, Unresolvable) as error:
         return f"the schema cannot be followed ({error})"
     if found is None:

@@ -112,10 +112,10 @@ class JsonWanted:
         Raises:
             Unscripted: when the text is not JSON of that form.
         """
-        from jsonschema.exceptions import ValidationError
+        from jsonschema.exceptions import best_match
         from referencing.exceptions import Unresolvable
 
-        from stack_emu.kernel.schema_validation import validator
+        from stack_emu.kernel.schema_validation import SchemaCheck
 
         try:
             value = json.loads(text)
@@ -126,13 +126,13 @@ class JsonWanted:
         if self.schema is None:
             return
         try:
-            validator(self.schema).validate(value)
-        except ValidationError as error:
-            why = error.message
+            found = best_match(iter(SchemaCheck(self.schema).errors(value)))
         except (ValueError, RecursionError, Unresolvable) as error:
-            why = str(error)
+            why = f"the schema cannot be followed ({error})"
         else:
-            return
+            if found is None:
+                return
+            why = found.message
         raise Unscripted(f"{where} says JSON that the request's schema {self.name} does not allow: {why}.")
 
 

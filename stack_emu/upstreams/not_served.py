@@ -10,6 +10,9 @@ from stack_emu.upstreams.packs import Declined, PackContext, PackRow
 from stack_emu.upstreams.replies import unmatched_reply
 from stack_emu.upstreams.requests import UpstreamReply, UpstreamRequest
 
+_SHOWN = 300
+"""The most characters of a path in a message."""
+
 
 def not_served(
     context: PackContext, title: str, operations: Sequence[PackRow], declined: Sequence[Declined]
@@ -23,7 +26,8 @@ def not_served(
         declined: what it is known not to serve, with why.
     """
     request = context.request
-    asked = f"{request.method} {request.path}"
+    path = request.path if len(request.path) <= _SHOWN else f"{request.path[:_SHOWN]}…"
+    asked = f"{request.method} {path}"
     refusal = next((one for one in declined if one.matches(request)), None)
     near = nearest_of(_candidate(row, request) for row in operations)
     why = f": {refusal.reason}" if refusal is not None else ""
@@ -42,4 +46,5 @@ def not_served(
 
 def _candidate(row: PackRow, request: UpstreamRequest) -> Candidate:
     method, _, path = row.call.partition(" ")
-    return Candidate(f"{row.name} ({row.call})", tuple(Pattern(method=method, path=path).difference(request)))
+    name = row.name if row.name == row.call else f"{row.name} ({row.call})"
+    return Candidate(name, tuple(Pattern(method=method, path=path).difference(request)))

@@ -15,7 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
-from stack_emu.kernel import schema_validation, text_patterns
+from stack_emu.kernel import text_patterns
+from stack_emu.kernel.schema_validation import MAX_REFERENCES, MOST_ERRORS, SchemaCheck, SchemaTooDeep
 from stack_emu.scenario.loader import inspect_path, inspect_text
 from stack_emu.scenario.templates import TemplateError, Templates, render
 from tests.conftest import Served
@@ -443,9 +444,80 @@ def _doubling(steps: int) -> dict[str, Any]:
 
 
 def test_a_schema_that_doubles_itself_ends() -> None:
-    with pytest.raises(schema_validation.SchemaTooDeep):
-        list(schema_validation.validator(_doubling(60)).iter_errors({}))
-    assert list(schema_validation.validator(_doubling(5)).iter_errors({})) == []
+    with pytest.raises(SchemaTooDeep):
+        SchemaCheck(_doubling(60)).errors({})
+    assert SchemaCheck(_doubling(5)).errors({}) == []
+
+
+def test_references_are_counted_for_each_value() -> None:
+    check = SchemaCheck({"$defs": {"n": {"type": "integer"}}, "items": {"$ref": "#/$defs/n"}})
+    for _ in range(5):
+        assert check.fits([1] * (MAX_REFERENCES // 2))
+        assert [error.json_path for error in check.errors([1, "a", 2, None])] == ["$[1]", "$[3]"]
+    with pytest.raises(SchemaTooDeep):
+        check.fits([1] * (MAX_REFERENCES + 1))
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#"},
+        {"allOf": [{"$ref": "#"}]},
+        {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"},
+        {"$dynamicAnchor": "x", "anyOf": [{"$dynamicRef": "#x"}, {"$dynamicRef": "#x"}]},
+        {"$recursiveRef": "#", "$schema": "https://json-schema.org/draft/2019-09/schema"},
+        {"unevaluatedProperties": False, **_doubling(60)},
+        {"not": _doubling(60), **_doubling(60)},
+    ],
+    ids=lambda schema: json.dumps(schema)[:60],
+)
+def test_a_schema_without_end_ends(schema: dict[str, Any]) -> None:
+    with pytest.raises((SchemaTooDeep, RecursionError)):
+        SchemaCheck(schema).errors({"a": 1})
+
+
+def test_mistakes_without_number_are_told_up_to_a_number() -> None:
+    assert len(SchemaCheck({"items": {"type": "string"}}).errors([1] * 100_000)) == MOST_ERRORS
+
+
+def test_elements_are_found_unique_in_one_look_and_as_json_schema_means_it() -> None:
+    check = SchemaCheck({"uniqueItems": True})
+    assert check.fits([{"n": number, "in": [{}]} for number in range(100_000)])
+    for same in ([1, 1.0], [{"a": 1, "b": 2}, {"b": 2.0, "a": 1}], [[], []], ["a", "a"], [None, None]):
+        assert not check.fits(same), same
+    for different in ([1, True], [0, False], ["1", 1], [None, False], [{}, []], [{"a": 1}, {"a": "1"}], []):
+        assert check.fits(different), different
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|a)*b", "(.*a){12}$"])
+def test_patterns_of_an_openapi_document_run_in_time(
+    serve_all: Callable[..., Served], tmp_path: Path, pattern: str
+) -> None:
+    """Path templates with many names in one segment included."""
+    names = [f"n{number}" for number in range(12)]
+    segment = "-".join(f"{{{name}}}" for name in names)
+    where = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+    asked = {"type": "object", "properties": {"a": {"type": "string", "pattern": pattern}}}
+    replies = {"200": {"content": {"application/json": {"schema": {"type": "object"}}}}}
+    document = {
+        "openapi": "3.1.0",
+        "paths": {
+            "/p": {"post": {"requestBody": {"content": {"application/json": {"schema": asked}}}, "responses": replies}},
+            f"/many/{segment}x": {"get": {"parameters": where, "responses": replies}},
+        },
+    }
+    (tmp_path / "api.json").write_text(json.dumps(document))
+    scenario = PLACES.partition("upstreams:")[0] + (
+        f"upstreams:\n  one: {{hosts: [one.test], pack: openapi, seed: {{document: {tmp_path / 'api.json'}}}}}\n"
+    )
+    served = serve_all(scenario)
+    bearer = {"Authorization": "Bearer sk_live_emu_bombs"}
+    with httpx.Client(base_url=served.base_url, headers=bearer, timeout=60, trust_env=False) as client:
+        for body in ("a" * 50_000, "a" * 50_000 + "!"):
+            ask = {"service": "serviceone", "url": "https://one.test/p", "method": "POST", "body": {"a": body}}
+            assert client.post("/v1/proxy", json=ask).json()["status"] in (200, 400, 422)
+        ask = {"service": "serviceone", "url": f"https://one.test/many/{'-a' * 2000}"}
+        assert client.post("/v1/proxy", json=ask).json()["status"] == 501
 
 
 def test_schemas_of_skills_fetch_nothing_and_end(serve_all: Callable[..., Served], httpserver: Any) -> None:

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import unquote
 
+from stack_emu.kernel import text_patterns
 from stack_emu.upstreams.openapi.files import At
 from stack_emu.upstreams.openapi.schemas import Schema, Schemas
 
@@ -70,7 +71,7 @@ class Path:
                     return None
                 rank.append(0)
                 continue
-            found = pattern[0].fullmatch(segment)
+            found = text_patterns.compiled(pattern[0]).fullmatch(segment)
             if found is None:
                 return None
             captured.update(zip(pattern[1], map(unquote, found.groups()), strict=True))
@@ -78,15 +79,15 @@ class Path:
         return captured, tuple(rank)
 
     @cached_property
-    def _patterns(self) -> list[str | tuple[re.Pattern[str], list[str], bool]]:
-        made: list[str | tuple[re.Pattern[str], list[str], bool]] = []
+    def _patterns(self) -> list[str | tuple[str, list[str], bool]]:
+        made: list[str | tuple[str, list[str], bool]] = []
         for segment in self.segments:
             pieces = _NAME.split(segment)
             if len(pieces) == 1:
                 made.append(unquote(segment))
                 continue
             text = "".join("([^/]+)" if index % 2 else re.escape(piece) for index, piece in enumerate(pieces))
-            made.append((re.compile(text), pieces[1::2], any(pieces[::2])))
+            made.append((text, pieces[1::2], any(pieces[::2])))
         return made
 
     @cached_property

@@ -51,7 +51,7 @@ def mistakes(schemas: Schemas, schema: Any, value: Any, place: str) -> list[Mist
         value: the value as JSON data.
         place: what it is called, such as ``body``.
     """
-    found = [one for error in schemas.validator(schema).iter_errors(value) for one in _told(error, place)]
+    found = [one for error in schemas.errors(schema, value) for one in _told(error, place)]
     return sorted(dict.fromkeys(found), key=lambda one: one.field)[:MOST]
 
 

@@ -7,6 +7,8 @@ import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from stack_emu.kernel import text_patterns
+
 _DIGITS = string.digits
 _WORD = string.ascii_lowercase + string.digits
 _CLASSES = {"d": _DIGITS, "w": _WORD, "s": " ", "D": string.ascii_lowercase, "W": "-", "S": _WORD}
@@ -53,14 +55,15 @@ def text_for(pattern: str, raw: bytes, shortest: int = 0, longest: int | None = 
     """
     try:
         piece = _Parser(pattern).whole()
-        known = re.compile(pattern)
-    except (Unsupported, re.error, IndexError):
+    except (Unsupported, IndexError):
+        return None
+    if text_patterns.problem(pattern) is not None:
         return None
     for longer in range(_LENGTHS):
         made = piece(_Draw(raw, longer))
         if longest is not None and len(made) > longest:
             return None
-        if len(made) >= shortest and known.search(made):
+        if len(made) >= shortest and text_patterns.found(pattern, made):
             return made
     return None
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from stack_emu.kernel import text_patterns
+from stack_emu.kernel.schema_validation import SchemaCheck
 from stack_emu.upstreams.openapi.files import At, Files
 from stack_emu.upstreams.openapi.formats import checker
-
-if TYPE_CHECKING:
-    from jsonschema.protocols import Validator
 
 Direction = Literal["request", "reply"]
 Schema = Mapping[str, Any]
@@ -122,15 +121,13 @@ class Schemas:
                 return [form for branch in whole[key] for form in self.forms({"allOf": [rest, branch]})]
         return [whole]
 
-    def validator(self, schema: Any) -> Validator:
-        """What checks values against a schema."""
-        from jsonschema import Draft202012Validator
-
-        return Draft202012Validator(schema, registry=self._registry, format_checker=checker())
+    def errors(self, schema: Any, value: Any) -> list[Any]:
+        """What is wrong with a value: ``ValidationError`` objects of the ``jsonschema`` package."""
+        return SchemaCheck(schema, checker(), self._registry).errors(value)
 
     def valid(self, schema: Any, value: Any) -> bool:
         """Whether a value holds to a schema."""
-        return bool(self.validator(schema).is_valid(value))
+        return SchemaCheck(schema, checker(), self._registry).fits(value)
 
     def is_hidden(self, schema: Any, flag: str) -> bool:
         """Whether a property is ``readOnly`` or ``writeOnly``, whichever is asked for."""
@@ -202,16 +199,21 @@ class Schemas:
         return inner.value
 
     def _check_pattern(self, at: At, made: dict[str, Any]) -> None:
-        """Leave out a pattern that Python cannot read, and say so."""
-        pattern = made.get("pattern")
-        if not isinstance(pattern, str):
-            return
-        try:
-            re.compile(pattern)
-        except re.error as error:
+        """Leave out patterns that RE2 does not have, and say so."""
+        pattern, named = made.get("pattern"), made.get("patternProperties")
+        if isinstance(pattern, str) and (problem := text_patterns.problem(pattern)) is not None:
             del made["pattern"]
-            if self.hidden == "readOnly":
-                self.files.warn(at.get("pattern") or at, f"the pattern is not checked, as it cannot be read: {error}")
+            self._warn_once(at.get("pattern") or at, f"the pattern is not checked: {problem}")
+        for name in list(named) if isinstance(named, dict) else ():
+            if (problem := text_patterns.problem(name)) is not None:
+                del made["patternProperties"][name]
+                made["patternProperties"][""] = True
+                self._warn_once(at.get("patternProperties") or at, f"names are not checked for {name}: {problem}")
+
+    def _warn_once(self, at: At, sentence: str) -> None:
+        """Warn of a place that requests and replies both read."""
+        if self.hidden == "readOnly":
+            self.files.warn(at, sentence)
 
     # --- directions -------------------------------------------------------------------------------------------------
 

@@ -52,7 +52,7 @@ class Shaper:
         """
         shown = self._cut(schema, self.filled(schema, value, place))
         if isinstance(shown, dict):
-            for error in self.maker.schemas.validator(schema).iter_errors(shown):
+            for error in self.maker.schemas.errors(schema, shown):
                 self._mend(schema, shown, error.absolute_path, place)
         if not self.maker.schemas.valid(schema, shown):
             raise CannotMake("what is kept does not hold to the schema of the reply")
@@ -128,7 +128,7 @@ class Shaper:
 def _distance(maker: Maker, form: Mapping[str, Any], value: Any) -> tuple[int, int]:
     """How far a value is from a form; what is only missing counts less than what is wrong."""
     wrong = missing = 0
-    for error in maker.schemas.validator(form).iter_errors(value):
+    for error in maker.schemas.errors(form, value):
         if error.validator == "required":
             missing += 1
         else:

@@ -265,13 +265,15 @@ def _problems(resource: Resource, fields: Mapping[str, Any]) -> list[tuple[str, 
     if resource.schema is None:
         return []
     from jsonschema import FormatChecker
+    from referencing.exceptions import Unresolvable
 
-    from stack_emu.kernel.schema_validation import validator
+    from stack_emu.kernel.schema_validation import SchemaCheck
 
-    found = sorted(
-        validator(resource.schema, FormatChecker()).iter_errors(fields),
-        key=lambda error: list(map(str, error.absolute_path)),
-    )
+    try:
+        errors = SchemaCheck(resource.schema, FormatChecker()).errors(fields)
+    except (ValueError, RecursionError, Unresolvable) as error:
+        return [("", f"the schema of the resource cannot be followed: {error}")]
+    found = sorted(errors, key=lambda error: list(map(str, error.absolute_path)))
     return [("".join(f"/{part}" for part in error.absolute_path), error.message) for error in found]
 
 
