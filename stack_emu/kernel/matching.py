@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote
 
-from stack_emu.kernel import text_patterns
+from stack_emu.kernel import json_queries, text_patterns
 from stack_emu.kernel.matchers import compares, described, is_matcher, problems
 from stack_emu.kernel.missing import MISSING
 from stack_emu.kernel.near_words import close_matches, likeness
@@ -212,7 +212,7 @@ class Pattern:
 
     def _jsonpath(self, request: Matchable) -> Iterator[Difference]:
         for query, wanted in self.jsonpath.items():
-            found = _found_at(query, request.content)
+            found = json_queries.found_at(query, request.content)
             if wanted == {"absent": True}:
                 fits = not found
             else:
@@ -308,37 +308,14 @@ def pattern_problems(when: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key in ("host", "path", "query", "headers", "body"):
         if key in when:
             yield from problems(when[key], key)
+    if isinstance(when.get("path"), str) and (problem := _path_problem(when["path"])) is not None:
+        yield "path", problem
     for query, wanted in (when.get("jsonpath") or {}).items():
         try:
-            _jsonpath(query)
+            json_queries.compiled(query)
         except ValueError as error:
             yield "jsonpath", str(error)
         yield from problems(wanted, f"jsonpath.{query}")
-
-
-def _found_at(query: str, content: Any) -> list[Any]:
-    """The values an RFC 9535 query finds in a body; none in one that is not JSON data."""
-    if not isinstance(content, (Mapping, list)):
-        return []
-    return list(_jsonpath(query).findall(content))
-
-
-@lru_cache(maxsize=256)
-def _jsonpath(query: str) -> Any:
-    """A compiled query.
-
-    Raises:
-        ValueError: when it cannot be read.
-    """
-    import jsonpath
-
-    try:
-        return jsonpath.JSONPathEnvironment(strict=True).compile(query)
-    except jsonpath.JSONPathError as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"{query} is not a JSONPath query ({reason}); write one such as $.lines[?@.qty > 2].sku"
-        ) from None
 
 
 def _same(expected: Any, got: Any, loose: bool) -> bool:
@@ -371,6 +348,16 @@ def _segments(path: str) -> str:
     return "\x1e".join(unquote(segment) for segment in path.split("/"))
 
 
+_NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def _path_problem(template: str) -> str | None:
+    """What is wrong with a path template, or None."""
+    names = _NAME.findall(unquote(template))
+    twice = next((name for name in names if names.count(name) > 1), None)
+    return f"{{{twice}}} stands in the path twice; give each part a name of its own" if twice else None
+
+
 @lru_cache(maxsize=1024)
 def _path_regex(template: str) -> Any:
     whole, rest = (template[:-1], ".*") if template.endswith("*") else (template, "")
@@ -384,7 +371,7 @@ def _path_regex(template: str) -> Any:
 def _segment_regex(segment: str) -> str:
     if segment == "*":
         return "[^\x1e]+"
-    pieces = re.split(r"\{([A-Za-z_][A-Za-z0-9_]*)\}", unquote(segment))
+    pieces = _NAME.split(unquote(segment))
     return "".join(f"(?P<{piece}>[^\x1e]+)" if index % 2 else re.escape(piece) for index, piece in enumerate(pieces))
 
 
