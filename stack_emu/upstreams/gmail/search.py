@@ -15,7 +15,7 @@ from typing import Any
 Test = Callable[[Mapping[str, Any]], bool]
 """Whether a message fits. Messages are those of :mod:`stack_emu.upstreams.gmail.mailbox`."""
 
-_TOKEN = re.compile(r'\s*(?:([(){}])|(-)|([A-Za-z]\w*):(?=\S)|"([^"]*)"?|([^\s(){}"]+))')
+_TOKEN = re.compile(r'(?:([(){}])|(-)|([A-Za-z]\w*):(?=\S)|"([^"]*)"?|([^\s(){}"]+))')
 _FIELDS = {"from": ("from",), "to": ("to", "cc", "bcc"), "cc": ("cc",), "bcc": ("bcc",), "subject": ("subject",)}
 _FIELDS |= {"deliveredto": ("to", "cc", "bcc"), "list": ("list",)}
 _EVERYWHERE = ("from", "to", "cc", "bcc", "subject", "text")
