@@ -23,6 +23,7 @@ from stack_emu.domain.authentication import ACCOUNT
 from stack_emu.domain.partners import made_with_grant
 from stack_emu.domain.tiers import kept_since_ms
 from stack_emu.kernel.audit import GENESIS, Row, verify_chain
+from stack_emu.kernel.audit_chain import Chain
 from stack_emu.kernel.clock import ISO_PATTERN, iso, parse_iso
 from stack_emu.kernel.dispatch import Context
 from stack_emu.kernel.errors import Fault
@@ -285,32 +286,38 @@ def _cells(row: Row) -> tuple[Any, ...]:
 )
 def verify_audit_chain(ctx: Context, command: VerifyChain) -> ChainReport:
     """Recompute the hashes and links of the rows the tier still shows, and report the first break."""
-    rows = ctx.world.audit.rows(ctx.operator_id)
-    kept = first_kept(ctx.world, ctx.operator_id)
-    first, last = _between(rows, kept, *_window(command.from_, command.to))
-    chosen = rows[first : last if command.limit is None else min(last, first + command.limit)]
+    found_in = ctx.world.audit.chain(ctx.operator_id)
+    rows = found_in.rows
+    first, last = _between(found_in, first_kept(ctx.world, ctx.operator_id), *_window(command.from_, command.to))
+    last = last if command.limit is None else min(last, first + command.limit)
+    chosen = islice(rows.since(first), max(0, last - first))
     found = verify_chain(chosen, row_hash, rows[first - 1].entry_hash if first else GENESIS)
     broken = None
     if found is not None:
-        row = chosen[found.index]
+        row = rows[first + found.index]
         broken = ChainBreak(
             index=first + found.index, entry_id=found.entry_id, timestamp=row.timestamp, problem=found.problem
         )
-    checked = len(chosen) if found is None else found.index + 1
-    head = chosen[-1].entry_hash if chosen else GENESIS
+    checked = max(0, last - first) if found is None else found.index + 1
+    head = rows[last - 1].entry_hash if last > first else GENESIS
     return ChainReport(valid=found is None, checked=checked, first_break=broken, head=head)
 
 
-def _between(rows: list[Row], kept: int, from_ms: int | None, to_ms: int | None) -> tuple[int, int]:
+def _between(chain: Chain, kept: int, from_ms: int | None, to_ms: int | None) -> tuple[int, int]:
     """Places of the first row within the instants and behind the last; stamps of different lanes need not rise in between."""
+    first, last = chain.span(from_ms, to_ms)
+    first = max(first, kept)
     if from_ms is None and to_ms is None:
-        return kept, len(rows)
-    inside = [
-        place
-        for place, row in enumerate(rows)
-        if place >= kept and (from_ms is None or row.timestamp >= from_ms) and (to_ms is None or row.timestamp < to_ms)
-    ]
-    return (inside[0], inside[-1] + 1) if inside else (len(rows), len(rows))
+        return first, last
+
+    def inside(place: int) -> bool:
+        stamp = chain.rows[place].timestamp
+        return (from_ms is None or stamp >= from_ms) and (to_ms is None or stamp < to_ms)
+
+    begins = next(filter(inside, range(first, last)), None)
+    if begins is None:
+        return len(chain.rows), len(chain.rows)
+    return begins, next(filter(inside, reversed(range(begins, last)))) + 1
 
 
 @operation(

@@ -180,7 +180,7 @@ def canonical_pieces(world: World, order: str = "commit") -> Iterator[bytes]:
         order: ``commit``, or ``content`` for programs that call concurrently within a lane.
     """
     renderer = Renderer(world.clock.start_ms if world.clock.virtual else None)
-    return _pieces(canonical_lines(tuple(world.audit.acts()), renderer, order=order))
+    return _pieces(canonical_lines(world.audit.acts().picture(), renderer, order=order))
 
 
 def _pieces(lines: Iterable[bytes]) -> Iterator[bytes]:

@@ -46,8 +46,11 @@ def canonical_journal(world: World, order: str = "commit") -> bytes:
         for entry in exchanges[act.name]:
             yield _line(renderer, act, entry)
 
-    told = (act for act in world.audit.acts() if act.rows and act.name in exchanges)
-    return b"".join(line + b"\n" for line in chained_lines(told, lines_of, form=JOURNAL_FORMAT, order=order))
+    def told(act: ActEntry) -> bool:
+        return bool(act.rows) and act.name in exchanges
+
+    lines = chained_lines(world.audit.acts(), told, lines_of, form=JOURNAL_FORMAT, order=order)
+    return b"".join(line + b"\n" for line in lines)
 
 
 def _line(renderer: Renderer, act: ActEntry, entry: Entry) -> dict[str, Any]:

@@ -174,8 +174,7 @@ def get_mission_activity(ctx: Context, command: MissionById) -> MissionActivity:
     """
     mission = require_visible_mission(ctx, command.mission_id)
     may_see = visible(ctx)
-    all_rows = ctx.world.audit.rows(ctx.operator_id)
-    rows = [row for row in all_rows if row.metadata.get("mission") == mission.id and may_see(row)]
+    rows = [row for row in ctx.world.audit.chain(ctx.operator_id).select(mission=mission.id) if may_see(row)]
     return MissionActivity(
         mission_id=mission.id,
         status=status_of(ctx.world, mission),

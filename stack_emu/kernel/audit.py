@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from stack_emu.kernel.act_store import Acts, Rows
 from stack_emu.kernel.audit_chain import Chain
 from stack_emu.kernel.canonical import canonical_json
 
@@ -82,8 +83,19 @@ RowHash = Callable[[Row], str]
 class AuditImage:
     """A picture of an audit log."""
 
-    chains: dict[str, list[Row]]
-    acts: list[ActEntry]
+    chains: dict[str, Rows]
+    acts: Acts
+
+    @classmethod
+    def of(cls, acts: Iterable[ActEntry]) -> AuditImage:
+        """The picture of a log with these acts, in commit order, their rows chained as they are."""
+        chains: dict[str, Rows] = {}
+        made = Acts()
+        for number, act in enumerate(acts):
+            made.append(act)
+            for at, row in enumerate(act.rows):
+                chains.setdefault(row.operator_id, Rows(made)).add(number, at)
+        return cls(chains, made)
 
 
 class AuditLog:
@@ -96,36 +108,43 @@ class AuditLog:
     def __init__(self, row_hash: RowHash) -> None:
         self.row_hash = row_hash
         self._chains: dict[str, Chain] = {}
-        self._acts: list[ActEntry] = []
+        self._acts = Acts()
 
     def append(self, act: ActEntry) -> ActEntry:
         """Chain the rows of an act onto their operators' chains and keep the act; returns it with hashes filled in."""
-        for row in act.rows:
-            self._chain(row)
-        object.__setattr__(act, "sequence", len(self._acts))
+        if self._acts.is_about_to_put_away:
+            for chain in self._chains.values():
+                chain.follow()
+        number = len(self._acts)
+        # The act was made for this log a moment ago and nobody else has it yet: finishing it in place is not a change.
+        object.__setattr__(act, "sequence", number)
+        before = {row.operator_id: self._head(row.operator_id) for row in act.rows}
+        for at, row in enumerate(act.rows):
+            object.__setattr__(row, "prev_entry_hash", before[row.operator_id])
+            object.__setattr__(row, "entry_hash", self.row_hash(row))
+            before[row.operator_id] = row.entry_hash
+            self.rows(row.operator_id).add(number, at)
         self._acts.append(act)
         return act
 
-    def _chain(self, row: Row) -> None:
-        chain = self.chain(row.operator_id).rows
-        # The row was made for this chain a moment ago and nobody else has it yet: finishing it in place is not a change.
-        object.__setattr__(row, "prev_entry_hash", chain[-1].entry_hash if chain else GENESIS)
-        object.__setattr__(row, "entry_hash", self.row_hash(row))
-        chain.append(row)
+    def _head(self, operator_id: str) -> str:
+        rows = self.rows(operator_id)
+        return rows[-1].entry_hash if rows else GENESIS
 
     def chain(self, operator_id: str) -> Chain:
         """The raw chain of an operator, to find rows in."""
         found = self._chains.get(operator_id)
         if found is None:
-            found = self._chains[operator_id] = Chain([])
+            found = self._chains[operator_id] = Chain(Rows(self._acts))
         return found
 
-    def rows(self, operator_id: str) -> list[Row]:
-        """The raw chain of an operator, oldest first. The list is the log's own: do not change it."""
-        return self.chain(operator_id).rows
+    def rows(self, operator_id: str) -> Rows:
+        """The raw chain of an operator, oldest first. It grows with the log: do not change it."""
+        rows: Rows = self.chain(operator_id).rows
+        return rows
 
-    def acts(self) -> list[ActEntry]:
-        """Every act in commit order. The list is the log's own: do not change it."""
+    def acts(self) -> Acts:
+        """Every act in commit order. It grows with the log: do not change it."""
         return self._acts
 
     def tamper(self, operator_id: str, index: int, **changes: Any) -> Row:
@@ -135,18 +154,20 @@ class AuditLog:
             IndexError: when the chain has no such row.
         """
         chain = self.chain(operator_id)
-        chain.replace(index, replace(chain.rows[index], **changes))
-        return chain.rows[index]
+        changed: Row = replace(chain.rows[index], **changes)
+        chain.replace(index, changed)
+        return changed
 
     def image(self) -> AuditImage:
         """A picture that later rows do not change."""
-        chains = {tenant: list(chain.rows) for tenant, chain in self._chains.items() if chain.rows}
-        return AuditImage(chains, list(self._acts))
+        acts = self._acts.picture()
+        chains = {tenant: chain.rows.picture(acts) for tenant, chain in self._chains.items() if chain.rows}
+        return AuditImage(chains, acts)
 
     def restore(self, image: AuditImage) -> None:
         """Return to a picture; the picture can be used again."""
-        self._chains = {tenant: Chain(list(rows)) for tenant, rows in image.chains.items()}
-        self._acts = list(image.acts)
+        self._acts = image.acts.picture()
+        self._chains = {tenant: Chain(rows.picture(self._acts)) for tenant, rows in image.chains.items()}
 
 
 @dataclass(frozen=True)
@@ -187,7 +208,7 @@ FORMATS = (FORMAT, JOURNAL_FORMAT)
 ORDERS = ("commit", "content")
 
 
-def canonical_lines(acts: Iterable[ActEntry], render: RowRender, *, order: str = "commit") -> Iterator[bytes]:
+def canonical_lines(acts: Sequence[ActEntry], render: RowRender, *, order: str = "commit") -> Iterator[bytes]:
     """The canonical log as JSON lines without newlines: lanes by label bytes, a hash chain in each, then the head.
 
     Each line is the rendered row with ``lane``, ``act`` (number of the act in its lane), ``n`` (number of the row in
@@ -204,12 +225,14 @@ def canonical_lines(acts: Iterable[ActEntry], render: RowRender, *, order: str =
     Raises:
         ValueError: for another order.
     """
-    told = (act for act in acts if act.rows)
-    return chained_lines(told, lambda act: (render(act, row) for row in act.rows), form=FORMAT, order=order)
+    return chained_lines(
+        acts, lambda act: bool(act.rows), lambda act: (render(act, row) for row in act.rows), form=FORMAT, order=order
+    )
 
 
 def chained_lines(
-    acts: Iterable[ActEntry],
+    acts: Sequence[ActEntry],
+    told: Callable[[ActEntry], bool],
     lines_of: Callable[[ActEntry], Iterable[Mapping[str, Any]]],
     *,
     form: str,
@@ -218,7 +241,8 @@ def chained_lines(
     """Lines about acts, in the order and with the chains and the head of ``canonical_lines``.
 
     Args:
-        acts: in commit order.
+        acts: in commit order; they are read as they are needed, each once or twice.
+        told: whether there are lines about an act.
         lines_of: what an act's lines hold, apart from their chain; called in the order of the log.
         form: the ``format`` of the last line.
         order: as for ``canonical_lines``.
@@ -228,20 +252,20 @@ def chained_lines(
     """
     if order not in ORDERS:
         raise ValueError(f"order must be one of {', '.join(ORDERS)}, not {order}")
-    lanes: dict[str, list[ActEntry]] = {}
-    for act in acts:
-        lanes.setdefault(act.lane, []).append(act)
+    known = acts if isinstance(acts, Acts) else Acts(acts)
+    lanes = known.by_lane()
     heads: dict[str, str] = {}
     total = 0
     for lane in sorted(lanes, key=lambda label: label.encode("utf-8", "surrogatepass")):
         previous, number = GENESIS, 0
-        for position, act in enumerate(_ordered(lanes[lane], order)):
+        for position, act in enumerate(filter(told, _ordered(known, lanes[lane], order))):
             for content in lines_of(act):
                 line = {**content, "lane": lane, "act": position, "n": number, "prev": previous}
                 previous, written = _with_hash(line)
                 yield written
                 number += 1
-        heads[lane] = previous
+        if number:
+            heads[lane] = previous
         total += number
     last = {"format": form, "lanes": heads, "order": order, "rows": total}
     yield canonical_json({**last, "head": hashlib.sha256(canonical_json(last)).hexdigest()})
@@ -255,7 +279,8 @@ def _with_hash(line: Mapping[str, Any]) -> tuple[str, bytes]:
     return found, b'%b,"hash":"%b",%b' % (before, found.encode("ascii"), behind)
 
 
-def _ordered(acts: list[ActEntry], order: str) -> list[ActEntry]:
-    if order == "commit":
-        return acts
-    return sorted(acts, key=lambda act: (act.depth, act.key, act.ordinal))
+def _ordered(acts: Sequence[ActEntry], numbers: Iterable[int], order: str) -> Iterator[ActEntry]:
+    if order == "content":
+        keyed = ((number, acts[number]) for number in numbers)
+        numbers = [number for *_, number in sorted((act.depth, act.key, act.ordinal, number) for number, act in keyed)]
+    return (acts[number] for number in numbers)

@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stack_emu.kernel.audit import Row
 
-INDEXED = ("agent_id", "passport_jti")
-"""Columns by which rows are found directly; others are compared row by row."""
+INDEXED = ("agent_id", "passport_jti", "mission")
+"""Columns, and what is in the metadata, by which rows are found directly; others are compared row by row."""
 
 
 class Chain:
     """Rows of one account, oldest first.
 
-    What helps to find rows is made when it is first asked for and grows with the rows that came since, so a chain that is only
-    written carries none of it, and looking at its end costs the same however long it is.
+    What helps to find rows is made when it is first asked for, or before rows leave memory, and grows with the rows that came
+    since, so a short chain that is only written carries none of it, and looking at its end costs the same however long it is.
 
     Args:
-        rows: what it begins with; the list becomes the chain's own.
+        rows: what it begins with, growing with the chain; a place of it can be given another row.
     """
 
-    def __init__(self, rows: list[Row]) -> None:
-        self.rows: list[Row] = rows
+    def __init__(self, rows: Any) -> None:
+        self.rows: Any = rows
         self._forget()
 
     def _forget(self) -> None:
@@ -56,7 +56,7 @@ class Chain:
             from_ms: the first instant, in epoch milliseconds.
             to_ms: the instant before which rows must be.
             from_place: the first place in the chain.
-            equals: values that columns must have.
+            equals: values that columns must have, or ``mission`` in the metadata.
         """
         first, last = self.span(from_ms, to_ms)
         first = max(first, from_place)
@@ -67,7 +67,7 @@ class Chain:
             if (
                 (from_ms is None or row.timestamp >= from_ms)
                 and (to_ms is None or row.timestamp < to_ms)
-                and all(getattr(row, name) == value for name, value in equals.items())
+                and all(_of(row, name) == value for name, value in equals.items())
             ):
                 yield row
 
@@ -84,6 +84,11 @@ class Chain:
         """The place of the first row that is not before an instant; the length of the chain when there is none."""
         first, _ = self.span(instant_ms, None)
         return first
+
+    def follow(self) -> None:
+        """Take note of what rows are found by, while the latest are in memory."""
+        self._follow_time()
+        self._follow_names()
 
     def _follow_time(self) -> None:
         known = self._latest
@@ -108,7 +113,11 @@ class Chain:
         for place in range(self._placed, len(self.rows)):
             row = self.rows[place]
             for name, places in self._places.items():
-                value = getattr(row, name)
+                value = _of(row, name)
                 if value is not None:
                     places.setdefault(value, array("I")).append(place)
         self._placed = len(self.rows)
+
+
+def _of(row: Row, name: str) -> Any:
+    return row.metadata.get(name) if name == "mission" else getattr(row, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import sys
+from array import array
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -116,7 +117,7 @@ class World:
         self.on_fire: list[Callable[[Timer], None]] = []  # each is given a timer that has fired
         self.save: Callable[[], None] = lambda: None
         self.changes: Changes | None = None
-        self.act_moments: list[int] = []  # for each act of the log, how much was in the journal when it was committed
+        self.act_moments = array("Q")  # for each act of the log, how much was in the journal when it was committed
         self._act_counts: dict[str, int] = {}
         self._lane_counts: dict[str, int] = {}
         self._minted: dict[str, int] = {}
@@ -399,7 +400,7 @@ class World:
         self._lane_counts = dict(image.lane_counts)
         self._minted = dict(image.minted)
         self.journal.clear()
-        self.act_moments = [self.journal.written] * len(self.audit.acts())
+        self.act_moments = array("Q", [self.journal.written]) * len(self.audit.acts())
         self.lanes.clear()
         self.faults.rewind()
         self._heap = [(timer.at_ms, timer.id) for timer in self.store.all(Timer)]

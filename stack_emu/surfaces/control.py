@@ -302,7 +302,7 @@ def _clear_journal(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping
 
 
 def _audit(hosted: HostedWorld, body: Mapping[str, Any], params: Mapping[str, str]) -> Any:
-    return Download(_rows_as_json(tuple(hosted.world.audit.acts())), "application/json; charset=utf-8")
+    return Download(_rows_as_json(hosted.world.audit.acts().picture()), "application/json; charset=utf-8")
 
 
 def _rows_as_json(acts: Iterable[ActEntry]) -> Iterator[bytes]:

@@ -25,11 +25,4 @@ def load_audit(acts: Iterable[Mapping[str, Any]]) -> AuditImage:
     Raises:
         TypeError: for data that ``dump_act`` did not make.
     """
-    chains: dict[str, list[Row]] = {}
-    made: list[ActEntry] = []
-    for data in acts:
-        entry = ActEntry(**{**data, "rows": tuple(Row(**row) for row in data["rows"])})
-        made.append(entry)
-        for row in entry.rows:
-            chains.setdefault(row.operator_id, []).append(row)
-    return AuditImage(chains, made)
+    return AuditImage.of(ActEntry(**{**data, "rows": tuple(Row(**row) for row in data["rows"])}) for data in acts)

@@ -15,6 +15,8 @@ import pytest
 
 from stack_emu import Emulator
 from stack_emu.domain.canonical_audit import diff, verify
+from stack_emu.kernel import act_store
+from stack_emu.kernel.audit import ActEntry
 from tests.determinism.program import KEYS, run, scenario
 
 RUNS = int(os.environ.get("DETERMINISM_RUNS", "25"))
@@ -92,6 +94,26 @@ def test_rest_and_mcp_leave_the_same_log_and_say_in_the_journal_which_it_was(in_
     assert in_turn["rest"].audit == in_turn["mcp"].audit
     assert b'"surface":"mcp"' not in in_turn["rest"].journal
     assert in_turn["mcp"].journal.count(b'"surface":"mcp"') == in_turn["rest"].journal.count(b'"surface":"rest"')
+
+
+@pytest.mark.parametrize("way", ["rest", "mcp"])
+def test_a_run_whose_old_acts_leave_memory_leaves_the_same_bytes(
+    make: Make, in_turn: dict[str, Left], monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    left_memory: list[ActEntry] = []
+    pack = act_store._packed
+
+    def counted(act: ActEntry) -> bytes:
+        left_memory.append(act)
+        return pack(act)
+
+    monkeypatch.setattr(act_store, "KEPT", 12)
+    monkeypatch.setattr(act_store, "SEGMENT", 5)
+    monkeypatch.setattr(act_store, "_packed", counted)
+    left = make(way=way, seed=3, at_once=3)
+    assert diff(in_turn["rest"].audit, left.audit) == ""
+    assert (left.audit, left.journal) == (in_turn["rest"].audit, in_turn[way].journal)
+    assert len(left_memory) > len(left.arrival) / 2
 
 
 @pytest.mark.timeout(30 + 10 * RUNS)
