@@ -203,7 +203,7 @@ class Rows(Sequence["Row"]):
     def __init__(self, acts: Acts) -> None:
         self._acts = acts
         self._in_act = array("I")
-        self._at = array("H")
+        self._at = array("I")
         self._instead: dict[int, Row] = {}
 
     def add(self, act: int, at: int) -> None:

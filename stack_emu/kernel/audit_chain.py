@@ -7,6 +7,8 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from stack_emu.kernel.act_store import Rows
+
 if TYPE_CHECKING:
     from stack_emu.kernel.audit import Row
 
@@ -93,12 +95,18 @@ class Chain:
     def _follow_time(self) -> None:
         known = self._latest
         latest = known[-1] if known else None
-        for place in range(len(known), len(self.rows)):
-            stamp = self.rows[place].timestamp
+        for row in self._rows_since(len(known)):
+            stamp = row.timestamp
             if latest is None or stamp > latest:
                 latest = stamp
             self._lag = max(self._lag, latest - stamp)
             known.append(latest)
+
+    def _rows_since(self, place: int) -> Iterator[Row]:
+        """Rows from a place on, read in passing where they are kept in a file."""
+        if isinstance(self.rows, Rows):
+            return self.rows.since(place)
+        return (self.rows[at] for at in range(place, len(self.rows)))
 
     def _candidates(self, equals: dict[str, Any], first: int, last: int) -> Sequence[int]:
         columns = [name for name in INDEXED if equals.get(name) is not None]
@@ -110,8 +118,7 @@ class Chain:
         return places[bisect_left(places, first) : bisect_left(places, last)]
 
     def _follow_names(self) -> None:
-        for place in range(self._placed, len(self.rows)):
-            row = self.rows[place]
+        for place, row in enumerate(self._rows_since(self._placed), self._placed):
             for name, places in self._places.items():
                 value = _of(row, name)
                 if value is not None:
